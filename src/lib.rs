@@ -1,0 +1,44 @@
+//! Sluis: an SMTP relay and compliance gateway.
+//!
+//! The house has six storeys and its stairs only go down; `docs/ARCHITECTURE.md` is the map and
+//! `tests/architecture.rs` holds the walls. From the ground up:
+//!
+//! * **0 words**: [`mail`], [`clock`], [`secret`], [`metrics`], [`shutdown`]
+//! * **1 grammar**: [`smtp`], [`message`] (pure, sans-IO)
+//! * **2 registers**: [`consent`], [`suppression`], [`policy`], [`ledger`], [`limits`], [`token`]
+//! * **3 machines**: [`net`], [`relay`], [`store`], [`notify`] (sockets and disk live here)
+//! * **4 journeys**: [`gateway`], [`submission`], [`unsubscribe`], [`admin`]
+//! * **5 doors**: [`config`], [`telemetry`], [`cli`], [`app`]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod clock;
+pub mod mail;
+pub mod metrics;
+pub mod secret;
+pub mod shutdown;
+
+pub mod message;
+pub mod smtp;
+
+pub mod consent;
+pub mod ledger;
+pub mod limits;
+pub mod policy;
+pub mod suppression;
+pub mod token;
+
+pub mod net;
+pub mod notify;
+pub mod relay;
+pub mod store;
+
+pub mod admin;
+pub mod gateway;
+pub mod submission;
+pub mod unsubscribe;
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod telemetry;
