@@ -1,1 +1,13 @@
-//! room consent
+//! Consent and the other grounds for marketing, as histories and folds.
+//!
+//! A consent is an append-only history of events for (sender, purpose, address); what is known today is
+//! a fold over it. Grades are computed from the evidence and never typed in (RULES L2). There is **no
+//! write method here**: a change is an event handed to `ledger::Scribe::record`, and the store applies
+//! it. Deliberately absent: suppression (its own room) and anything that reads a clock; "now" is an
+//! argument.
+
+mod history;
+mod relation;
+
+pub use history::{Act, ConsentError, ConsentEvent, ConsentEventKind, ConsentState, Evidence, Grade, fold};
+pub use relation::{Published, Relation, RelationError, RelationGap};

@@ -1,1 +1,20 @@
-//! room ledger
+//! The ledger: every fact, once, in an order nobody can change unseen (promise 8).
+//!
+//! [`Scribe`] is **the one pen**: every change anywhere is a [`Record`] handed to `Scribe::record`, and
+//! what it returns is durable. A record is an [`Event`] (the entry: one JSON object that a judge can
+//! read) and what must become durable in the same commit ([`Side`]: originals, spool copies). Entries are
+//! leaves of an RFC 6962 tree, `SHA-256(0x00 ‖ salt ‖ bytes)`; [`checkpoint`] signs its root as a C2SP
+//! note. The store implements [`Book`] and owns the disk; this room never names it.
+
+pub mod checkpoint;
+mod event;
+pub mod pack;
+mod scribe;
+pub mod tree;
+pub mod verify;
+
+pub use event::{
+    Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
+    RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way,
+};
+pub use scribe::{Batch, Book, Inbox, Pending, Record, RecordError, Scribe, Side, SpoolState, Spooled};

@@ -193,6 +193,19 @@ impl fmt::Display for AddressKey {
     }
 }
 
+impl serde::Serialize for AddressKey {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for AddressKey {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        Address::parse(&text).map(|address| address.key).map_err(serde::de::Error::custom)
+    }
+}
+
 impl std::str::FromStr for Address {
     type Err = AddressError;
 

@@ -1,1 +1,19 @@
-//! room policy
+//! Policy: may this message go to this recipient, and why.
+//!
+//! [`evaluate`] is one pure function from rules and facts to a [`Decision`]; it reads nothing, so the
+//! same facts give the same answer for ever, and a judge can be shown why. Only a decision can make a
+//! [`Permit`], and the relay sends nothing without one. Facts are gathered by the gateway, through the
+//! [`Register`] trait that the store implements. Deliberately absent: SMTP replies (the gateway spells
+//! refusals through `smtp::reply`) and any edit of the message.
+
+mod decision;
+mod facts;
+mod rule;
+
+pub use decision::{
+    Answer, Basis, Clause, Decision, Permit, Refusal, evaluate, screen, senders_asked, system,
+};
+pub use facts::{
+    Connection, ConsentHistory, EnvelopeFacts, Facts, MessageFacts, Profile, Profiles, Register, Unavailable,
+};
+pub use rule::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};

@@ -1,1 +1,3 @@
-//! room smtp
+//! SMTP's grammar, both directions, without IO.
+
+pub mod reply;

@@ -1,0 +1,225 @@
+//! The decision, and the permit that only it can make.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::facts::Facts;
+use super::rule::Rules;
+use crate::consent::{Grade, RelationGap};
+use crate::mail::{Address, Class, Purpose, Sender, SenderId};
+
+/// Why a marketing message may go to one recipient, with a frozen copy of the facts it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "basis", rename_all = "snake_case")]
+pub enum Basis {
+    /// Consent for this sender and purpose.
+    Consent {
+        /// How good the evidence is.
+        grade: Grade,
+        /// When it was given.
+        since: Timestamp,
+        /// Hash of the text as shown, when it is known.
+        text_sha256: Option<String>,
+        /// Where it was given.
+        source: Option<String>,
+    },
+    /// A purchase of something similar.
+    Customer {
+        /// The product group bought.
+        product: String,
+        /// When.
+        last_purchase: Timestamp,
+        /// Order number or other source.
+        source: Option<String>,
+    },
+    /// A business address published for this purpose.
+    Published {
+        /// Where.
+        url: String,
+        /// When the page was captured.
+        captured_at: Timestamp,
+    },
+    /// An allow-rule.
+    Allowed {
+        /// The rule.
+        rule: String,
+        /// Its written reason.
+        reason: String,
+    },
+    /// Not marketing: no basis is asked for.
+    NotNeeded,
+}
+
+/// The clause that failed. Its text is made by [`Refusal::text`]; its RULES number by [`Clause::rule`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "clause", rename_all = "snake_case")]
+pub enum Clause {
+    /// L1: nothing on record.
+    NoBasis,
+    /// L2: a consent is there but its evidence is of grade D.
+    GradeTooLow,
+    /// L3: the consent was withdrawn.
+    Withdrawn {
+        /// When.
+        since: Timestamp,
+    },
+    /// L4: a customer relation is there but fails a clause.
+    Relation {
+        /// Which.
+        gap: RelationGap,
+    },
+    /// L5: the publication is overdue for review.
+    PublishedOverdue,
+    /// L16: suppressed.
+    Suppressed {
+        /// Why (`unsubscribed`, `complaint`, …).
+        reason: crate::suppression::Reason,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// P14: the mailbox is known not to work.
+    Blocked,
+    /// L7: no sender of the config owns the From domain, or there is no usable From.
+    UnknownSender,
+    /// L7: the From name is not the sender's, or the From domain, or Reply-To; `why` says which.
+    Identity {
+        /// What is wrong and what would be right.
+        why: String,
+    },
+    /// L8: the message cannot carry an opt-out; `why` says why.
+    NoOptOut {
+        /// What stands in the way.
+        why: String,
+    },
+    /// L14: several visible external recipients.
+    VisibleRecipients {
+        /// How many.
+        count: usize,
+    },
+    /// L15: the account may not send for this sender.
+    NotYourSender,
+    /// A `refuse` rule.
+    Rule {
+        /// Its text.
+        reason: String,
+    },
+    /// No purpose is configured for this marketing message, so no consent can match it.
+    NoPurpose,
+}
+
+/// A refusal for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The clause that failed.
+    #[serde(flatten)]
+    pub clause: Clause,
+    /// The rule that decided; `None` when nothing matched (marketing, the strict case).
+    pub rule: Option<String>,
+    /// Name of the sender it was refused for, when known.
+    pub sender: Option<String>,
+    /// Purpose, when known.
+    pub purpose: Option<Purpose>,
+}
+
+/// The answer of policy for one recipient, and the way to it.
+#[derive(Debug)]
+pub struct Decision {
+    /// Name of the rule that decided; `None` when nothing matched.
+    pub rule: Option<String>,
+    /// What the message is, for this recipient.
+    pub class: Class,
+    /// Forward, refuse or defer.
+    pub answer: Answer,
+}
+
+/// Forward, refuse or defer.
+#[derive(Debug)]
+pub enum Answer {
+    /// It may go.
+    Forward(Permit),
+    /// It may not.
+    Refuse(Refusal),
+    /// It cannot be decided now (promise 5): 451 with this reason.
+    Defer(String),
+}
+
+/// The right to send one message to one recipient. Only this room can make one.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    recipient: Address,
+    class: Class,
+    sender: Option<Arc<Sender>>,
+    purpose: Option<Purpose>,
+    rule: Option<String>,
+    basis: Basis,
+    observed: Option<Refusal>,
+}
+
+impl Permit {
+    /// Who may get it.
+    pub fn recipient(&self) -> &Address {
+        &self.recipient
+    }
+
+    /// What it is.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Whom it is sent for; always there for marketing.
+    pub fn sender(&self) -> Option<&Arc<Sender>> {
+        self.sender.as_ref()
+    }
+
+    /// What it is about.
+    pub fn purpose(&self) -> Option<&Purpose> {
+        self.purpose.as_ref()
+    }
+
+    /// The rule that decided.
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
+    }
+
+    /// Why it may go.
+    pub fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    /// Under `mode = "observe"`: what enforcement would have refused it for.
+    pub fn observed(&self) -> Option<&Refusal> {
+        self.observed.as_ref()
+    }
+}
+
+/// The senders whose profile of the recipient a decision may need: all that a rule which can still match
+/// leads to. `facts.profiles` is not looked at.
+pub fn senders_asked(_rules: &Rules, _facts: &Facts<'_>) -> Vec<SenderId> {
+    unimplemented!("room policy")
+}
+
+/// Decide for one recipient of a message that is there (`facts.message` is `Some`).
+pub fn evaluate(_rules: &Rules, _facts: &Facts<'_>) -> Decision {
+    unimplemented!("room policy")
+}
+
+/// Decide at RCPT: `Some` refusal or deferral when no message could change the answer, `None` when it
+/// has to wait for the message. Never returns `Forward`.
+pub fn screen(_rules: &Rules, _facts: &Facts<'_>) -> Option<Decision> {
+    unimplemented!("room policy")
+}
+
+/// The permit for one of the gateway's own notices (class `system`: DSN, notice of an unsubscribe).
+pub fn system(recipient: Address, sender: Option<Arc<Sender>>) -> Permit {
+    Permit {
+        recipient,
+        class: Class::System,
+        sender,
+        purpose: None,
+        rule: None,
+        basis: Basis::NotNeeded,
+        observed: None,
+    }
+}
