@@ -8,6 +8,7 @@
 
 use jiff::Timestamp;
 
+use crate::ledger::Spooled;
 use crate::mail::{CopyId, Notify, OriginalRecipient, Ret, ReversePath};
 use crate::message::Rope;
 use crate::policy::{Permit, Unavailable};
