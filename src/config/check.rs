@@ -202,7 +202,14 @@ fn listener(section: &Section<'_>, accounts: &[Account], trusted: &Trusted) -> O
         section.warn("tls", "mail crosses the network in the clear and nobody can sign in; use \"starttls\"");
     }
     let name = name.unwrap_or_else(|| address.to_string());
-    Some(Listener { name, address, tls, auth_required, normalise_bare_lf, auth_without_tls_on_loopback: plain })
+    Some(Listener {
+        name,
+        address,
+        tls,
+        auth_required,
+        normalise_bare_lf,
+        auth_without_tls_on_loopback: plain,
+    })
 }
 
 /// Whether two listeners cannot both have their address.
@@ -297,8 +304,10 @@ fn password_hash(section: &Section<'_>, account: Option<&str>, environment: &Env
 
 /// The environment variable that may hold the password hash of `account`.
 fn variable_of(account: &str) -> String {
-    let upper: String =
-        account.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let upper: String = account
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+        .collect();
     format!("SLUIS_ACCOUNT_{upper}_PASSWORD_HASH")
 }
 
@@ -512,7 +521,10 @@ fn dkim(root: &Section<'_>, senders: &Senders, relay: &Option<RelaySettings>) ->
         section.finish();
     }
     if keys.is_empty() && !root.has("dkim") && relay.as_ref().is_some_and(|relay| !is_near(&relay.next_hop)) {
-        root.warn("dkim", "nobody signs; add a [[dkim]] key, or write dkim = \"next-hop\" if the provider signs");
+        root.warn(
+            "dkim",
+            "nobody signs; add a [[dkim]] key, or write dkim = \"next-hop\" if the provider signs",
+        );
     }
     Dkim::Keys(keys)
 }
@@ -522,7 +534,10 @@ fn dkim_key(section: &Section<'_>, senders: &Senders) -> Option<DkimKey> {
     let domain = domain.and_then(|text| match host_name(&text.value) {
         Ok(domain) => {
             if !senders.all().iter().any(|sender| sender.domains.iter().any(|own| own.is_within(&domain))) {
-                section.error_at(&text, format!("no [[sender]] has the domain {domain}, so this key never signs"));
+                section.error_at(
+                    &text,
+                    format!("no [[sender]] has the domain {domain}, so this key never signs"),
+                );
             }
             Some(domain)
         }
@@ -642,9 +657,9 @@ fn socket(section: &Section<'_>, key: &'static str) -> Option<SocketAddr> {
 /// A network such as `10.0.0.0/8`, or one address.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let one = text.parse::<IpAddr>().map(IpNet::from);
-    one.or_else(|_| text.parse::<IpNet>())
-        .map(|network| network.trunc())
-        .map_err(|_| format!("\"{text}\" is not a network; write \"10.0.0.0/8\", \"2001:db8::/32\" or one address"))
+    one.or_else(|_| text.parse::<IpNet>()).map(|network| network.trunc()).map_err(|_| {
+        format!("\"{text}\" is not a network; write \"10.0.0.0/8\", \"2001:db8::/32\" or one address")
+    })
 }
 
 /// A domain name, not an address literal.
@@ -662,7 +677,12 @@ pub(super) fn mailbox(text: &str) -> Result<Address, String> {
         .map_err(|error| format!("\"{text}\" is no e-mail address ({error}); write \"info@example.nl\""))
 }
 
-fn count(section: &Section<'_>, key: &'static str, range: std::ops::RangeInclusive<u64>, default: usize) -> usize {
+fn count(
+    section: &Section<'_>,
+    key: &'static str,
+    range: std::ops::RangeInclusive<u64>,
+    default: usize,
+) -> usize {
     section.number(key, range).map_or(default, |number| number as usize)
 }
 

@@ -70,7 +70,8 @@ fn rule(rule: &Rule) -> Value {
 }
 
 fn matches(matches: &Match) -> Value {
-    let patterns = |patterns: &[Pattern]| patterns.iter().map(|pattern| pattern.0.clone()).collect::<Vec<_>>();
+    let patterns =
+        |patterns: &[Pattern]| patterns.iter().map(|pattern| pattern.to_string()).collect::<Vec<_>>();
     json!({
         "from": patterns(&matches.from),
         "envelope_from": patterns(&matches.envelope_from),

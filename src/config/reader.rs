@@ -149,11 +149,6 @@ impl<'d> Section<'d> {
         self.doc.error(&spot.key, spot.at, message);
     }
 
-    /// A warning about a value read earlier.
-    pub(super) fn warn_at<T>(&self, spot: &Spot<T>, message: impl Into<String>) {
-        self.doc.warn(&spot.key, spot.at, message);
-    }
-
     /// A string.
     pub(super) fn text(&self, key: &'static str) -> Option<Spot<String>> {
         let value = self.find(key)?;
@@ -259,8 +254,9 @@ impl<'d> Section<'d> {
             return self.number(key, range);
         }
         self.parsed(key, |text| {
-            let size = quantity::size(text)
-                .ok_or_else(|| format!("\"{text}\" is not a size; write \"64 KiB\", \"35 MiB\", \"10 GiB\""))?;
+            let size = quantity::size(text).ok_or_else(|| {
+                format!("\"{text}\" is not a size; write \"64 KiB\", \"35 MiB\", \"10 GiB\"")
+            })?;
             if range.contains(&size) {
                 return Ok(size);
             }
@@ -329,7 +325,8 @@ impl<'d> Section<'d> {
         for (key, _) in self.table.into_iter().flat_map(DeTable::iter) {
             let name = key.get_ref().as_ref();
             if !asked.contains(name) {
-                let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+                let path =
+                    if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
                 let hint = meant(name, asked.iter().copied());
                 let known = if hint.is_empty() {
                     let names: Vec<_> = asked.iter().copied().collect();

@@ -11,7 +11,7 @@ use super::hash;
 use super::reader::{Section, Spot, meant, quoted};
 use super::settings::Account;
 use crate::clock::Timestamp;
-use crate::mail::{Address, Class, Domain, Language, Purpose, Sender, SenderId};
+use crate::mail::{Class, Language, Purpose, Sender, SenderId};
 use crate::policy::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
 
 /// Longest name, purpose or reason, in octets: they stand in replies and entries.
@@ -65,7 +65,11 @@ fn sender(section: &Section<'_>) -> Option<Sender> {
     let name = line(section, section.required("name", "write the statutory name, as in the trade register"));
     let trade_names = section.list("trade_names", |text| {
         let text = text.trim();
-        if text.is_empty() { Err("is empty; write a registered trade name".to_owned()) } else { Ok(text.to_owned()) }
+        if text.is_empty() {
+            Err("is empty; write a registered trade name".to_owned())
+        } else {
+            Ok(text.to_owned())
+        }
     });
     let kvk = section.required("kvk", "write the 8 digits of the trade register (RULES L7)");
     let kvk = kvk.filter(|text| {
@@ -81,7 +85,8 @@ fn sender(section: &Section<'_>) -> Option<Sender> {
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if sound { Ok(text.to_owned()) } else { Err("letters, digits, - and _, at most 64".to_owned()) }
     });
-    let address = line(section, section.required("address", "write the postal address on one line (RULES L7)"));
+    let address =
+        line(section, section.required("address", "write the postal address on one line (RULES L7)"));
     let contact = section.required("contact", "write an e-mail address where people can reach the sender");
     let contact = contact.and_then(|text| {
         mailbox(&text.value).map_err(|message| section.error_at(&text, message)).ok().inspect(|contact| {
@@ -103,7 +108,8 @@ fn sender(section: &Section<'_>) -> Option<Sender> {
     }
     let notify = section.list("notify", mailbox);
     if !section.has("notify") {
-        let message = "is missing: nobody is told of unsubscribes; notify = [\"beheer@example.nl\"] (RULES L10)";
+        let message =
+            "is missing: nobody is told of unsubscribes; notify = [\"beheer@example.nl\"] (RULES L10)";
         section.warn("notify", message);
     }
     let languages = [("nl", Language::Nl), ("en", Language::En), ("de", Language::De), ("fr", Language::Fr)];
@@ -125,21 +131,24 @@ fn sender(section: &Section<'_>) -> Option<Sender> {
 /// Two senders must be told apart.
 fn compare(section: &Section<'_>, sender: &Sender, other: &Sender) {
     if sender.id == other.id {
-        section.error("id", format!("\"{}\" is the id of {}, too; give each its own id", sender.id, other.name));
+        section
+            .error("id", format!("\"{}\" is the id of {}, too; give each its own id", sender.id, other.name));
     }
     if sender.name == other.name {
         section.error("name", format!("there already is a sender \"{}\"", other.name));
     }
     for domain in &sender.domains {
         if other.domains.contains(domain) {
-            section.error("domains", format!("{domain} belongs to {}, too; it can have one owner", other.name));
+            section
+                .error("domains", format!("{domain} belongs to {}, too; it can have one owner", other.name));
         }
     }
 }
 
 /// Read `mode`, `on_refused`, `[policy]` and all `[[rule]]` tables.
 pub(super) fn rules(root: &Section<'_>, senders: &Senders, accounts: &[Account], now: Timestamp) -> Rules {
-    let mode = root.choice("mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)]).unwrap_or_default();
+    let mode =
+        root.choice("mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)]).unwrap_or_default();
     let on_refused = root
         .choice("on_refused", &[("reject", OnRefused::Reject), ("deliver-rest", OnRefused::DeliverRest)])
         .unwrap_or_default();
@@ -153,7 +162,10 @@ pub(super) fn rules(root: &Section<'_>, senders: &Senders, accounts: &[Account],
     for section in root.sections("rule") {
         if let Some(rule) = rule(&section, senders, accounts, now) {
             if rules.iter().any(|other| other.name == rule.name) {
-                section.error("name", format!("there already is a rule \"{}\"; each has its own name", rule.name));
+                section.error(
+                    "name",
+                    format!("there already is a rule \"{}\"; each has its own name", rule.name),
+                );
             }
             if let Some(all) = &all {
                 section.warn_here(format!("is never reached: the rule \"{all}\" above matches everything"));
@@ -263,13 +275,15 @@ fn until(section: &Section<'_>, now: Timestamp) -> Option<Timestamp> {
     };
     let end_of_day = |date: civil::Date| {
         let zone = TimeZone::get("Europe/Amsterdam").ok()?;
-        Some(date.at(23, 59, 59, 0).to_zoned(zone).ok()?.timestamp())
+        zone.to_timestamp(date.at(23, 59, 59, 0)).ok()
     };
     let date_only = text.len() == 10;
     let moment = if date_only { text.parse().ok().and_then(end_of_day) } else { text.parse().ok() };
     match moment {
         None => section.error("until", "is no date; write until = 2026-12-31"),
-        Some(moment) if moment < now => section.warn("until", "has passed: the rule matches nothing any more"),
+        Some(moment) if moment < now => {
+            section.warn("until", "has passed: the rule matches nothing any more")
+        }
         Some(_) => {}
     }
     moment
@@ -278,10 +292,8 @@ fn until(section: &Section<'_>, now: Timestamp) -> Option<Timestamp> {
 fn matches(section: Section<'_>, accounts: &[Account]) -> Match {
     let matches = Match {
         from: section.list("from", pattern),
-        envelope_from: section.list("envelope_from", |text| match text {
-            "<>" => Ok(Pattern("<>".to_owned())),
-            text => pattern(text),
-        }),
+        envelope_from: section
+            .list("envelope_from", |text| if text == "<>" { Ok(Pattern::NULL) } else { pattern(text) }),
         recipient: section.list("recipient", pattern),
         account: section.list("account", |text| {
             if accounts.iter().any(|account| account.name == text) {
@@ -305,7 +317,8 @@ fn matches(section: Section<'_>, accounts: &[Account]) -> Match {
     let keys =
         ["from", "envelope_from", "recipient", "account", "network", "header", "list_id", "min_recipients"];
     if section.is_present() && !keys.iter().chain(&["max_recipients"]).any(|key| section.has(key)) {
-        section.error_here(format!("is empty; use {}, or leave match out to match everything", quoted(&keys)));
+        section
+            .error_here(format!("is empty; use {}, or leave match out to match everything", quoted(&keys)));
     }
     for key in keys {
         if section.has(key) && matches!(section.raw(key), Some(DeValue::Array(items)) if items.is_empty()) {
@@ -316,26 +329,14 @@ fn matches(section: Section<'_>, accounts: &[Account]) -> Match {
     matches
 }
 
-/// An address pattern in the form of address keys: lower case, A-labels.
+/// A pattern on addresses that there are: not the null path.
 fn pattern(text: &str) -> Result<Pattern, String> {
     let right = "write an address, or a pattern such as \"*@example.nl\"";
-    if text == "*" {
-        return Err(format!("\"*\" matches everything; leave the condition out, or {right}"));
+    match Pattern::parse(text) {
+        Ok(pattern) if pattern.matches_null() => Err(format!("\"<>\" is only for envelope_from; {right}")),
+        Ok(pattern) => Ok(pattern),
+        Err(error) => Err(format!("\"{text}\": {error}; {right}")),
     }
-    if !text.contains('*') {
-        let address =
-            Address::parse(text).map_err(|error| format!("\"{text}\" is no address ({error}); {right}"))?;
-        return Ok(Pattern(address.key().as_str().to_owned()));
-    }
-    let Some((local, domain)) = text.rsplit_once('@') else {
-        return Err(format!("\"{text}\" has no @; {right}"));
-    };
-    let domain = if domain.contains('*') {
-        domain.to_lowercase()
-    } else {
-        Domain::parse(domain).map_err(|error| format!("\"{text}\": {error}; {right}"))?.ascii().to_owned()
-    };
-    Ok(Pattern(format!("{}@{domain}", local.to_lowercase())))
 }
 
 /// `X-Mailer: Mailchimp*`: a header field and a glob on its value.
