@@ -20,7 +20,7 @@ use crate::smtp::capability::Capabilities;
 use crate::smtp::response::{Response, ResponseParser};
 use crate::smtp::sasl;
 
-pub(super) use transaction::{Sent, all_deferred, obstacle};
+pub(super) use transaction::{all_deferred, obstacle};
 
 /// Octets of replies that are buffered: a pipelined transaction to a thousand recipients answers in less.
 const REPLY_BUFFER: usize = 64 * 1024;

@@ -18,11 +18,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::dsn::{self, Returned};
-use super::{Copy, Relay, SpoolSettings, SpoolView, notice};
+use super::{Relay, SpoolSettings, SpoolView, notice};
 use crate::clock::SharedClock;
-use crate::ledger::{Event, Outcome, Record, Scribe, Side, SpoolState};
-use crate::mail::{Class, CopyId, Language, Reference, SenderId};
-use crate::policy::{Register, Rules, Unavailable};
+use crate::ledger::{Record, Scribe};
+use crate::mail::{CopyId, Language, Reference};
+use crate::policy::{Register, Rules};
 use crate::secret::{SharedEntropy, random};
 use crate::shutdown::Shutdown;
 

@@ -281,7 +281,7 @@ impl Spool {
         let mut record = Record::default();
         let mut failures = Vec::new();
         for (recipient, refusal) in asked.refused {
-            let answer = Answer::new(550, "5.7.1", refusal.text());
+            let answer = Answer::new(550, "5.7.1", refusal.reason());
             let outcome = self.outcome(&spooled, std::slice::from_ref(&recipient), &answer);
             record.events.push(Event::Cancelled(outcome));
             failures.push(dsn::Failure { recipient, answer, next_hop: None });
