@@ -37,6 +37,9 @@ pub enum PatternError {
 }
 
 impl Pattern {
+    /// `<>`: the null reverse-path.
+    pub const NULL: Self = Self(Shape::Null);
+
     /// Parse and fold: local part in lower case, domain as lower-case A-labels.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         match text {
@@ -81,6 +84,17 @@ impl Pattern {
         match &self.0 {
             Shape::Parts { domain, .. } if !domain.contains('*') => Some(domain),
             _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    /// In its folded form: what parses to the same pattern.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Shape::Null => f.write_str("<>"),
+            Shape::Any => f.write_str("*"),
+            Shape::Parts { local, domain } => write!(f, "{local}@{domain}"),
         }
     }
 }
