@@ -125,12 +125,15 @@ fn chunked(body: &str) -> String {
     format!("{:x}\r\n{head}\r\n{:x};ext=1\r\n{tail}\r\n0\r\n\r\n", head.len(), tail.len())
 }
 
+/// A request for the path of a link.
+type Shape = Box<dyn Fn(&str) -> String>;
+
 #[tokio::test]
 async fn p7_every_shape_of_post_unsubscribes() {
     let house = House::open().await;
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let parts = "Content-Type: multipart/form-data; boundary=b\r\n";
-    let shapes: Vec<(&str, Box<dyn Fn(&str) -> String>)> = vec![
+    let shapes: Vec<(&str, Shape)> = vec![
         ("urlencoded", Box::new(|p: &str| post(p, form, ONE_CLICK))),
         ("a trailing CRLF in the body", Box::new(|p: &str| post(p, form, "List-Unsubscribe=One-Click\r\n"))),
         ("a trailing CRLF after the body", Box::new(|p: &str| post(p, form, ONE_CLICK) + "\r\n")),
