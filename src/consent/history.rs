@@ -32,6 +32,10 @@ pub struct Evidence {
     pub source: Option<String>,
     /// IP address it was given from.
     pub ip: Option<String>,
+    /// Whether the box was ticked beforehand, where that is known; `Some(true)` is no consent.
+    pub pre_ticked: Option<bool>,
+    /// Whether it was part of terms and conditions, where that is known; `Some(true)` is no consent.
+    pub bundled: Option<bool>,
     /// The importer's written word that consent was given, where the text is unknown (grade C).
     pub attestation: Option<String>,
 }
@@ -93,6 +97,9 @@ pub enum ConsentState {
         since: Timestamp,
         /// Index of the grant in the history.
         event: usize,
+        /// Whether the person's own act is on record, and not only the importer's word: only such a grant
+        /// lifts an unsubscribe (RULES L16).
+        by_person: bool,
     },
     /// Given once and taken back.
     Withdrawn {

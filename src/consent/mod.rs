@@ -10,4 +10,4 @@ mod history;
 mod relation;
 
 pub use history::{Act, ConsentError, ConsentEvent, ConsentEventKind, ConsentState, Evidence, Grade, fold};
-pub use relation::{Published, Relation, RelationError, RelationGap};
+pub use relation::{Published, PublishedGap, Relation, RelationError, RelationGap};

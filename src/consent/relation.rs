@@ -64,3 +64,17 @@ pub struct Published {
     /// When it must be looked at again.
     pub review_by: Timestamp,
 }
+
+/// Why a publication does not count (RULES L5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishedGap {
+    /// URL, page hash or quoted sentence is missing.
+    Incomplete,
+    /// The quote is a bare address: nothing says that it is meant for such mail.
+    BareAddress,
+    /// Captured after the send.
+    Future,
+    /// The review date has passed.
+    Overdue,
+}

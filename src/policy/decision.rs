@@ -5,9 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::facts::Facts;
+use super::facts::{Facts, Profiles};
 use super::rule::Rules;
-use crate::consent::{Grade, RelationGap};
+use crate::consent::{Grade, PublishedGap, RelationGap};
 use crate::mail::{Address, Class, Purpose, Sender, SenderId};
 
 /// Why a marketing message may go to one recipient, with a frozen copy of the facts it rests on.
@@ -70,8 +70,11 @@ pub enum Clause {
         /// Which.
         gap: RelationGap,
     },
-    /// L5: the publication is overdue for review.
-    PublishedOverdue,
+    /// L5: a publication is there but does not count.
+    Published {
+        /// Why not.
+        gap: PublishedGap,
+    },
     /// L16: suppressed.
     Suppressed {
         /// Why (`unsubscribed`, `complaint`, …).
@@ -107,6 +110,22 @@ pub enum Clause {
     },
     /// No purpose is configured for this marketing message, so no consent can match it.
     NoPurpose,
+    /// L13: personal mail to so many that it is marketing, and no basis for that.
+    PersonalToMany {
+        /// External recipients in the envelope.
+        count: usize,
+    },
+    /// The allow-rule has ended.
+    AllowEnded {
+        /// Its last moment.
+        until: Timestamp,
+    },
+    /// Promise 5: it could not be decided; only ever seen as what enforcement would have said, under
+    /// observe.
+    Undecided {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// A refusal for one recipient.
@@ -121,6 +140,31 @@ pub struct Refusal {
     pub sender: Option<String>,
     /// Purpose, when known.
     pub purpose: Option<Purpose>,
+}
+
+impl Refusal {
+    /// What the peer reads: the recipient, the reason and the clause that failed, without CR, LF or anything
+    /// about other people. May hold non-ASCII characters of names in the config.
+    pub fn text(&self, _recipient: &Address) -> String {
+        unimplemented!("room policy")
+    }
+}
+
+impl Clause {
+    /// The number in RULES: `L4`, `P14`.
+    pub fn rule(&self) -> &'static str {
+        unimplemented!("room policy")
+    }
+
+    /// One word for metrics and reports: `no_basis`.
+    pub fn word(&self) -> &'static str {
+        unimplemented!("room policy")
+    }
+
+    /// The law behind it, for people.
+    pub fn law(&self) -> &'static str {
+        unimplemented!("room policy")
+    }
 }
 
 /// The answer of policy for one recipient, and the way to it.
@@ -208,6 +252,32 @@ pub fn evaluate(_rules: &Rules, _facts: &Facts<'_>) -> Decision {
 /// Decide at RCPT: `Some` refusal or deferral when no message could change the answer, `None` when it
 /// has to wait for the message. Never returns `Forward`.
 pub fn screen(_rules: &Rules, _facts: &Facts<'_>) -> Option<Decision> {
+    unimplemented!("room policy")
+}
+
+/// A copy that waits in the spool, as far as its permit depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting<'a> {
+    /// What it is.
+    pub class: Class,
+    /// Whom it is sent for.
+    pub sender: Option<&'a SenderId>,
+    /// What it is about.
+    pub purpose: Option<&'a Purpose>,
+    /// The rule that decided.
+    pub rule: Option<&'a str>,
+}
+
+/// Ask for the permit of a waiting copy again, before each try (promise 6): an unsubscribe, a withdrawal
+/// or a changed rule since it was admitted refuses it.
+pub fn reconsider(
+    _rules: &Rules,
+    _waiting: &Waiting<'_>,
+    _recipient: &Address,
+    _profiles: &Profiles,
+    _unsubscribe_healthy: bool,
+    _now: Timestamp,
+) -> Decision {
     unimplemented!("room policy")
 }
 

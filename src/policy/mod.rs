@@ -8,12 +8,15 @@
 
 mod decision;
 mod facts;
+mod pattern;
 mod rule;
 
 pub use decision::{
-    Answer, Basis, Clause, Decision, Permit, Refusal, evaluate, screen, senders_asked, system,
+    Answer, Basis, Clause, Decision, Permit, Refusal, Waiting, evaluate, reconsider, screen, senders_asked,
+    system,
 };
 pub use facts::{
     Connection, ConsentHistory, EnvelopeFacts, Facts, MessageFacts, Profile, Profiles, Register, Unavailable,
 };
-pub use rule::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
+pub use pattern::{Pattern, PatternError};
+pub use rule::{Effect, Match, Mode, OnRefused, Rule, Rules};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::pattern::Pattern;
 use crate::mail::{Class, Domain, Purpose, Sender};
 
 /// The rules in force, with everything a decision needs to know from the config.
@@ -100,7 +101,8 @@ pub struct Match {
     pub account: Vec<String>,
     /// Client network.
     pub network: Vec<IpNet>,
-    /// Header fields: lower-case name and a glob on the unfolded value.
+    /// Header fields: name, and a glob on the unfolded value, both in any case. Entries of one name are
+    /// alternatives; each name must be met.
     pub header: Vec<(String, String)>,
     /// List-Id, exactly, lower-case.
     pub list_id: Vec<String>,
@@ -109,10 +111,6 @@ pub struct Match {
     /// At most this many recipients in the envelope.
     pub max_recipients: Option<usize>,
 }
-
-/// A pattern on an address (`*` stands for any characters); compared with the address key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(pub String);
 
 impl Rules {
     /// The sender that owns `domain` (is it, or a domain above it).

@@ -31,9 +31,58 @@ pub struct Keys {
 #[error("not a token of this gateway")]
 pub struct TokenError;
 
+/// Why there are no keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeysError {
+    /// None at all.
+    #[error("no token key")]
+    None,
+    /// A secret that has not 32 octets.
+    #[error("token key {id} has not 32 octets")]
+    Length {
+        /// Its id.
+        id: u8,
+    },
+    /// Two keys of one id.
+    #[error("two token keys have the id {id}")]
+    Twice {
+        /// The id.
+        id: u8,
+    },
+    /// A line of a key file that is no key.
+    #[error("line {line} is no token key: expected an id, a space and 64 hex digits")]
+    Line {
+        /// From 1.
+        line: usize,
+    },
+    /// All 256 ids are taken.
+    #[error("all 256 ids of token keys are taken")]
+    Full,
+}
+
 impl Keys {
+    /// One new key.
+    pub fn generate(_entropy: &dyn Entropy) -> Self {
+        unimplemented!("room token")
+    }
+
+    /// These keys and a new one that seals from now on.
+    pub fn rotate(&self, _entropy: &dyn Entropy) -> Result<Self, KeysError> {
+        unimplemented!("room token")
+    }
+
+    /// Read what [`Keys::to_text`] writes.
+    pub fn parse(_text: &str) -> Result<Self, KeysError> {
+        unimplemented!("room token")
+    }
+
+    /// The content of a key file: a line for each key, newest first.
+    pub fn to_text(&self) -> Secret {
+        unimplemented!("room token")
+    }
+
     /// Keys by id, newest first; each secret has 32 octets.
-    pub fn new(keys: Vec<(u8, Secret)>) -> Result<Self, TokenError> {
+    pub fn new(keys: Vec<(u8, Secret)>) -> Result<Self, KeysError> {
         Ok(Self { _keys: keys })
     }
 
