@@ -3,8 +3,8 @@
 use super::admit::{Journey, Rejected, named, needs_smtputf8};
 use super::compose::Draft;
 use super::{Gateway, handover};
-use crate::ledger::{Admitted, AdmittedRecipient, Event, Party, Record, Side, SpoolState, Spooled};
-use crate::mail::{Class, Recipient};
+use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
+use crate::mail::Recipient;
 use crate::relay::{Copy, CopyRecipient, Delivery};
 use crate::smtp::reply::Reply;
 
@@ -18,7 +18,7 @@ impl Gateway {
         rejected: &[Rejected],
     ) -> Reply {
         let original = self.original_sha256(journey);
-        self.admit_into(&mut record, journey, &draft, original);
+        self.admit_into(&mut record, journey, &draft, original, false);
         // A crash before this commit: the client has no answer and nothing left. After it: in doubt at
         // start-up (promise 1).
         if let Err(error) = self.parts.scribe.record(record).await {
@@ -40,7 +40,7 @@ impl Gateway {
         let original = self.original_sha256(journey);
         let mut copies = Vec::with_capacity(drafts.len());
         for draft in &drafts {
-            self.admit_into(&mut record, journey, draft, original);
+            self.admit_into(&mut record, journey, draft, original, true);
             let spooled = self.spooled(journey, draft, original, SpoolState::Trying);
             record.sides.push(Side::Spool(Box::new(spooled)));
             copies.push(copy(journey, draft));
@@ -57,7 +57,14 @@ impl Gateway {
     }
 
     /// The `admitted` entry of a draft and what must be durable with it.
-    fn admit_into(&self, record: &mut Record, journey: &Journey<'_>, draft: &Draft, original: [u8; 32]) {
+    fn admit_into(
+        &self,
+        record: &mut Record,
+        journey: &Journey<'_>,
+        draft: &Draft,
+        original: [u8; 32],
+        spooled: bool,
+    ) {
         let client = &journey.submission.client;
         // All permits of a draft agree in what is asked of the first.
         let permit = &draft.recipients[0].1;
@@ -88,25 +95,9 @@ impl Gateway {
             token: draft.token.clone(),
             next_hop: self.parts.relay.name().to_owned(),
         })));
-        if draft.class == Class::Marketing {
-            self.keep_bytes(record, journey, draft, original);
+        if spooled || Keep::of(draft.class) != Keep::Hash {
+            keep_bytes(record, journey, draft, original);
         }
-    }
-
-    /// What rebuilding the copy needs: the original, once, and the edits of this copy.
-    pub(super) fn keep_bytes(
-        &self,
-        record: &mut Record,
-        journey: &Journey<'_>,
-        draft: &Draft,
-        original: [u8; 32],
-    ) {
-        let is_original = |side: &Side| matches!(side, Side::Original { .. });
-        if !record.sides.iter().any(is_original) {
-            let bytes = journey.submission.message.clone();
-            record.sides.push(Side::Original { sha256: original, bytes });
-        }
-        record.sides.push(Side::Edits { copy: draft.id, rope: draft.composed.rope.clone() });
     }
 
     pub(super) fn spooled(
@@ -138,6 +129,20 @@ impl Gateway {
             last_reply: String::new(),
         }
     }
+}
+
+/// What rebuilding the copy needs: the original, once per record, and the edits of this copy.
+pub(super) fn keep_bytes(record: &mut Record, journey: &Journey<'_>, draft: &Draft, original: [u8; 32]) {
+    if !record.sides.iter().any(|side| matches!(side, Side::Original { sha256, .. } if *sha256 == original)) {
+        let bytes = journey.submission.message.clone();
+        record.sides.push(Side::Original { sha256: original, bytes });
+    }
+    record.sides.push(Side::Edits {
+        copy: draft.id,
+        original_sha256: original,
+        rope: draft.composed.rope.clone(),
+        keep: Keep::of(draft.class),
+    });
 }
 
 /// The copy as the relay takes it: its recipients are its permits.

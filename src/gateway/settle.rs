@@ -3,6 +3,7 @@
 use super::Gateway;
 use super::admit::Journey;
 use super::compose::Draft;
+use super::deliver::keep_bytes;
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState};
 use crate::mail::{Address, Recipient, ReversePath};
 use crate::metrics;
@@ -99,7 +100,7 @@ impl Gateway {
                 .next()
                 .map(|(_, answer)| answer.to_string())
                 .unwrap_or_default();
-            self.keep_bytes(record, journey, draft, original);
+            keep_bytes(record, journey, draft, original);
             record.sides.push(Side::Spool(Box::new(spooled)));
         }
         let failures: Vec<_> = sorted
