@@ -114,9 +114,9 @@ impl<'d> Doc<'d> {
 }
 
 impl<'d> Section<'d> {
-    /// Whether the file has this section.
-    pub(super) fn is_present(&self) -> bool {
-        self.table.is_some()
+    /// Whether the file has this section without anything in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_some_and(DeTable::is_empty)
     }
 
     /// Whether the file has `key`, right or wrong.

@@ -1,5 +1,6 @@
 //! Senders and rules (DESIGN section 5), and what must hold between them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::civil;
@@ -158,15 +159,17 @@ pub(super) fn rules(root: &Section<'_>, senders: &Senders, accounts: &[Account],
     policy.finish();
 
     let mut rules: Vec<Rule> = Vec::new();
+    let mut names = BTreeSet::new();
     let mut all: Option<String> = None;
     for section in root.sections("rule") {
-        if let Some(rule) = rule(&section, senders, accounts, now) {
-            if rules.iter().any(|other| other.name == rule.name) {
-                section.error(
-                    "name",
-                    format!("there already is a rule \"{}\"; each has its own name", rule.name),
-                );
-            }
+        let name =
+            line(&section, section.required("name", "write a name; it stands in every log line and entry"));
+        if let Some(name) = &name
+            && !names.insert(name.clone())
+        {
+            section.error("name", format!("there already is a rule \"{name}\"; each has its own name"));
+        }
+        if let Some(rule) = rule(&section, name, senders, accounts, now) {
             if let Some(all) = &all {
                 section.warn_here(format!("is never reached: the rule \"{all}\" above matches everything"));
             } else if section.raw("match").is_none() {
@@ -188,19 +191,21 @@ pub(super) fn rules(root: &Section<'_>, senders: &Senders, accounts: &[Account],
     Rules { hash: hash::of(&rules), ..rules }
 }
 
-fn rule(section: &Section<'_>, senders: &Senders, accounts: &[Account], now: Timestamp) -> Option<Rule> {
-    let name = line(section, section.required("name", "write a name; it stands in every log line and entry"));
+fn rule(
+    section: &Section<'_>,
+    name: Option<String>,
+    senders: &Senders,
+    accounts: &[Account],
+    now: Timestamp,
+) -> Option<Rule> {
     let matches = matches(section.section("match"), accounts);
     let effect = effect(section, senders, now);
     Some(Rule { name: name?, matches, effect: effect? })
 }
 
 fn effect(section: &Section<'_>, senders: &Senders, now: Timestamp) -> Option<Effect> {
-    let sender = section.text("sender");
-    let sender = match &sender {
-        Some(text) => Some(senders.find(section, text).cloned()?),
-        None => None,
-    };
+    let named = section.text("sender");
+    let sender = named.as_ref().and_then(|text| senders.find(section, text).cloned());
     let class = section.choice(
         "class",
         &[
@@ -316,7 +321,7 @@ fn matches(section: Section<'_>, accounts: &[Account]) -> Match {
     }
     let keys =
         ["from", "envelope_from", "recipient", "account", "network", "header", "list_id", "min_recipients"];
-    if section.is_present() && !keys.iter().chain(&["max_recipients"]).any(|key| section.has(key)) {
+    if section.is_empty() {
         section
             .error_here(format!("is empty; use {}, or leave match out to match everything", quoted(&keys)));
     }
@@ -331,11 +336,10 @@ fn matches(section: Section<'_>, accounts: &[Account]) -> Match {
 
 /// A pattern on addresses that there are: not the null path.
 fn pattern(text: &str) -> Result<Pattern, String> {
-    let right = "write an address, or a pattern such as \"*@example.nl\"";
     match Pattern::parse(text) {
-        Ok(pattern) if pattern.matches_null() => Err(format!("\"<>\" is only for envelope_from; {right}")),
+        Ok(pattern) if pattern.matches_null() => Err("\"<>\" is only for envelope_from".to_owned()),
         Ok(pattern) => Ok(pattern),
-        Err(error) => Err(format!("\"{text}\": {error}; {right}")),
+        Err(error) => Err(format!("\"{text}\": {error}")),
     }
 }
 

@@ -98,7 +98,9 @@ mod tests {
 
     #[test]
     fn what_servers_say() {
-        let found = parse("mx.example hello\nPIPELINING\nsize 1000\nAUTH plain LOGIN\nAUTH=LOGIN XOAUTH2\nX-FOO 1\n8bitmime");
+        let found = parse(
+            "mx.example hello\nPIPELINING\nsize 1000\nAUTH plain LOGIN\nAUTH=LOGIN XOAUTH2\nX-FOO 1\n8bitmime",
+        );
         assert!(found.pipelining && found.eight_bit && !found.chunking);
         assert_eq!(found.size, Some(1000));
         assert_eq!(found.auth, ["PLAIN", "LOGIN", "XOAUTH2"]);

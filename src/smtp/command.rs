@@ -5,9 +5,7 @@
 //! parameters given twice, control characters. An address keeps its spelling. Deliberately absent:
 //! whether a command may come now, which is the session's question.
 
-use crate::mail::{
-    Address, AddressError, Body, Notify, OriginalRecipient, Recipient, Ret, ReversePath,
-};
+use crate::mail::{Address, AddressError, Body, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
 use crate::secret::Secret;
 
 /// Longest EHLO or HELO argument in octets (RFC 5321 4.5.3.1.2).

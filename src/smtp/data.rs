@@ -332,7 +332,8 @@ mod tests {
     #[test]
     fn promise_9_nothing_but_crlf_dot_crlf_ends_data() {
         for look_alike in LOOK_ALIKES {
-            let wire = [b"Subject: a\r\n\r\nbody", *look_alike, b"MAIL FROM:<evil@x>\r\n.\r\nQUIT\r\n"].concat();
+            let wire =
+                [b"Subject: a\r\n\r\nbody", *look_alike, b"MAIL FROM:<evil@x>\r\n.\r\nQUIT\r\n"].concat();
             let whole = decode(&[&wire]);
             assert_eq!(whole.2.as_deref(), Some(&b"QUIT\r\n"[..]), "{look_alike:?} ended the data");
             assert!(

@@ -99,7 +99,11 @@ impl Reply {
 impl Reply {
     /// 250: the next hop has the message; `text` is what it said.
     pub fn accepted(reference: Reference, text: &str) -> Self {
-        Self::new(250, "2.0.0", if text.is_empty() { format!("ok {reference}") } else { format!("{reference} {text}") })
+        Self::new(
+            250,
+            "2.0.0",
+            if text.is_empty() { format!("ok {reference}") } else { format!("{reference} {text}") },
+        )
     }
 
     /// 250: the message is durable in the spool.
@@ -293,7 +297,9 @@ impl Reply {
     pub fn bad_command(error: &CommandError) -> Self {
         let (code, enhanced) = match error {
             CommandError::Unknown | CommandError::NotText => (500, "5.5.2"),
-            CommandError::Syntax(_) | CommandError::BadParameter(_) | CommandError::ChunkSize => (501, "5.5.4"),
+            CommandError::Syntax(_) | CommandError::BadParameter(_) | CommandError::ChunkSize => {
+                (501, "5.5.4")
+            }
             CommandError::UnknownParameter(_) => (555, "5.5.4"),
             CommandError::BadSender(_) => (501, "5.1.7"),
             CommandError::BadRecipient(_) => (501, "5.1.3"),
@@ -431,9 +437,10 @@ impl fmt::Display for Reply {
 pub(super) fn is_enhanced(code: &str) -> bool {
     let mut numbers = code.split('.');
     let class = numbers.next().is_some_and(|class| matches!(class, "2" | "4" | "5"));
-    let detail = numbers.by_ref().take(2).filter(|n| {
-        (1..=3).contains(&n.len()) && n.bytes().all(|digit| digit.is_ascii_digit())
-    });
+    let detail = numbers
+        .by_ref()
+        .take(2)
+        .filter(|n| (1..=3).contains(&n.len()) && n.bytes().all(|digit| digit.is_ascii_digit()));
     class && detail.count() == 2 && numbers.next().is_none()
 }
 

@@ -117,10 +117,8 @@ impl ResponseParser {
             Some((b'-', text)) => (true, text),
             Some(_) => return Err(ResponseError::Code),
         };
-        let text: String = String::from_utf8_lossy(text)
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let text: String =
+            String::from_utf8_lossy(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let text = self.without_enhanced(code, text);
         self.lines.push(text);
         Ok(!more)
