@@ -5,10 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Facts, Profiles};
-use super::rule::Rules;
 use crate::consent::{Grade, PublishedGap, RelationGap};
-use crate::mail::{Address, Class, Purpose, Sender, SenderId};
+use crate::mail::{Address, Class, Purpose, Sender};
 
 /// Why a marketing message may go to one recipient, with a frozen copy of the facts it rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +48,8 @@ pub enum Basis {
     },
     /// Not marketing: no basis is asked for.
     NotNeeded,
+    /// There is none: it goes only because nothing is blocked under observe.
+    Missing,
 }
 
 /// The clause that failed. Its text is made by [`Refusal::text`]; its RULES number by [`Clause::rule`].
@@ -142,31 +142,6 @@ pub struct Refusal {
     pub purpose: Option<Purpose>,
 }
 
-impl Refusal {
-    /// What the peer reads: the recipient, the reason and the clause that failed, without CR, LF or anything
-    /// about other people. May hold non-ASCII characters of names in the config.
-    pub fn text(&self, _recipient: &Address) -> String {
-        unimplemented!("room policy")
-    }
-}
-
-impl Clause {
-    /// The number in RULES: `L4`, `P14`.
-    pub fn rule(&self) -> &'static str {
-        unimplemented!("room policy")
-    }
-
-    /// One word for metrics and reports: `no_basis`.
-    pub fn word(&self) -> &'static str {
-        unimplemented!("room policy")
-    }
-
-    /// The law behind it, for people.
-    pub fn law(&self) -> &'static str {
-        unimplemented!("room policy")
-    }
-}
-
 /// The answer of policy for one recipient, and the way to it.
 #[derive(Debug)]
 pub struct Decision {
@@ -202,6 +177,26 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Only a decision makes one.
+    pub(super) fn new(recipient: Address, class: Class, basis: Basis) -> Self {
+        Self { recipient, class, sender: None, purpose: None, rule: None, basis, observed: None }
+    }
+
+    pub(super) fn with_case(
+        mut self,
+        sender: Option<Arc<Sender>>,
+        purpose: Option<Purpose>,
+        rule: Option<String>,
+    ) -> Self {
+        (self.sender, self.purpose, self.rule) = (sender, purpose, rule);
+        self
+    }
+
+    pub(super) fn with_observed(mut self, observed: Refusal) -> Self {
+        self.observed = Some(observed);
+        self
+    }
+
     /// Who may get it.
     pub fn recipient(&self) -> &Address {
         &self.recipient
@@ -212,7 +207,7 @@ impl Permit {
         self.class
     }
 
-    /// Whom it is sent for; always there for marketing.
+    /// Whom it is sent for. Always there for marketing, unless it goes only under observe (RULES L7 failed).
     pub fn sender(&self) -> Option<&Arc<Sender>> {
         self.sender.as_ref()
     }
@@ -238,58 +233,7 @@ impl Permit {
     }
 }
 
-/// The senders whose profile of the recipient a decision may need: all that a rule which can still match
-/// leads to. `facts.profiles` is not looked at.
-pub fn senders_asked(_rules: &Rules, _facts: &Facts<'_>) -> Vec<SenderId> {
-    unimplemented!("room policy")
-}
-
-/// Decide for one recipient of a message that is there (`facts.message` is `Some`).
-pub fn evaluate(_rules: &Rules, _facts: &Facts<'_>) -> Decision {
-    unimplemented!("room policy")
-}
-
-/// Decide at RCPT: `Some` refusal or deferral when no message could change the answer, `None` when it
-/// has to wait for the message. Never returns `Forward`.
-pub fn screen(_rules: &Rules, _facts: &Facts<'_>) -> Option<Decision> {
-    unimplemented!("room policy")
-}
-
-/// A copy that waits in the spool, as far as its permit depends on it.
-#[derive(Debug, Clone, Copy)]
-pub struct Waiting<'a> {
-    /// What it is.
-    pub class: Class,
-    /// Whom it is sent for.
-    pub sender: Option<&'a SenderId>,
-    /// What it is about.
-    pub purpose: Option<&'a Purpose>,
-    /// The rule that decided.
-    pub rule: Option<&'a str>,
-}
-
-/// Ask for the permit of a waiting copy again, before each try (promise 6): an unsubscribe, a withdrawal
-/// or a changed rule since it was admitted refuses it.
-pub fn reconsider(
-    _rules: &Rules,
-    _waiting: &Waiting<'_>,
-    _recipient: &Address,
-    _profiles: &Profiles,
-    _unsubscribe_healthy: bool,
-    _now: Timestamp,
-) -> Decision {
-    unimplemented!("room policy")
-}
-
 /// The permit for one of the gateway's own notices (class `system`: DSN, notice of an unsubscribe).
 pub fn system(recipient: Address, sender: Option<Arc<Sender>>) -> Permit {
-    Permit {
-        recipient,
-        class: Class::System,
-        sender,
-        purpose: None,
-        rule: None,
-        basis: Basis::NotNeeded,
-        observed: None,
-    }
+    Permit::new(recipient, Class::System, Basis::NotNeeded).with_case(sender, None, None)
 }
