@@ -135,7 +135,7 @@ impl Gateway {
             .map(|one| {
                 let recipient = &envelope.recipients[one.index];
                 let code = if one.malformed { "5.6.0" } else { "5.7.1" };
-                dsn::Failure::by_policy(recipient.clone(), code, one.refusal.text())
+                dsn::Failure::by_policy(recipient.clone(), code, one.refusal.reason())
             })
             .collect();
         self.parts.spool.bounce(&mut record, &self.returned(journey), failures, journey.now);
@@ -176,7 +176,7 @@ pub(super) fn named(journey: &Journey<'_>, rejected: &[Rejected]) -> Vec<(Addres
         .iter()
         .map(|one| {
             let recipient = &journey.submission.envelope.recipients[one.index];
-            (recipient.address.clone(), one.refusal.text())
+            (recipient.address.clone(), one.refusal.reason())
         })
         .collect()
 }

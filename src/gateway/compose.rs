@@ -1,8 +1,9 @@
 //! Compose: from permits to finished copies.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Gateway;
+use super::{Gateway, Signers};
 use super::admit::{Journey, Rejected};
 use crate::mail::{Class, CopyId, TokenId};
 use crate::message::{self, Brief, ComposeError, Composed, Signer, Unsubscribe};
@@ -96,7 +97,7 @@ impl Gateway {
             is_ours: &is_ours,
         };
         let signers = signers_for(&settings.signers, journey.message);
-        message::compose(journey.message, &brief, &signers)
+        message::compose(journey.message, &brief, signers)
     }
 
     /// The opt-out of a marketing copy; the token names the sender, the recipient and this submission.
@@ -168,10 +169,14 @@ fn refusal(error: ComposeError, permit: &Permit) -> (Refusal, bool) {
     (refusal, malformed)
 }
 
-/// Keys whose domain is the From domain, or above it (DMARC relaxed alignment, RFC 7489 3.1.1).
-fn signers_for<'a>(signers: &'a [Signer], message: &message::Message) -> Vec<&'a Signer> {
-    let Some(from) = message.from() else { return Vec::new() };
-    signers.iter().filter(|signer| from.address.domain().is_within(&signer.domain)).collect()
+/// The keys of the nearest domain that is the From domain or above it (DMARC relaxed alignment).
+fn signers_for<'a>(signers: &'a [Signers], message: &message::Message) -> &'a [Signer] {
+    let Some(from) = message.from() else { return &[] };
+    signers
+        .iter()
+        .filter(|one| from.address.domain().is_within(&one.domain))
+        .max_by_key(|one| one.domain.ascii().len())
+        .map_or(&[], |one| &one.keys)
 }
 
 /// A List-Id that is stable per sender and purpose (RULES P10; RFC 2919): a label made from the purpose,
@@ -204,8 +209,11 @@ fn received(journey: &Journey<'_>) -> String {
     let helo: String =
         client.helo.chars().filter(|c| c.is_ascii_graphic() && !"()<>;\\\"".contains(*c)).take(255).collect();
     format!(
-        "from {helo} ([{ip}])\r\n\tby {by} (Sluis) with {protocol} id {reference};\r\n\t{at}",
-        ip = client.connection.ip,
+        "from {helo} ({ip})\r\n\tby {by} (Sluis) with {protocol} id {reference};\r\n\t{at}",
+        ip = match client.connection.ip {
+            IpAddr::V4(ip) => format!("[{ip}]"),
+            IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+        },
         by = journey.in_force.settings.hostname,
         protocol = client.protocol,
         reference = journey.reference,

@@ -16,7 +16,6 @@ mod settle;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::clock::SharedClock;
 use crate::ledger::{Event, Handover, Record, RefusedRecipient, Scribe, Stage};
-use crate::mail::{Address, Envelope, Reference, ReversePath, SessionId};
+use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SessionId};
 use crate::message::{self, Signer};
 use crate::policy::{self, Answer, Connection, EnvelopeFacts, Register, Rules};
 use crate::relay::{Abilities, Relay, Spool};
@@ -78,8 +77,17 @@ pub struct Settings {
     pub structure: message::Limits,
     /// Received fields above which a message is a loop (RFC 5321 6.3).
     pub max_received: usize,
-    /// The DKIM keys; those whose domain covers the From domain sign. Empty leaves it to the next hop.
-    pub signers: Vec<Signer>,
+    /// The DKIM keys by domain. Empty leaves signing to the next hop.
+    pub signers: Vec<Signers>,
+}
+
+/// The DKIM keys of one domain; they sign what is From it, or from below it.
+#[derive(Debug)]
+pub struct Signers {
+    /// `d=`.
+    pub domain: Domain,
+    /// One per algorithm, as a rule.
+    pub keys: Vec<Signer>,
 }
 
 /// Rules and settings that belong together; swapped whole by a reload.
@@ -107,7 +115,7 @@ pub struct Parts {
     /// The keys that seal unsubscribe links.
     pub tokens: Arc<token::Keys>,
     /// Whether the unsubscribe endpoint answers its own health check (RULES L8).
-    pub unsubscribe_up: Arc<AtomicBool>,
+    pub unsubscribe_up: watch::Receiver<bool>,
     /// The time.
     pub clock: SharedClock,
     /// Randomness.
@@ -162,7 +170,7 @@ impl Gateway {
             }
             Answer::Refuse(refusal) => {
                 metrics::recipient_decided(decision.class.as_str(), "refuse");
-                let reply = Reply::refused_recipients(&[(recipient.clone(), refusal.text())]);
+                let reply = Reply::refused_recipients(&[(recipient.clone(), refusal.reason())]);
                 let event = Event::Refused {
                     reference: None,
                     handover: handover(client),
@@ -189,7 +197,7 @@ impl Gateway {
     }
 
     fn unsubscribe_up(&self) -> bool {
-        self.parts.unsubscribe_up.load(Ordering::Acquire)
+        *self.parts.unsubscribe_up.borrow()
     }
 }
 
