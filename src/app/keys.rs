@@ -134,7 +134,7 @@ impl KeyFolder {
         let file = |name| self.data.join("tls").join(name);
         let (authority, authority_key) = (file("ca.pem"), file("ca.key"));
         let (certificate, key) = (file("cert.pem"), file("key.pem"));
-        let today = now.to_zoned(TimeZone::UTC).date();
+        let today = TimeZone::UTC.to_datetime(now).date();
         let names = leaf_names(name);
         let files = TlsFiles { certificate, key, authority };
         let fresh = is_fresh(&files.certificate, &names, today);
@@ -349,11 +349,8 @@ fn pem_of(label: &str, der: &[u8]) -> String {
 }
 
 fn leaf_names(name: &str) -> Vec<String> {
-    let mut names = vec![
-        "localhost".to_owned(),
-        Ipv4Addr::LOCALHOST.to_string(),
-        Ipv6Addr::LOCALHOST.to_string(),
-    ];
+    let mut names =
+        vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), Ipv6Addr::LOCALHOST.to_string()];
     if !names.iter().any(|known| known == name) {
         names.push(name.to_owned());
     }
@@ -516,10 +513,12 @@ mod tests {
             .with_no_client_auth();
         for name in ["localhost", "gateway.example", "127.0.0.1", "::1"] {
             let (near, far) = tokio::io::duplex(64 * 1024);
-            let acceptor = tokio_rustls::TlsAcceptor::from(server_tls(&files.certificate, &files.key).unwrap());
+            let acceptor =
+                tokio_rustls::TlsAcceptor::from(server_tls(&files.certificate, &files.key).unwrap());
             let connector = tokio_rustls::TlsConnector::from(Arc::new(client.clone()));
             let name = rustls::pki_types::ServerName::try_from(name).unwrap();
-            let (served, connected) = tokio::join!(acceptor.accept(far), connector.connect(name.clone(), near));
+            let (served, connected) =
+                tokio::join!(acceptor.accept(far), connector.connect(name.clone(), near));
             assert!(served.is_ok() && connected.is_ok(), "{name:?}: {:?}", connected.err());
         }
     }

@@ -1,1 +1,3 @@
-//! room app
+//! Wiring: what is made at start, handed to whom, and in which order it stops.
+
+pub mod keys;

@@ -57,7 +57,9 @@ pub fn log_to_stderr(format: Format, level: &str) -> Result<()> {
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             log.with_ansi(colour).try_init()
         }
-        Format::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+        Format::Json => {
+            log.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        }
     };
     started.map_err(|error| anyhow::anyhow!("the log is set up already: {error}"))
 }
