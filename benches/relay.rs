@@ -380,3 +380,84 @@ fn free_port() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("bound")
 }
+
+/// Everything on but rsa: consent, edits, ed25519, two durable commits.
+fn write_config(folder: &Path, address: SocketAddr, sink: SocketAddr) -> std::path::PathBuf {
+    let page = free_port();
+    let folder_text = folder.display();
+    let config = format!(
+        r#"name = "sluis.bench.example"
+data = "{folder_text}/var"
+
+[[listener]]
+address = "{address}"
+tls = "none"
+
+[trusted]
+networks = ["127.0.0.0/8"]
+
+[relay]
+next_hop = "{sink}"
+tls = "none"
+connections = 64
+messages_per_connection = 1000000
+
+[unsubscribe]
+listen = "{page}"
+url = "http://{page}"
+
+[limits]
+connections = 1000
+connections_per_ip = 1000
+messages_per_hour = 1000000000
+
+[log]
+level = "warn"
+
+[[dkim]]
+domain = "voorbeeldhypotheken.nl"
+selector = "bench"
+algorithm = "ed25519-sha256"
+key_file = "{folder_text}/var/dkim.pem"
+
+[[sender]]
+name = "Voorbeeld Hypotheken B.V."
+trade_names = ["Voorbeeld Hypotheken"]
+kvk = "12345678"
+address = "Dorpsstraat 1, 1234 AB Ons Dorp"
+contact = "info@voorbeeldhypotheken.nl"
+domains = ["voorbeeldhypotheken.nl"]
+
+[[rule]]
+name = "newsletter"
+match = {{ from = "nieuws@voorbeeldhypotheken.nl" }}
+class = "marketing"
+purpose = "nieuwsbrief"
+"#
+    );
+    let file = folder.join("sluis.toml");
+    std::fs::write(&file, config).expect("the config is written");
+    file
+}
+
+/// Ten thousand consents, by the command an administrator would use.
+fn import_consents(folder: &Path, config: &Path) {
+    let mut csv = String::from("address,purpose,sender,act,text_sha256,source,at\n");
+    let text = "7".repeat(64);
+    for number in 0..RECIPIENTS {
+        csv.push_str(&format!(
+            "r{number}@example.org,nieuwsbrief,12345678,ticked_box,{text},https://voorbeeldhypotheken.nl/nieuws,2026-01-15T10:00:00Z\n"
+        ));
+    }
+    let file = folder.join("consents.csv");
+    std::fs::write(&file, csv).expect("the consents are written");
+    let status = Command::new(env!("CARGO_BIN_EXE_sluis"))
+        .arg("--config")
+        .arg(config)
+        .args(["consent", "import"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .status()
+        .expect("the import runs");
+    assert!(status.success(), "the import failed");
+}
