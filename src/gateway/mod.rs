@@ -128,10 +128,6 @@ pub struct Gateway {
     parts: Arc<Parts>,
 }
 
-/// Octets that our own headers and footers may add to a message: EHLO announces that much less than the
-/// next hop takes (RULES P5).
-const EDIT_ROOM: u64 = 64 * 1024;
-
 impl Gateway {
     /// Put the journey together.
     pub fn new(parts: Parts) -> Self {
@@ -140,13 +136,7 @@ impl Gateway {
 
     /// What the next hop can do: EHLO offers no more (RULES P5).
     pub fn abilities(&self) -> Abilities {
-        let mut abilities = self.parts.relay.abilities();
-        // RFC 1870: 0 means that no limit is known.
-        abilities.size = abilities
-            .size
-            .filter(|&size| size > 0)
-            .map(|size| size.saturating_sub(EDIT_ROOM).max(1));
-        abilities
+        self.parts.relay.abilities()
     }
 
     /// Answer RCPT: `Err` with the refusal when no message could change the answer.
