@@ -417,7 +417,7 @@ impl Event {
             Self::Refused { recipients, reverse_path, .. } => {
                 let who: Vec<String> = recipients
                     .iter()
-                    .map(|one| format!("{} ({:?})", one.recipient, one.refusal.clause))
+                    .map(|one| format!("{} ({})", one.recipient, one.refusal.clause.rule()))
                     .collect();
                 format!("from <{reverse_path}> to {}", who.join(", "))
             }

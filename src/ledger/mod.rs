@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod codec;
 mod event;
 pub mod pack;
+mod page;
 mod scribe;
 pub mod tree;
 pub mod verify;
@@ -19,6 +20,6 @@ pub use event::{
     RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
 pub use scribe::{
-    Batch, Book, Inbox, Keep, Pending, Ready, Record, RecordError, Scribe, Side, SpoolState, Spooled,
-    WeakScribe,
+    Batch, Book, Inbox, Keep, Pending, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
+    Spooled, WeakScribe,
 };

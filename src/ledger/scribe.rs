@@ -161,8 +161,26 @@ pub struct WeakScribe {
 #[derive(Debug)]
 pub struct Ready {
     record: Record,
-    entries: Vec<Squeezed>,
+    entries: Vec<Spelled>,
     sides: Vec<Option<Squeezed>>,
+}
+
+/// An event as it will stand in its entry, after the [`head`](super::head).
+#[derive(Debug)]
+pub struct Spelled {
+    /// The exact bytes, for the leaf.
+    pub json: Vec<u8>,
+    /// The same, as they are stored.
+    pub stored: Squeezed,
+}
+
+impl Spelled {
+    /// Spell out and compress `event`.
+    pub fn new(event: &Event) -> Result<Self, serde_json::Error> {
+        let json = event.to_json()?;
+        let stored = Squeezed::new(Cow::Borrowed(&json));
+        Ok(Self { json, stored })
+    }
 }
 
 /// A record that waits for its commit.
@@ -200,12 +218,10 @@ impl Record {
 impl Ready {
     /// Spell out and compress `record`. Fails only on an event that cannot be written as JSON.
     pub fn new(record: Record) -> Result<Self, RecordError> {
-        let entries = record
-            .events
-            .iter()
-            .map(|event| Ok(Squeezed::new(Cow::Owned(event.to_json()?))))
-            .collect::<Result<_, serde_json::Error>>()
-            .map_err(|error| RecordError::Store(format!("an entry cannot be written as JSON: {error}")))?;
+        let entries =
+            record.events.iter().map(Spelled::new).collect::<Result<_, serde_json::Error>>().map_err(
+                |error| RecordError::Store(format!("an entry cannot be written as JSON: {error}")),
+            )?;
         let archived = |hash: &[u8; 32]| {
             record.sides.iter().any(|side| {
                 matches!(side, Side::Edits { original_sha256, keep: Keep::Full, .. } if original_sha256 == hash)
@@ -226,8 +242,8 @@ impl Ready {
         Ok(Self { record, entries, sides })
     }
 
-    /// Its events, each with its JSON: the part of an entry that follows `v`, `at` and `origin`.
-    pub fn entries(&self) -> impl Iterator<Item = (&Event, &Squeezed)> {
+    /// Its events, each with its JSON.
+    pub fn entries(&self) -> impl Iterator<Item = (&Event, &Spelled)> {
         self.record.events.iter().zip(&self.entries)
     }
 
@@ -251,7 +267,8 @@ impl Ready {
                 _ => 0,
             })
             .sum();
-        own + self.entries.iter().chain(self.sides.iter().flatten()).map(Squeezed::stored_len).sum::<usize>()
+        let entries = self.entries.iter().map(|entry| &entry.stored);
+        own + entries.chain(self.sides.iter().flatten()).map(Squeezed::stored_len).sum::<usize>()
     }
 }
 

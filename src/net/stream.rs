@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -95,14 +96,14 @@ impl AsyncWrite for Stream {
 #[derive(Debug)]
 pub struct Buffered {
     stream: Stream,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     capacity: usize,
 }
 
 impl Buffered {
     /// Buffer at most `capacity` octets of `stream`.
     pub fn new(stream: Stream, capacity: usize) -> Self {
-        Self { stream, buffer: Vec::new(), capacity }
+        Self { stream, buffer: BytesMut::new(), capacity }
     }
 
     /// What was read and not yet consumed.
@@ -110,15 +111,20 @@ impl Buffered {
         &self.buffer
     }
 
+    /// The same, for a parser that takes out what it has understood.
+    pub fn buffer_mut(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
     /// Drop the first `count` buffered octets (at most all).
     pub fn consume(&mut self, count: usize) {
-        self.buffer.drain(..count.min(self.buffer.len()));
+        self.buffer.advance(count.min(self.buffer.len()));
     }
 
     /// Read more, once; 0 at the end of the stream. Fails with `InvalidData` when the buffer is full.
     /// Cancelling it loses nothing.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        let room = self.capacity - self.buffer.len();
+        let room = self.capacity.saturating_sub(self.buffer.len());
         if room == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "more than fits into the buffer"));
         }
@@ -163,7 +169,7 @@ impl Buffered {
     }
 
     /// Give the stream back with what was read and not consumed.
-    pub fn into_parts(self) -> (Stream, Vec<u8>) {
+    pub fn into_parts(self) -> (Stream, BytesMut) {
         (self.stream, self.buffer)
     }
 }

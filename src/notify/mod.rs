@@ -1,1 +1,1 @@
-//! room notify
+//! Notices to those who must know (RULES L10).

@@ -27,8 +27,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// In words, for our own replies.
-    pub fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connecting",
             Self::Tls => "starting TLS",
@@ -43,6 +42,13 @@ impl Phase {
     }
 }
 
+impl std::fmt::Display for Phase {
+    /// In words, for our own replies.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Why a recipient did not get a copy, or a connection could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -53,16 +59,16 @@ pub enum Failure {
     #[error("no connection became free in time")]
     Busy,
     /// The phase took too long.
-    #[error("no answer in time while {}", .0.as_str())]
+    #[error("no answer in time while {0}")]
     Timeout(Phase),
     /// The connection was closed or reset.
-    #[error("connection lost while {}: {1}", .0.as_str())]
+    #[error("connection lost while {0}: {1}")]
     Lost(Phase, String),
     /// Not a reply of RFC 5321 4.2, or longer than our bounds.
-    #[error("unreadable reply while {}: {1}", .0.as_str())]
+    #[error("unreadable reply while {0}: {1}")]
     Malformed(Phase, String),
     /// A 2xx or 3xx that has no place here (RULES P15).
-    #[error("unexpected reply while {}: {1}", .0.as_str())]
+    #[error("unexpected reply while {0}: {1}")]
     Unexpected(Phase, Answer),
     /// TLS failed, or its certificate is not believed.
     #[error("TLS failed: {0}")]
@@ -77,7 +83,7 @@ pub enum Failure {
     #[error("the next hop offers no way to sign in that may be used: {0}")]
     NoAuth(&'static str),
     /// A 4xx or 5xx before MAIL: about us, never about this message.
-    #[error("the next hop said no while {}: {1}", .0.as_str())]
+    #[error("the next hop said no while {0}: {1}")]
     Turned(Phase, Answer),
     /// A 4xx or 5xx to MAIL, RCPT, DATA or the message: the next hop's own words.
     #[error("{0}")]

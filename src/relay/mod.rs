@@ -226,6 +226,14 @@ impl Relay {
         }
     }
 
+    /// How many copies it takes at once.
+    pub(crate) fn connections(&self) -> usize {
+        match &*self.hop {
+            Hop::Directory(_) => 8,
+            Hop::Smtp(pool) => pool.connections(),
+        }
+    }
+
     /// Say QUIT on the connections that are idle.
     pub async fn close(&self) {
         match &*self.hop {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::ledger::{Admitted, AdmittedRecipient, Event, Party, Record, Side, SpoolState, Spooled};
+use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
 use crate::mail::{Address, Class, CopyId, Recipient, ReversePath};
 use crate::message::Rope;
 use crate::policy::Basis;
@@ -76,7 +76,7 @@ pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
         next_hop,
     })));
     record.sides.push(Side::Original { sha256, bytes });
-    record.sides.push(Side::Edits { copy, rope });
+    record.sides.push(Side::Edits { copy, original_sha256: sha256, rope, keep: Keep::of(Class::System) });
     record.sides.push(Side::Spool(Box::new(Spooled {
         copy,
         class: Class::System,

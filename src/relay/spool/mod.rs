@@ -20,9 +20,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 use super::dsn::{self, Returned};
 use super::{Relay, SpoolSettings, SpoolView, notice};
 use crate::clock::SharedClock;
-use crate::ledger::{Event, Outcome, Record, Scribe, Side, SpoolState};
-use crate::mail::{Class, CopyId, Language, Reference, SenderId};
-use crate::policy::{Register, Rules, Unavailable};
+use crate::ledger::{Record, Scribe};
+use crate::mail::{CopyId, Language, Reference};
+use crate::policy::{Register, Rules};
 use crate::secret::{SharedEntropy, random};
 use crate::shutdown::Shutdown;
 
@@ -66,6 +66,10 @@ struct Inner {
     in_flight: Mutex<HashSet<CopyId>>,
     /// Tries of the background worker.
     slots: Arc<Semaphore>,
+    /// First deliveries, of all clients that wait.
+    first: Arc<Semaphore>,
+    /// The next hop or the store could not be used a moment ago.
+    trouble: AtomicBool,
     /// Something new waits, or something finished.
     work: Notify,
 }
@@ -99,8 +103,15 @@ impl Spool {
     /// Put the spool together. Nothing happens until [`Spool::run`] runs or something is delivered first.
     pub fn new(parts: Parts) -> Self {
         let slots = Arc::new(Semaphore::new(parts.settings.concurrency.max(1)));
-        let inner =
-            Inner { parts, in_flight: Mutex::default(), slots, work: Notify::new() };
+        let first = Arc::new(Semaphore::new(parts.relay.connections()));
+        let inner = Inner {
+            parts,
+            in_flight: Mutex::default(),
+            slots,
+            first,
+            trouble: AtomicBool::new(false),
+            work: Notify::new(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
