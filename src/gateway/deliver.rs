@@ -2,10 +2,11 @@
 
 use super::admit::{Journey, Rejected, named, needs_smtputf8};
 use super::compose::Draft;
+use super::settle::spooled_reply;
 use super::{Gateway, handover};
 use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
 use crate::mail::Recipient;
-use crate::relay::{Copy, CopyRecipient, Delivery};
+use crate::relay::{Copy, CopyRecipient};
 use crate::smtp::reply::Reply;
 
 impl Gateway {
@@ -42,14 +43,19 @@ impl Gateway {
         for draft in &drafts {
             self.admit_into(&mut record, journey, draft, original, true);
             let spooled = self.spooled(journey, draft, original, SpoolState::Trying);
-            record.sides.push(Side::Spool(Box::new(spooled)));
-            copies.push(copy(journey, draft));
+            record.sides.push(Side::Spool(Box::new(spooled.clone())));
+            copies.push((copy(journey, draft), spooled));
         }
         if let Err(error) = self.parts.scribe.record(record).await {
             return Reply::deferred(&error.to_string());
         }
-        let first = self.parts.spool.deliver_first(copies, journey.in_force.settings.patience).await;
-        self.settle_spooled(journey, first, &named(journey, rejected)).await
+        let settings = &journey.in_force.settings;
+        let first = self
+            .parts
+            .spool
+            .deliver_first(copies, &self.returned(journey), settings.patience, settings.queue_when_down)
+            .await;
+        spooled_reply(journey.reference, first, &named(journey, rejected))
     }
 
     pub(super) fn original_sha256(&self, journey: &Journey<'_>) -> [u8; 32] {

@@ -5,9 +5,9 @@ use super::admit::Journey;
 use super::compose::Draft;
 use super::deliver::keep_bytes;
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState};
-use crate::mail::{Address, Recipient, ReversePath};
+use crate::mail::{Address, Recipient, Reference};
 use crate::metrics;
-use crate::relay::{Answer, Copy, Delivery, Fate, dsn};
+use crate::relay::{Answer, Copy, Delivery, Fate, FirstTry, dsn};
 use crate::smtp::reply::Reply;
 
 /// The recipients of one delivery, sorted by fate; positions are those of the copy.
@@ -184,9 +184,25 @@ fn relayed_reply(sorted: &Sorted<'_>, copy: &Copy, named: &[(Address, String)]) 
     Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text).but_not(&not_sent)
 }
 
-impl Gateway {
-    /// A null reverse-path cannot be told anything later.
-    pub(super) fn cannot_be_told(path: &ReversePath) -> bool {
-        matches!(path, ReversePath::Null)
+/// Several copies: what the spool knows after the first try, and who was refused by policy before it.
+pub(super) fn spooled_reply(reference: Reference, first: FirstTry, named: &[(Address, String)]) -> Reply {
+    let not_sent = |refused: Vec<(Address, Answer)>| -> Vec<(Address, String)> {
+        let refused = refused.into_iter().map(|(address, answer)| (address, answer.to_string()));
+        named.iter().cloned().chain(refused).collect()
+    };
+    match first {
+        FirstTry::Relayed(answer) => {
+            Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text).but_not(named)
+        }
+        FirstTry::Partly { relayed, refused, .. } => {
+            Reply::next_hop(relayed.code, relayed.enhanced.as_deref(), &relayed.text)
+                .but_not(&not_sent(refused))
+        }
+        FirstTry::Refused(refused) => Reply::refused_by_next_hop(&not_sent(refused)),
+        FirstTry::Queued { refused, .. } => Reply::queued(reference).but_not(&not_sent(refused)),
+        FirstTry::Down(answer) => Reply::unavailable(&answer.text, answer.to_string()),
+        FirstTry::Unproven(error) => {
+            Reply::unavailable("the message could not be recorded, try again later", error.to_string())
+        }
     }
 }

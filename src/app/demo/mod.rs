@@ -161,14 +161,16 @@ impl Tour<'_> {
         std::fs::write(&file, &pack)?;
         stage.line(Look::Plain, &format!("   evidence.zip: {} octets", pack.len()));
         stage.line(Look::Dim, &format!("   public key: {key}"));
-        let report = verify::pack(Cursor::new(std::fs::read(&file)?), &key)?;
-        for line in report.to_string().lines() {
-            stage.line(Look::Good, &format!("   {line}"));
-        }
+        let report = verify::verify_pack(Cursor::new(std::fs::read(&file)?), &key)?;
+        ensure!(report.is_sound(), "the pack does not verify: {}", report.problems.join("; "));
+        let (entries, messages) = (report.entries.len(), report.messages.len());
+        ensure!(entries > 0 && messages > 0, "the pack is empty");
+        stage.line(Look::Good, &format!("   {entries} entries are in the signed ledger as they stand here"));
+        stage.line(Look::Good, &format!("   {messages} message is byte for byte what was sent"));
         let mut altered = pack;
         let middle = altered.len() / 2;
         altered[middle] ^= 1;
-        if verify::pack(Cursor::new(altered), &key).is_ok() {
+        if verify::verify_pack(Cursor::new(altered), &key).is_ok_and(|report| report.is_sound()) {
             bail!("a pack with one bit changed verified all the same");
         }
         stage.line(Look::Good, "   the same pack with one bit changed does not verify");
@@ -195,7 +197,7 @@ fn consent(at: Timestamp, now: Timestamp) -> Result<Event> {
                 act: Some(Act::TickedBox),
                 source: Some("https://voorbeeldhypotheken.example/nieuwsbrief".to_owned()),
                 ip: Some("192.0.2.7".to_owned()),
-                attestation: None,
+                ..Evidence::default()
             },
         },
         source: "tour".to_owned(),

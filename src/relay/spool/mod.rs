@@ -42,7 +42,7 @@ pub struct Parts {
     /// The rules in force; a reload sends new ones.
     pub rules: watch::Receiver<Arc<Rules>>,
     /// Whether the unsubscribe endpoint answers its own health check (RULES L8).
-    pub unsubscribe_up: Arc<AtomicBool>,
+    pub unsubscribe_up: watch::Receiver<bool>,
     /// The time.
     pub clock: SharedClock,
     /// Randomness: jitter, ids, boundaries.
