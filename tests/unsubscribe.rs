@@ -117,7 +117,8 @@ fn get(path: &str, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n")
 }
 
-const MULTIPART: &str = "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--";
+const MULTIPART: &str =
+    "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--";
 
 fn chunked(body: &str) -> String {
     let (head, tail) = body.split_at(body.len() / 2);
@@ -137,28 +138,40 @@ async fn p7_every_shape_of_post_unsubscribes() {
         (
             "multipart, chunked",
             Box::new(|p: &str| {
-                let head = format!("POST {p} HTTP/1.1\r\nHost: x\r\n{parts}Transfer-Encoding: chunked\r\n\r\n");
+                let head =
+                    format!("POST {p} HTTP/1.1\r\nHost: x\r\n{parts}Transfer-Encoding: chunked\r\n\r\n");
                 head + &chunked(MULTIPART)
             }),
         ),
         (
             "urlencoded, chunked",
             Box::new(|p: &str| {
-                let head = format!("POST {p} HTTP/1.1\r\nHost: x\r\n{form}Transfer-Encoding: chunked\r\n\r\n");
+                let head =
+                    format!("POST {p} HTTP/1.1\r\nHost: x\r\n{form}Transfer-Encoding: chunked\r\n\r\n");
                 head + &chunked(ONE_CLICK)
             }),
         ),
         ("absolute form", Box::new(|p: &str| post(&format!("http://x{p}"), form, ONE_CLICK))),
-        ("absolute form, https", Box::new(|p: &str| post(&format!("https://mail.example.nl{p}"), form, ONE_CLICK))),
-        ("HTTP/1.0", Box::new(|p: &str| {
-            format!("POST {p} HTTP/1.0\r\nContent-Length: 26\r\n\r\n{ONE_CLICK}")
-        })),
+        (
+            "absolute form, https",
+            Box::new(|p: &str| post(&format!("https://mail.example.nl{p}"), form, ONE_CLICK)),
+        ),
+        (
+            "HTTP/1.0",
+            Box::new(|p: &str| format!("POST {p} HTTP/1.0\r\nContent-Length: 26\r\n\r\n{ONE_CLICK}")),
+        ),
         ("any User-Agent", Box::new(|p: &str| post(p, "User-Agent: \u{1F98A} <script>\r\n", ONE_CLICK))),
-        ("another site's Origin", Box::new(|p: &str| post(p, "Origin: https://elsewhere.example\r\n", ONE_CLICK))),
+        (
+            "another site's Origin",
+            Box::new(|p: &str| post(p, "Origin: https://elsewhere.example\r\n", ONE_CLICK)),
+        ),
         ("no type", Box::new(|p: &str| post(p, "", ONE_CLICK))),
         ("a strange type", Box::new(|p: &str| post(p, "Content-Type: text/x-nonsense; ;;\r\n", ONE_CLICK))),
         ("no body", Box::new(|p: &str| post(p, "", ""))),
-        ("a query that a scanner added", Box::new(|p: &str| post(&format!("{p}?utm_source=x"), form, ONE_CLICK))),
+        (
+            "a query that a scanner added",
+            Box::new(|p: &str| post(&format!("{p}?utm_source=x"), form, ONE_CLICK)),
+        ),
     ];
     for (number, (shape, request)) in shapes.iter().enumerate() {
         let who = format!("reader{number}@example.nl");
@@ -417,7 +430,7 @@ async fn promise_6_a_register_that_cannot_be_read_keeps_nobody_in() {
 }
 
 #[tokio::test]
-async fn promise_9_wrong_truncated_and_foreign_links_look_alike() {
+async fn promise_7_wrong_truncated_and_foreign_links_look_alike() {
     let house = House::open().await;
     let token = house.token("reader@example.nl");
     let foreign = Keys::generate(&SystemEntropy).mint(&house.claim("reader@example.nl"), &SystemEntropy);
@@ -520,7 +533,9 @@ async fn l9_every_answer_protects_the_link() {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{request}");
         assert_eq!(answer.header("set-cookie"), None, "{request}");
         let policy = answer.header("content-security-policy").unwrap();
-        for directive in ["default-src 'none'; style-src 'sha256-", "form-action 'self'", "frame-ancestors 'none'"] {
+        for directive in
+            ["default-src 'none'; style-src 'sha256-", "form-action 'self'", "frame-ancestors 'none'"]
+        {
             assert!(policy.contains(directive), "{policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -558,7 +573,11 @@ async fn promise_10_slow_clients_do_not_keep_their_place() {
         ("nothing", String::new(), None),
         ("half a method", "PO".to_owned(), None),
         ("half a header", format!("POST /u/{token} HTTP/1.1\r\nHo"), None),
-        ("half a body", format!("POST /u/{token} HTTP/1.1\r\nHost: x\r\nContent-Length: 26\r\n\r\nList"), Some("408")),
+        (
+            "half a body",
+            format!("POST /u/{token} HTTP/1.1\r\nHost: x\r\nContent-Length: 26\r\n\r\nList"),
+            Some("408"),
+        ),
     ] {
         let mut stream = TcpStream::connect(house.address).await.unwrap();
         stream.write_all(sent.as_bytes()).await.unwrap();
@@ -596,7 +615,8 @@ async fn l8_health_is_what_the_listener_answers() {
     let address = nobody.local_addr().unwrap();
     drop(nobody);
     let shutdown = Shutdown::new();
-    let watching = tokio::spawn(health.clone().watch_over(address, house.desk.clone(), entropy, shutdown.clone()));
+    let watching =
+        tokio::spawn(health.clone().watch_over(address, house.desk.clone(), entropy, shutdown.clone()));
     seen.wait_for(|up| !*up).await.unwrap();
     assert!(!health.is_up());
     shutdown.request();

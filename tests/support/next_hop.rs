@@ -57,7 +57,8 @@ pub struct NextHop {
 }
 
 /// What a server with everything offers.
-pub const EVERYTHING: &[&str] = &["PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES"];
+pub const EVERYTHING: &[&str] =
+    &["PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES"];
 
 impl NextHop {
     /// A friendly one that offers everything.
