@@ -38,6 +38,23 @@ impl Defects {
     }
 }
 
+/// What is wrong with the lines of octets that came without dots (BDAT).
+pub fn defects(octets: &[u8]) -> Defects {
+    let mut found = Defects::default();
+    let mut at = 0;
+    while let Some(next) = memchr3(b'\r', b'\n', 0, &octets[at..]) {
+        at += next;
+        match octets[at] {
+            b'\r' if octets.get(at + 1) == Some(&b'\n') => at += 1,
+            b'\r' => found.bare_cr = true,
+            b'\n' => found.bare_lf = true,
+            _ => found.nul = true,
+        }
+        at += 1;
+    }
+    found
+}
+
 /// What one call of [`DotDecoder::decode`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoded {
@@ -472,6 +489,12 @@ mod tests {
             let pieces = cuts(&wire, &at);
             let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
             prop_assert_eq!(decode(&pieces), decode(&[&wire]));
+        }
+
+        #[test]
+        fn promise_9_chunks_are_held_to_the_same_lines(message in tricky()) {
+            let message = [message.as_slice(), b"\r\n"].concat();
+            prop_assert_eq!(defects(&message).any(), check([message.as_slice()]).is_err());
         }
 
         #[test]
