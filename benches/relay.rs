@@ -27,7 +27,9 @@ async fn main() {
     let splice = splice(sink.address).await;
     let gateway = Gateway::start(sink.address).await;
 
-    println!("| sessions | size | direct msg/s | splice | sluis msg/s | of direct | of splice | p50 ms | p99 ms | CPU s/1000 |");
+    println!(
+        "| sessions | size | direct msg/s | splice | sluis msg/s | of direct | of splice | p50 ms | p99 ms | CPU s/1000 |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for size in [1_000, 10_000, 100_000, 1_000_000] {
         for sessions in [1, 10, 50, 200] {

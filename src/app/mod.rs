@@ -3,12 +3,16 @@
 //! [`serve`] runs until a signal; [`Running`] is one gateway, so that the tour and the tests can have
 //! their own on free ports. Nothing but this room and `cli` knows the store and the config.
 
+mod books;
+mod control;
 pub mod demo;
 pub mod keys;
+mod letters;
 mod rooms;
 mod running;
 mod serve;
 
+pub use books::StoreBooks;
 pub use running::{Bound, Running};
 pub use serve::serve;
 

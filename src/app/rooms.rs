@@ -170,7 +170,10 @@ pub(super) fn spool(settings: &config::Settings) -> relay::SpoolSettings {
     }
 }
 
-pub(super) fn store(settings: &config::Settings, signer: crate::ledger::checkpoint::Signer) -> store::Settings {
+pub(super) fn store(
+    settings: &config::Settings,
+    signer: crate::ledger::checkpoint::Signer,
+) -> store::Settings {
     store::Settings {
         queue: settings.limits.ledger_queue,
         max_batch: settings.limits.ledger_batch,

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use super::books::StoreBooks;
-use super::control::Remote;
+use super::control::{Facts, Remote};
 use super::keys::KeyFolder;
 use super::letters::Letters;
 use super::rooms;
@@ -79,7 +79,11 @@ pub(super) struct Reload {
 impl Running {
     /// Start a gateway: keys, store, recovery, listeners, in that order; nothing is accepted before what an
     /// earlier run left behind is recorded.
-    pub async fn start(settings: config::Settings, clock: SharedClock, entropy: SharedEntropy) -> Result<Self> {
+    pub async fn start(
+        settings: config::Settings,
+        clock: SharedClock,
+        entropy: SharedEntropy,
+    ) -> Result<Self> {
         let folder = KeyFolder::open(&settings.data)?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
         let tokens = Arc::new(folder.token(&*entropy)?);
@@ -92,10 +96,8 @@ impl Running {
         let shutdown = Shutdown::new();
         let limits = rooms::limits(&settings, &clock);
         let rules = Arc::new(settings.rules.clone());
-        let (in_force, in_force_seen) = watch::channel(Arc::new(InForce {
-            rules: rules.clone(),
-            settings: rooms::gateway(&settings)?,
-        }));
+        let (in_force, in_force_seen) =
+            watch::channel(Arc::new(InForce { rules: rules.clone(), settings: rooms::gateway(&settings)? }));
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
@@ -136,8 +138,7 @@ impl Running {
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens)));
-        let letters =
-            Arc::new(Letters::new(spool.clone(), &settings, clock.clone(), entropy.clone()));
+        let letters = Arc::new(Letters::new(spool.clone(), &settings, clock.clone(), entropy.clone()));
         let desk = Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters));
         shutdown.spawn(unsubscribe::run(
             page,
@@ -153,7 +154,8 @@ impl Running {
         if let Err(answer) = relay.probe().await {
             tracing::warn!(next_hop = relay.name(), %answer, "the next hop does not answer yet");
         }
-        shutdown.spawn(spool.clone().run());
+        let worker = spool.clone();
+        shutdown.spawn(async move { worker.run().await });
 
         let now = clock.now();
         let mut listeners = Vec::new();
@@ -186,11 +188,25 @@ impl Running {
             register: Arc::new(store.clone()),
             books: Arc::new(StoreBooks::new(store.clone())),
             spool: Arc::new(store.clone()),
-            control: Arc::new(Remote::new(reload.clone(), spool, health.clone())),
+            control: Arc::new(Remote {
+                reload: reload.clone(),
+                spool,
+                health: health.clone(),
+                limits: reload.limits.clone(),
+                facts: Facts {
+                    name: settings.name.ascii().to_owned(),
+                    since: now,
+                    listeners: submission.iter().map(|bound| format!("smtp {}", bound.address)).collect(),
+                    next_hop: relay.name().to_owned(),
+                },
+            }),
             clock,
         };
-        let socket = admin::Listener::bind(&settings.admin_socket())?;
-        shutdown.spawn(admin::serve(socket, services, rooms::admin(&settings), shutdown.clone()));
+        let socket = settings.admin_socket();
+        let socket = admin::Listener::bind(&socket)
+            .with_context(|| format!("the admin socket {} cannot be made", socket.display()))?;
+        let (connections, longest) = (settings.limits.admin_connections, settings.limits.admin_message);
+        shutdown.spawn(admin::serve(socket, services, connections, longest, shutdown.clone()));
         if let Some(listener) = metrics_listener {
             let exporter = Metrics::install()?;
             shutdown.spawn(exporter.clone().upkeep(shutdown.clone()));
@@ -262,8 +278,8 @@ impl Running {
     }
 
     /// Read the config file again and take it whole or not at all; the error says what is wrong.
-    pub async fn reload(&self) -> Result<String> {
-        self.reload.reload().map_err(|problems| anyhow!(problems))
+    pub fn reload(&self) -> Result<String, String> {
+        self.reload.reload()
     }
 
     /// Whether a stop was asked for from inside.
@@ -364,7 +380,12 @@ fn config_entry(settings: &config::Settings) -> Record {
 }
 
 fn desk_settings(settings: &config::Settings, tokens: &Keys) -> unsubscribe::Settings {
-    unsubscribe::Settings { keys: tokens.clone(), senders: settings.rules.senders.clone() }
+    unsubscribe::Settings {
+        keys: tokens.clone(),
+        senders: settings.rules.senders.clone(),
+        hosts: settings.unsubscribe.hosts.clone(),
+        trusted_proxies: settings.unsubscribe.trusted_proxies.clone(),
+    }
 }
 
 fn bind(address: SocketAddr, what: &str) -> Result<TcpListener> {

@@ -45,8 +45,7 @@ impl Gateway {
             in_force: &in_force,
             now,
         };
-        let verdicts =
-            self.decide(&in_force.rules, &submission.client, &submission.envelope, &message, now);
+        let verdicts = self.decide(&in_force.rules, &submission.client, &submission.envelope, &message, now);
         let reply = self.carry_out(&journey, verdicts).await;
         tracing::info!(
             reference = %journey.reference,

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Gateway, Signers};
 use super::admit::{Journey, Rejected};
+use super::{Gateway, Signers};
 use crate::mail::{Class, CopyId, TokenId};
 use crate::message::{self, Brief, ComposeError, Composed, Signer, Unsubscribe};
 use crate::policy::{Clause, Mode, Permit, Refusal};
@@ -128,10 +128,8 @@ impl Gateway {
 
     /// Whether a link, or a token in it, is one that this gateway sealed (RULES P12).
     fn is_ours(&self, base: &str, candidate: &str) -> bool {
-        let token = candidate
-            .strip_prefix(base)
-            .and_then(|rest| rest.strip_prefix("/u/"))
-            .unwrap_or(candidate);
+        let token =
+            candidate.strip_prefix(base).and_then(|rest| rest.strip_prefix("/u/")).unwrap_or(candidate);
         self.parts.tokens.open(token).is_ok()
     }
 }

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::{Client, Gateway};
 use crate::mail::{Address, Envelope};
 use crate::message::Message;
+use crate::metrics;
 use crate::policy::{
     self, Answer, Connection, EnvelopeFacts, Facts, MessageFacts, Permit, Profiles, Refusal, Rules,
 };
-use crate::metrics;
 
 /// The recipients of one message, sorted by what was decided. Indexes are positions in the envelope.
 #[derive(Debug, Default)]

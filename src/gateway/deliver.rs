@@ -84,9 +84,7 @@ impl Gateway {
             handover: Some(handover(client)),
             tool: journey.message.tool(),
             class: draft.class,
-            sender: permit
-                .sender()
-                .map(|sender| Party { id: sender.id.clone(), name: sender.name.clone() }),
+            sender: permit.sender().map(|sender| Party { id: sender.id.clone(), name: sender.name.clone() }),
             purpose: permit.purpose().cloned(),
             rule: permit.rule().map(str::to_owned),
             rules_sha256: journey.in_force.rules.hash.clone(),

@@ -12,8 +12,6 @@ mod compose;
 mod decide;
 mod deliver;
 mod settle;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -100,7 +100,10 @@ impl Tour<'_> {
         let now = SystemClock.now();
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         let before = now.checked_sub(jiff::SignedDuration::try_from(year)?)?;
-        let record = Record { events: vec![consent(before, now)?, purchase(before, now)?, objection(before)?], sides: vec![] };
+        let record = Record {
+            events: vec![consent(before, now)?, purchase(before, now)?, objection(before)?],
+            sides: vec![],
+        };
         self.running.scribe().record(record).await?;
         stage.line(Look::Plain, &format!("   consent    {} for \"{}\"", s::CONSENTING, s::PURPOSE));
         stage.line(Look::Plain, &format!("   customer   {} bought a \"hypotheek\" a year ago", s::CUSTOMER));
@@ -224,7 +227,11 @@ fn objection(since: Timestamp) -> Result<Event> {
     Ok(Event::Suppression(Suppressed {
         sender: SenderId(s::SENDER_ID.to_owned()),
         address: Address::parse(s::SUPPRESSED)?.key().clone(),
-        suppression: Suppression { reason: Reason::Objection, since, source: "letter of last year".to_owned() },
+        suppression: Suppression {
+            reason: Reason::Objection,
+            since,
+            source: "letter of last year".to_owned(),
+        },
     }))
 }
 

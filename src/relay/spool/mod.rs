@@ -87,7 +87,7 @@ pub struct Resumed {
 
 /// A copy that this task alone is trying; dropping it lets others try.
 #[derive(Debug)]
-struct Flight {
+pub struct Flight {
     inner: Arc<Inner>,
     copy: CopyId,
 }
@@ -207,6 +207,12 @@ impl Spool {
         owner.map_or(Language::En, |sender| sender.language)
     }
 
+    /// The sole right to change `copy` in the spool, until what is returned is dropped; `None` while it is
+    /// being tried.
+    pub fn claim(&self, copy: CopyId) -> Option<Flight> {
+        self.board(copy)
+    }
+
     /// Mark `copy` as being tried by this task; `None` when another task has it.
     fn board(&self, copy: CopyId) -> Option<Flight> {
         let mut in_flight = self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
@@ -240,8 +246,5 @@ impl Spool {
 
 /// `now` and `wait` later; the end of time when that is past it.
 fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    SignedDuration::try_from(wait)
-        .ok()
-        .and_then(|wait| now.checked_add(wait).ok())
-        .unwrap_or(Timestamp::MAX)
+    SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok()).unwrap_or(Timestamp::MAX)
 }
