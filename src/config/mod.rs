@@ -11,12 +11,15 @@
 
 mod check;
 mod hash;
+mod inbound;
+mod outbound;
 mod place;
 mod problem;
 mod quantity;
 mod reader;
 mod rules;
 mod settings;
+mod value;
 
 pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
