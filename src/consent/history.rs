@@ -32,6 +32,10 @@ pub struct Evidence {
     pub source: Option<String>,
     /// IP address it was given from.
     pub ip: Option<String>,
+    /// Whether the box was ticked beforehand, where that is known; `Some(true)` is no consent.
+    pub pre_ticked: Option<bool>,
+    /// Whether it was part of terms and conditions, where that is known; `Some(true)` is no consent.
+    pub bundled: Option<bool>,
     /// The importer's written word that consent was given, where the text is unknown (grade C).
     pub attestation: Option<String>,
 }
@@ -93,6 +97,9 @@ pub enum ConsentState {
         since: Timestamp,
         /// Index of the grant in the history.
         event: usize,
+        /// Whether the person's own act is on record, and not only the importer's word: only such a grant
+        /// lifts an unsubscribe (RULES L16).
+        by_person: bool,
     },
     /// Given once and taken back.
     Withdrawn {
@@ -110,6 +117,12 @@ pub enum ConsentError {
         /// The date given.
         at: Timestamp,
     },
+    /// The time of the grant is no time at which it can have been given: an empty or broken date field.
+    #[error("L2: the consent is dated {at}, which cannot be the time it was given")]
+    Implausible {
+        /// The date given.
+        at: Timestamp,
+    },
     /// Neither a text and an act, nor an attestation.
     #[error(
         "L2: {missing} missing; a consent needs the text as shown, an act, a time and a source, or an attestation"
@@ -118,10 +131,239 @@ pub enum ConsentError {
         /// The names of the missing fields.
         missing: String,
     },
+    /// The box was ticked beforehand.
+    #[error("L2: the box was ticked beforehand; only a box that the person ticked counts")]
+    PreTicked,
+    /// It was part of something else.
+    #[error("L2: the consent was part of terms and conditions; it must be asked for on its own")]
+    Bundled,
+    /// A way that is no active act.
+    #[error("L2: \"{given}\" is no active act; silence, a bought list or a business card does not count")]
+    Passive {
+        /// As it was given.
+        given: String,
+    },
+    /// A word for the act that is not known.
+    #[error(
+        "L2: \"{given}\" is not an act; expected ticked_box, typed, signed, clicked_confirm or spoken_recorded"
+    )]
+    UnknownAct {
+        /// As it was given.
+        given: String,
+    },
+    /// The consent text does not name the sender.
+    #[error("L2: the consent text does not name the sender; expected one of: {names}")]
+    SenderNotNamed {
+        /// The names that would do.
+        names: String,
+    },
+    /// The consent text speaks of partners it does not name.
+    #[error("L2: the consent text speaks of \"{word}\"; consent counts only for senders it names")]
+    Partners {
+        /// The word.
+        word: String,
+    },
+}
+
+/// Before this nobody gave consent to electronic mail in a form that could be shown; an earlier date is an
+/// empty or broken field (1970-01-01 most of all). 1995-01-01T00:00:00Z.
+const PLAUSIBLE_SINCE: Timestamp = Timestamp::constant(788_918_400, 0);
+
+/// Words that stand in real exports for ways which are no active act.
+const PASSIVE: [&str; 11] = [
+    "pre_ticked",
+    "preticked",
+    "silence",
+    "implied",
+    "implicit",
+    "bought_list",
+    "purchased_list",
+    "business_card",
+    "terms",
+    "bundled",
+    "opt_out",
+];
+
+impl Act {
+    /// The act a word stands for, in any case and with `-` or spaces for `_`.
+    pub fn parse(text: &str) -> Result<Self, ConsentError> {
+        let word = text.trim().to_lowercase().replace(['-', ' '], "_");
+        match word.as_str() {
+            "ticked_box" => Ok(Self::TickedBox),
+            "typed" => Ok(Self::Typed),
+            "signed" => Ok(Self::Signed),
+            "clicked_confirm" => Ok(Self::ClickedConfirm),
+            "spoken_recorded" => Ok(Self::SpokenRecorded),
+            word if PASSIVE.contains(&word) => Err(ConsentError::Passive { given: text.to_owned() }),
+            _ => Err(ConsentError::UnknownAct { given: text.to_owned() }),
+        }
+    }
+}
+
+impl Evidence {
+    /// The grade of a grant with this evidence and no confirmation: B, C or D.
+    fn grade(&self) -> Grade {
+        if self.pre_ticked == Some(true) || self.bundled == Some(true) {
+            Grade::D
+        } else if there(&self.text_sha256) && self.act.is_some() && there(&self.source) {
+            Grade::B
+        } else if there(&self.attestation) {
+            Grade::C
+        } else {
+            Grade::D
+        }
+    }
+
+    /// Whether it shows the person's own act, and not the importer's word.
+    fn is_by_person(&self) -> bool {
+        self.act.is_some() && !there(&self.attestation)
+    }
+}
+
+fn there(field: &Option<String>) -> bool {
+    field.as_deref().is_some_and(|text| !text.trim().is_empty())
+}
+
+impl ConsentEvent {
+    /// Whether the register may take it (RULES L1, L2). A withdrawal always may: an opt-out is never lost
+    /// for its form.
+    pub fn check(&self, now: Timestamp) -> Result<(), ConsentError> {
+        if self.kind == ConsentEventKind::Withdraw {
+            return Ok(());
+        }
+        if self.at > now {
+            return Err(ConsentError::Future { at: self.at });
+        }
+        if self.at < PLAUSIBLE_SINCE {
+            return Err(ConsentError::Implausible { at: self.at });
+        }
+        if self.kind != ConsentEventKind::Grant {
+            return Ok(());
+        }
+        let evidence = &self.evidence;
+        if evidence.pre_ticked == Some(true) {
+            return Err(ConsentError::PreTicked);
+        }
+        if evidence.bundled == Some(true) {
+            return Err(ConsentError::Bundled);
+        }
+        if evidence.grade() > Grade::D {
+            return Ok(());
+        }
+        let missing: Vec<&str> = [
+            ("text", there(&evidence.text_sha256)),
+            ("act", evidence.act.is_some()),
+            ("source", there(&evidence.source)),
+        ]
+        .into_iter()
+        .filter_map(|(name, present)| (!present).then_some(name))
+        .collect();
+        Err(ConsentError::Incomplete { missing: missing.join(", ") })
+    }
+
+    /// The time it counts from. A withdrawal dated after it was recorded (a tool whose clock runs ahead)
+    /// counts from when it was recorded: an opt-out does not wait (RULES L3).
+    fn counts_from(&self) -> Timestamp {
+        match self.kind {
+            ConsentEventKind::Withdraw => self.at.min(self.recorded_at),
+            _ => self.at,
+        }
+    }
 }
 
 /// Fold `events`, in the order of their `at` (ties: as recorded), into what is known at `now`. Events
 /// dated or recorded after `now` do not count (RULES L1).
-pub fn fold(_events: &[ConsentEvent], _now: Timestamp) -> ConsentState {
-    unimplemented!("room consent")
+///
+/// Grants stand beside each other until a withdrawal ends them all, and the best one is told: lesser
+/// evidence never takes away better. A confirmation confirms every grant that stands before it; one
+/// without a grant is nothing. After a withdrawal only a new grant counts.
+pub fn fold(events: &[ConsentEvent], now: Timestamp) -> ConsentState {
+    let mut fold = Fold::default();
+    if events.is_sorted_by_key(ConsentEvent::counts_from) {
+        events.iter().enumerate().for_each(|(index, event)| fold.take(index, event, now));
+    } else {
+        let mut order: Vec<usize> = (0..events.len()).collect();
+        order.sort_by_key(|&index| events[index].counts_from());
+        order.into_iter().for_each(|index| fold.take(index, &events[index], now));
+    }
+    fold.state()
+}
+
+/// What stands, while the events go by in order.
+#[derive(Default)]
+struct Fold {
+    requested: bool,
+    withdrawn: Option<Timestamp>,
+    /// The best grant that stands.
+    best: Option<Standing>,
+    /// The grant with text, act and source that a confirmation would lift to grade A.
+    full: Option<Standing>,
+}
+
+#[derive(Clone, Copy)]
+struct Standing {
+    grade: Grade,
+    since: Timestamp,
+    event: usize,
+    by_person: bool,
+}
+
+impl Standing {
+    /// What lifts an unsubscribe comes first, so that no better-looking import hides it (RULES L16).
+    fn rank(&self) -> (bool, Grade, bool) {
+        (self.by_person && self.grade == Grade::A, self.grade, self.by_person)
+    }
+}
+
+impl Fold {
+    fn take(&mut self, index: usize, event: &ConsentEvent, now: Timestamp) {
+        if event.counts_from() > now || event.recorded_at > now {
+            return;
+        }
+        match event.kind {
+            ConsentEventKind::Request => self.requested = true,
+            ConsentEventKind::Grant => {
+                let grant = Standing {
+                    grade: event.evidence.grade(),
+                    since: event.at,
+                    event: index,
+                    by_person: event.evidence.is_by_person(),
+                };
+                if grant.grade == Grade::B && self.full.is_none_or(|full| grant.by_person >= full.by_person) {
+                    self.full = Some(grant);
+                }
+                self.offer(grant);
+            }
+            ConsentEventKind::Confirm => {
+                if let Some(full) = self.full {
+                    self.offer(Standing { grade: Grade::A, ..full });
+                }
+            }
+            ConsentEventKind::Withdraw => {
+                *self = Self { withdrawn: Some(event.counts_from()), ..Self::default() };
+            }
+            ConsentEventKind::Correct => *self = Self::default(),
+        }
+    }
+
+    /// Of two grants that are as good, the later one is told.
+    fn offer(&mut self, grant: Standing) {
+        if self.best.is_none_or(|best| grant.rank() >= best.rank()) {
+            self.best = Some(grant);
+        }
+    }
+
+    fn state(self) -> ConsentState {
+        match self {
+            // An address without evidence takes no withdrawal back.
+            Self { best: Some(Standing { grade, since, event, by_person }), withdrawn, .. }
+                if grade > Grade::D || withdrawn.is_none() =>
+            {
+                ConsentState::Granted { grade, since, event, by_person }
+            }
+            Self { withdrawn: Some(since), .. } => ConsentState::Withdrawn { since },
+            Self { requested: true, .. } => ConsentState::Requested,
+            _ => ConsentState::None,
+        }
+    }
 }

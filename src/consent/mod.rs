@@ -8,6 +8,10 @@
 
 mod history;
 mod relation;
+#[cfg(test)]
+mod tests;
+mod text;
 
 pub use history::{Act, ConsentError, ConsentEvent, ConsentEventKind, ConsentState, Evidence, Grade, fold};
-pub use relation::{Published, Relation, RelationError, RelationGap};
+pub use relation::{Published, PublishedGap, Relation, RelationError, RelationGap};
+pub use text::check_text;

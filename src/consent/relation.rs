@@ -1,6 +1,7 @@
 //! Customer relations and published business addresses (RULES L4, L5).
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A purchase by which an address may be mailed about similar products (RULES L4).
@@ -20,10 +21,59 @@ pub struct Relation {
     pub source: Option<String>,
 }
 
+impl Relation {
+    /// Whether the register may take it. One that fails another clause of L4 is taken, so that a refusal can
+    /// say which.
+    pub fn check(&self, now: Timestamp) -> Result<(), RelationError> {
+        if self.product.trim().is_empty() {
+            Err(RelationError::NoProduct)
+        } else if self.last_purchase > now {
+            Err(RelationError::Future { at: self.last_purchase })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The clause it fails for a message about `similar_to` at `now`; `None` when it is a basis.
+    ///
+    /// The window is counted in calendar months, UTC, and its last moment is within it. Product groups are
+    /// compared without regard to case and outer space.
+    pub fn gap(&self, similar_to: &[String], window_months: u32, now: Timestamp) -> Option<RelationGap> {
+        if self.last_purchase > now || self.recorded_at > now {
+            Some(RelationGap::Future)
+        } else if !self.given_in_sale {
+            Some(RelationGap::NotInSale)
+        } else if !self.opt_out_offered {
+            Some(RelationGap::NoOptOutOffered)
+        } else if !similar_to.iter().any(|group| same_group(group, &self.product)) {
+            Some(RelationGap::NotSimilar)
+        } else if months_later(self.last_purchase, window_months).is_some_and(|end| now > end) {
+            Some(RelationGap::TooLongAgo)
+        } else {
+            None
+        }
+    }
+}
+
+fn same_group(a: &str, b: &str) -> bool {
+    let fold = |text: &str| text.trim().chars().flat_map(char::to_lowercase).collect::<Vec<_>>();
+    a == b || fold(a) == fold(b)
+}
+
+/// `None` when it lies past the end of the calendar.
+fn months_later(at: Timestamp, months: u32) -> Option<Timestamp> {
+    let span = Span::new().try_months(months).ok()?;
+    at.to_zoned_datetime(TimeZone::UTC).checked_add(span).ok().map(|end| end.timestamp())
+}
+
 /// The clause of RULES L4 that a relation fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// In the order in which they are looked at: a later one is nearer to a basis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelationGap {
+    /// Dated, or recorded, after the send.
+    Future,
     /// Not given by the customer in a sale.
     NotInSale,
     /// No opt-out was offered when the address was taken.
@@ -32,8 +82,6 @@ pub enum RelationGap {
     NotSimilar,
     /// The last purchase is longer ago than the window.
     TooLongAgo,
-    /// Dated, or recorded, after the send.
-    Future,
 }
 
 /// A row that is no relation.
@@ -63,4 +111,56 @@ pub struct Published {
     pub page_sha256: String,
     /// When it must be looked at again.
     pub review_by: Timestamp,
+}
+
+impl Published {
+    /// Why it is no basis at `now`; `None` when it is one.
+    ///
+    /// The quote must be a sentence that says what the address is for: a bare `info@` on a contact page does
+    /// not qualify, whatever stands around it.
+    pub fn gap(&self, now: Timestamp) -> Option<PublishedGap> {
+        let missing = [&self.url, &self.quote, &self.page_sha256].iter().any(|field| field.trim().is_empty());
+        if missing {
+            Some(PublishedGap::Incomplete)
+        } else if is_bare_address(&self.quote) {
+            Some(PublishedGap::BareAddress)
+        } else if self.captured_at > now {
+            Some(PublishedGap::Future)
+        } else if now > self.review_by {
+            Some(PublishedGap::Overdue)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it is a basis at `now`.
+    pub fn usable(&self, now: Timestamp) -> bool {
+        self.gap(now).is_none()
+    }
+}
+
+/// Fewer words than a sentence that designates an address can have.
+const FEWEST_WORDS: usize = 3;
+
+/// Whether a quote is an address with at most a label before it (`E-mail: info@example.nl`).
+fn is_bare_address(quote: &str) -> bool {
+    let words = quote
+        .split_whitespace()
+        .filter(|word| !word.contains('@') && !word.ends_with(':') && word.chars().any(char::is_alphabetic))
+        .count();
+    words < FEWEST_WORDS
+}
+
+/// Why a publication does not count (RULES L5), the later the nearer to a basis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishedGap {
+    /// Captured after the send.
+    Future,
+    /// URL, page hash or quoted sentence is missing.
+    Incomplete,
+    /// The quote is a bare address: nothing says that it is meant for such mail.
+    BareAddress,
+    /// The review date has passed.
+    Overdue,
 }

@@ -282,3 +282,198 @@ pub struct Outcome {
     /// How often it was tried, this time included.
     pub attempt: u32,
 }
+
+impl Entry {
+    /// The version of the format that this program writes.
+    pub const VERSION: u32 = 1;
+
+    /// Read the bytes of an entry.
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+}
+
+/// What an entry begins with, up to where [`Event::to_json`] goes on.
+pub fn head(at: Timestamp, origin: &str) -> String {
+    let origin = serde_json::Value::from(origin);
+    format!("{{\"v\":{},\"at\":\"{at}\",\"origin\":{origin},", Entry::VERSION)
+}
+
+impl Event {
+    /// The event's part of an entry: its JSON object without the opening brace, so that [`head`] and this
+    /// together are the exact bytes. In two halves, because when an entry is written is known to the
+    /// one writer only, and spelling it out is work for the many.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut json = serde_json::to_vec(self)?;
+        json.remove(0);
+        Ok(json)
+    }
+
+    /// The word for its kind.
+    pub fn kind(&self) -> Kind {
+        Kind(match self {
+            Self::ConfigInForce { .. } => "config_in_force",
+            Self::Consent(_) => "consent",
+            Self::Relation(_) => "relation",
+            Self::Suppression(_) => "suppression",
+            Self::Unsubscribed(_) => "unsubscribed",
+            Self::Admitted(_) => "admitted",
+            Self::Refused { .. } => "refused",
+            Self::Relayed(_) => "relayed",
+            Self::Bounced(_) => "bounced",
+            Self::Delayed(_) => "delayed",
+            Self::InDoubt(_) => "in_doubt",
+            Self::Cancelled(_) => "cancelled",
+            Self::NoticeSent { .. } => "notice_sent",
+            Self::Checkpoint { .. } => "checkpoint",
+        })
+    }
+
+    /// What became of a copy, when that is what this entry says.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Relayed(outcome)
+            | Self::Bounced(outcome)
+            | Self::Delayed(outcome)
+            | Self::InDoubt(outcome)
+            | Self::Cancelled(outcome) => Some(outcome),
+            Self::ConfigInForce { .. }
+            | Self::Consent(_)
+            | Self::Relation(_)
+            | Self::Suppression(_)
+            | Self::Unsubscribed(_)
+            | Self::Admitted(_)
+            | Self::Refused { .. }
+            | Self::NoticeSent { .. }
+            | Self::Checkpoint { .. } => None,
+        }
+    }
+
+    /// The copy it is about.
+    pub fn copy(&self) -> Option<CopyId> {
+        match self {
+            Self::Admitted(admitted) => Some(admitted.copy),
+            Self::NoticeSent { copy, .. } => Some(*copy),
+            other => other.outcome().map(|outcome| outcome.copy),
+        }
+    }
+
+    /// The submission it is about.
+    pub fn reference(&self) -> Option<Reference> {
+        match self {
+            Self::Refused { reference, .. } => *reference,
+            Self::Unsubscribed(unsubscribed) => unsubscribed.reference,
+            other => other.copy().map(|copy| copy.reference),
+        }
+    }
+
+    /// The mailboxes it is about, outcomes left out: those are found by their copy.
+    pub fn addresses(&self) -> Vec<&AddressKey> {
+        match self {
+            Self::Consent(consented) => vec![&consented.address],
+            Self::Relation(related) => vec![&related.address],
+            Self::Suppression(suppressed) => vec![&suppressed.address],
+            Self::Unsubscribed(unsubscribed) => vec![&unsubscribed.address],
+            Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
+            Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
+            Self::NoticeSent { to, .. } => vec![to.key()],
+            Self::ConfigInForce { .. }
+            | Self::Relayed(_)
+            | Self::Bounced(_)
+            | Self::Delayed(_)
+            | Self::InDoubt(_)
+            | Self::Cancelled(_)
+            | Self::Checkpoint { .. } => Vec::new(),
+        }
+    }
+
+    /// The Message-ID it names.
+    pub fn message_id(&self) -> Option<&str> {
+        match self {
+            Self::Admitted(admitted) => admitted.message_id.as_deref(),
+            Self::Refused { message_id, .. } => message_id.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// One line for the log.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::ConfigInForce { mode, rules_sha256, .. } => format!("rules {rules_sha256} in {mode} mode"),
+            Self::Consent(it) => {
+                format!("{:?} by {} for {} ({})", it.event.kind, it.address, it.sender, it.purpose)
+            }
+            Self::Relation(it) => {
+                format!("{} bought {} from {}", it.address, it.relation.product, it.sender)
+            }
+            Self::Suppression(it) => {
+                format!("{} for {}: {:?}", it.address, it.sender, it.suppression.reason)
+            }
+            Self::Unsubscribed(it) => format!("{} from {} by {}", it.address, it.sender, it.way.as_str()),
+            Self::Admitted(it) => {
+                let to: Vec<&str> = it.recipients.iter().map(|one| one.recipient.as_str()).collect();
+                format!("{} {} from <{}> to {}", it.copy, it.class, it.reverse_path, to.join(", "))
+            }
+            Self::Refused { recipients, reverse_path, .. } => {
+                let who: Vec<String> = recipients
+                    .iter()
+                    .map(|one| format!("{} ({})", one.recipient, one.refusal.clause.rule()))
+                    .collect();
+                format!("from <{reverse_path}> to {}", who.join(", "))
+            }
+            Self::NoticeSent { to, about, copy } => format!("{copy} {about} to {to}"),
+            Self::Checkpoint { size, root, .. } => format!("{size} entries, root {root}"),
+            Self::Relayed(it)
+            | Self::Bounced(it)
+            | Self::Delayed(it)
+            | Self::InDoubt(it)
+            | Self::Cancelled(it) => {
+                let to: Vec<&str> = it.recipients.iter().map(Address::as_str).collect();
+                format!("{} to {} at {}: {}", it.copy, to.join(", "), it.next_hop, it.reply)
+            }
+        }
+    }
+}
+
+impl Way {
+    /// The word of the JSON and the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OneClick => "one_click",
+            Self::Page => "page",
+            Self::Mailto => "mailto",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_and_event_are_the_entry() {
+        let copy = CopyId { reference: Reference::from_bytes([3; 16]), index: 2 };
+        let outcome = Outcome {
+            copy,
+            recipients: vec![Address::parse("\"b b\"@example.org").unwrap()],
+            reply: "250 2.0.0 ok \u{1F4E7} \"queued\"".to_owned(),
+            next_hop: "smtp.example:587".to_owned(),
+            tls: Some("TLSv1.3".to_owned()),
+            attempt: 1,
+        };
+        let at: Timestamp = "2026-03-01T10:00:00.123456789Z".parse().unwrap();
+        for event in [
+            Event::Relayed(outcome.clone()),
+            Event::InDoubt(outcome),
+            Event::Checkpoint { size: 7, root: "x".to_owned(), note: "a\nb".to_owned() },
+        ] {
+            let mut bytes = head(at, "poort \"één\"").into_bytes();
+            bytes.extend(event.to_json().unwrap());
+            let entry = Entry { v: 1, at, origin: "poort \"één\"".to_owned(), event };
+            assert_eq!(bytes, serde_json::to_vec(&entry).unwrap(), "{}", String::from_utf8_lossy(&bytes));
+            assert_eq!(Entry::parse(&bytes).unwrap(), entry);
+            let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(json["kind"], entry.event.kind().0);
+        }
+    }
+}

@@ -7,14 +7,19 @@
 //! note. The store implements [`Book`] and owns the disk; this room never names it.
 
 pub mod checkpoint;
+pub mod codec;
 mod event;
 pub mod pack;
+mod page;
 mod scribe;
 pub mod tree;
 pub mod verify;
 
 pub use event::{
     Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
-    RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way,
+    RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
-pub use scribe::{Batch, Book, Inbox, Pending, Record, RecordError, Scribe, Side, SpoolState, Spooled};
+pub use scribe::{
+    Batch, Book, Inbox, Keep, Pending, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
+    Spooled, WeakScribe,
+};

@@ -1,1 +1,182 @@
-//! pack
+//! The evidence pack: what a regulator, a judge or a recipient is handed.
+//!
+//! One zip that can be read by anyone and checked offline with the gateway's public key alone (promise
+//! 8): the entries as their exact bytes, each with its salt and its path to the signed root, the messages
+//! as far as they are kept, a page that tells what happened in order, and VERIFY.md, which explains how to
+//! check all of it by hand. A signed list of the files makes a file that was taken out show as well.
+
+use std::io::{Seek, Write};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::checkpoint::{NoteError, Signer};
+use super::event::{Entry, EntryNumber};
+use super::tree::{Hash, Salt, leaf};
+use super::{checkpoint, page};
+use crate::mail::CopyId;
+
+/// First line of the signed list of files; a checkpoint cannot begin like this, as its first line is a
+/// gateway's name, which has no spaces.
+pub(super) const TITLE: &str = "sluis evidence pack v1";
+
+/// What goes into a pack.
+#[derive(Debug, Clone)]
+pub struct Pack {
+    /// What it is about, in words: an address, a reference.
+    pub about: String,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// The gateway.
+    pub origin: String,
+    /// Its public key.
+    pub verifier: String,
+    /// A checkpoint that covers all entries in it.
+    pub checkpoint: String,
+    /// The entries, in order.
+    pub entries: Vec<Exhibit>,
+    /// Messages of copies that its entries admit.
+    pub messages: Vec<Sent>,
+}
+
+/// One entry with its proof.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exhibit {
+    /// Its number.
+    pub number: EntryNumber,
+    /// Its salt.
+    pub salt: Salt,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+    /// Its audit path to the root of the checkpoint (RFC 6962 2.1.1).
+    pub path: Vec<Hash>,
+}
+
+/// One message, as it is kept.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The copy.
+    pub copy: CopyId,
+    /// Whether these are all its bytes; otherwise its header section.
+    pub whole: bool,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// A pack that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// Writing failed.
+    #[error("the pack cannot be written: {0}")]
+    Write(#[from] zip::result::ZipError),
+    /// Writing failed.
+    #[error("the pack cannot be written: {0}")]
+    Io(#[from] std::io::Error),
+    /// Its checkpoint is none of this key.
+    #[error("the pack's checkpoint: {0}")]
+    Checkpoint(#[from] NoteError),
+    /// An entry that is not JSON.
+    #[error("entry {number} cannot be read: {why}")]
+    Entry {
+        /// Which.
+        number: EntryNumber,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The proof of one entry, as it stands in the pack; hashes in hex.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Proof {
+    /// Number of the entry.
+    pub(super) number: EntryNumber,
+    /// 32 random octets.
+    pub(super) salt: String,
+    /// `SHA-256(0x00 ‖ salt ‖ entry)`.
+    pub(super) leaf: String,
+    /// Entries under the root.
+    pub(super) tree_size: u64,
+    /// From the leaf upwards.
+    pub(super) path: Vec<String>,
+}
+
+pub(super) fn entry_name(number: EntryNumber) -> String {
+    format!("entries/{number:012}.json")
+}
+
+pub(super) fn proof_name(number: EntryNumber) -> String {
+    format!("entries/{number:012}.proof.json")
+}
+
+pub(super) fn message_name(copy: CopyId, whole: bool) -> String {
+    format!("messages/{copy}.{}", if whole { "eml" } else { "headers.txt" })
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Write `pack` as a zip, its list of files signed by `signer`.
+pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W, PackError> {
+    let signed = checkpoint::verify(&pack.checkpoint, &pack.verifier)?;
+    let mut zip = Files { zip: ZipWriter::new(sink), list: String::new() };
+    let mut entries = Vec::with_capacity(pack.entries.len());
+    for exhibit in &pack.entries {
+        let broken = |why: String| PackError::Entry { number: exhibit.number, why };
+        let entry = Entry::parse(&exhibit.bytes).map_err(|error| broken(error.to_string()))?;
+        entries.push((exhibit.number, entry));
+        let proof = Proof {
+            number: exhibit.number,
+            salt: hex(&exhibit.salt),
+            leaf: hex(&leaf(&exhibit.salt, &[&exhibit.bytes]).0),
+            tree_size: signed.size,
+            path: exhibit.path.iter().map(|hash| hex(&hash.0)).collect(),
+        };
+        let proof = serde_json::to_vec_pretty(&proof).map_err(|error| broken(error.to_string()))?;
+        zip.add(&entry_name(exhibit.number), &exhibit.bytes)?;
+        zip.add(&proof_name(exhibit.number), &proof)?;
+    }
+    for sent in &pack.messages {
+        zip.add(&message_name(sent.copy, sent.whole), &sent.bytes)?;
+    }
+    zip.add("index.html", page::render(pack, &signed, &entries).as_bytes())?;
+    zip.add("checkpoint.txt", pack.checkpoint.as_bytes())?;
+    zip.add("key.txt", format!("{}\n", pack.verifier).as_bytes())?;
+    zip.add("VERIFY.md", include_str!("VERIFY.md").as_bytes())?;
+    zip.finish(pack, signer)
+}
+
+struct Files<W: Write + Seek> {
+    zip: ZipWriter<W>,
+    list: String,
+}
+
+impl<W: Write + Seek> Files<W> {
+    fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), PackError> {
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        self.zip.start_file(name, options)?;
+        self.zip.write_all(bytes)?;
+        self.list.push_str(&format!("{}  {name}\n", hex(digest(&SHA256, bytes).as_ref())));
+        Ok(())
+    }
+
+    fn finish(mut self, pack: &Pack, signer: &Signer) -> Result<W, PackError> {
+        let about: String = pack.about.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text =
+            format!("{TITLE}\ngateway {}\nabout {about}\nmade {}\n{}", pack.origin, pack.made_at, self.list);
+        let note = signer.sign(&text)?;
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        self.zip.start_file("files.txt", options)?;
+        self.zip.write_all(note.as_bytes())?;
+        Ok(self.zip.finish()?)
+    }
+}

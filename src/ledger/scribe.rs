@@ -3,14 +3,17 @@
 //! Sessions hand [`Record`]s to a [`Scribe`]; one writer takes all that wait and commits them together
 //! (group commit), so that fifty sessions pay for one sync. `record` returns when its record is durable.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use super::codec::Squeezed;
 use super::event::{EntryNumber, Event};
 use crate::mail::{Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
-use crate::message::Rope;
+use crate::message::{Piece, Rope};
 
 /// One thing to be written: entries, and what must become durable with them. Either all of it or none.
 #[derive(Debug, Default)]
@@ -24,24 +27,56 @@ pub struct Record {
 /// What becomes durable in the same commit as an entry, but is not itself one.
 #[derive(Debug)]
 pub enum Side {
-    /// The message as the client gave it, kept for rebuilding what was sent; stored once by its hash.
+    /// The message as the client gave it, kept for rebuilding what was sent; stored once by its hash,
+    /// for as long as the [`Side::Edits`] of a copy need it. Goes into the record of its first copy.
     Original {
         /// SHA-256 of the bytes.
         sha256: [u8; 32],
         /// The bytes.
         bytes: Bytes,
     },
-    /// The pieces of a copy that are not in the original, so that its exact bytes can be rebuilt.
+    /// The pieces of a copy, so that its exact bytes can be rebuilt: while it is in the spool, and
+    /// afterwards as `keep` says.
     Edits {
         /// The copy.
         copy: CopyId,
+        /// SHA-256 of its original; an original that was recorded before need not be given again.
+        original_sha256: [u8; 32],
         /// Its pieces.
         rope: Rope,
+        /// What stays of it once it does not wait in the spool.
+        keep: Keep,
     },
     /// Put a copy into the spool, or replace what the spool knows of it.
     Spool(Box<Spooled>),
     /// Take a copy out of the spool.
     Unspool(CopyId),
+    /// Sign a checkpoint, if anything happened since the last one.
+    Checkpoint,
+}
+
+/// What is kept of a copy's bytes for later proof, as little as its class needs (DESIGN section 5). The
+/// ledger's hash of the exact bytes stays in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// Original and edits: the exact bytes can be rebuilt.
+    Full,
+    /// The header section as sent.
+    Headers,
+    /// Nothing but the hash.
+    Hash,
+}
+
+impl Keep {
+    /// What is kept of `class` unless the config says otherwise.
+    pub fn of(class: Class) -> Self {
+        match class {
+            Class::Marketing => Self::Full,
+            Class::Service => Self::Headers,
+            Class::Personal | Class::System => Self::Hash,
+        }
+    }
 }
 
 /// A copy in the spool. Its bytes are rebuilt from the original and the edits.
@@ -114,11 +149,45 @@ pub struct Scribe {
     queue: mpsc::Sender<Pending>,
 }
 
+/// A handle that does not keep the pen open.
+#[derive(Debug, Clone)]
+pub struct WeakScribe {
+    queue: mpsc::WeakSender<Pending>,
+}
+
+/// A record with the work done that needs no lock: its entries spelled as JSON and compressed, its
+/// original compressed if it will be archived. Made on the caller's side of the queue, so that the one
+/// writer only hashes and writes.
+#[derive(Debug)]
+pub struct Ready {
+    record: Record,
+    entries: Vec<Spelled>,
+    sides: Vec<Option<Squeezed>>,
+}
+
+/// An event as it will stand in its entry, after the [`head`](super::head).
+#[derive(Debug)]
+pub struct Spelled {
+    /// The exact bytes, for the leaf.
+    pub json: Vec<u8>,
+    /// The same, as they are stored.
+    pub stored: Squeezed,
+}
+
+impl Spelled {
+    /// Spell out and compress `event`.
+    pub fn new(event: &Event) -> Result<Self, serde_json::Error> {
+        let json = event.to_json()?;
+        let stored = Squeezed::new(Cow::Borrowed(&json));
+        Ok(Self { json, stored })
+    }
+}
+
 /// A record that waits for its commit.
 #[derive(Debug)]
 pub struct Pending {
     /// What is to be written.
-    pub record: Record,
+    pub record: Ready,
     /// Where the answer goes: the number of its first entry.
     pub done: oneshot::Sender<Result<EntryNumber, RecordError>>,
 }
@@ -129,14 +198,86 @@ pub struct Inbox {
     queue: mpsc::Receiver<Pending>,
 }
 
-/// The records of one commit.
-pub type Batch = Vec<Record>;
+/// The records of one commit; each derefs to its [`Record`].
+pub type Batch = Vec<Ready>;
 
 /// What the store implements: append records durably, all or nothing, and say the number of each
 /// record's first entry (the size of the tree, for a record without entries).
 pub trait Book: Send + 'static {
     /// Commit `batch` in one durable transaction.
     fn commit(&mut self, batch: &mut Batch) -> Result<Vec<EntryNumber>, RecordError>;
+}
+
+impl Record {
+    /// One entry, and nothing beside it.
+    pub fn of(event: Event) -> Self {
+        Self { events: vec![event], sides: Vec::new() }
+    }
+}
+
+impl Ready {
+    /// Spell out and compress `record`. Fails only on an event that cannot be written as JSON.
+    pub fn new(record: Record) -> Result<Self, RecordError> {
+        let entries =
+            record.events.iter().map(Spelled::new).collect::<Result<_, serde_json::Error>>().map_err(
+                |error| RecordError::Store(format!("an entry cannot be written as JSON: {error}")),
+            )?;
+        let archived = |hash: &[u8; 32]| {
+            record.sides.iter().any(|side| {
+                matches!(side, Side::Edits { original_sha256, keep: Keep::Full, .. } if original_sha256 == hash)
+            })
+        };
+        let sides = record
+            .sides
+            .iter()
+            .map(|side| match side {
+                // What leaves the store again with its copy is not worth the time.
+                Side::Original { sha256, bytes } if archived(sha256) => {
+                    Some(Squeezed::new(Cow::Borrowed(bytes)))
+                }
+                Side::Original { bytes, .. } => Some(Squeezed::plain(&bytes[..])),
+                _ => None,
+            })
+            .collect();
+        Ok(Self { record, entries, sides })
+    }
+
+    /// Its events, each with its JSON.
+    pub fn entries(&self) -> impl Iterator<Item = (&Event, &Spelled)> {
+        self.record.events.iter().zip(&self.entries)
+    }
+
+    /// Its sides; an original comes with its stored form.
+    pub fn sides(&self) -> impl Iterator<Item = (&Side, Option<&Squeezed>)> {
+        self.record.sides.iter().zip(self.sides.iter().map(Option::as_ref))
+    }
+
+    /// About how many octets it adds to a commit.
+    fn weight(&self) -> usize {
+        let own: usize = self
+            .record
+            .sides
+            .iter()
+            .map(|side| match side {
+                Side::Edits { rope, .. } => rope
+                    .pieces()
+                    .iter()
+                    .map(|piece| if let Piece::Own(bytes) = piece { bytes.len() } else { 16 })
+                    .sum(),
+                _ => 0,
+            })
+            .sum();
+        let entries = self.entries.iter().map(|entry| &entry.stored);
+        own + entries.chain(self.sides.iter().flatten()).map(Squeezed::stored_len).sum::<usize>()
+    }
+}
+
+impl std::ops::Deref for Ready {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
 }
 
 impl Scribe {
@@ -149,23 +290,173 @@ impl Scribe {
     /// Hand `record` over without waiting until it is durable: for facts that no promise hangs on
     /// (refusals at RCPT). Waits only while the queue is full.
     pub async fn post(&self, record: Record) -> Result<(), RecordError> {
+        log_facts(&record);
         let (done, _) = oneshot::channel();
+        let record = Ready::new(record)?;
         self.queue.send(Pending { record, done }).await.map_err(|_| RecordError::Closed)
     }
 
     /// Write `record`; durable when this returns `Ok`. Cancelling the wait does not cancel the write.
     pub async fn record(&self, record: Record) -> Result<EntryNumber, RecordError> {
+        log_facts(&record);
         let (done, answer) = oneshot::channel();
+        let record = Ready::new(record)?;
         self.queue.send(Pending { record, done }).await.map_err(|_| RecordError::Closed)?;
-        answer.await.map_err(|_| RecordError::Closed)?
+        let answer = answer.await.map_err(|_| RecordError::Closed)?;
+        if let Err(error) = &answer {
+            tracing::error!(%error, "not recorded");
+        }
+        answer
+    }
+
+    /// [`Scribe::record`] for a thread that may block: command line, background threads.
+    pub fn record_blocking(&self, record: Record) -> Result<EntryNumber, RecordError> {
+        let (done, answer) = oneshot::channel();
+        let record = Ready::new(record)?;
+        self.queue.blocking_send(Pending { record, done }).map_err(|_| RecordError::Closed)?;
+        answer.blocking_recv().map_err(|_| RecordError::Closed)?
+    }
+
+    /// A handle that does not keep the writer waiting for more.
+    pub fn downgrade(&self) -> WeakScribe {
+        WeakScribe { queue: self.queue.downgrade() }
+    }
+}
+
+impl WeakScribe {
+    /// The pen, unless it was closed.
+    pub fn upgrade(&self) -> Option<Scribe> {
+        self.queue.upgrade().map(|queue| Scribe { queue })
+    }
+}
+
+/// One line per fact, on the caller's side, where the log knows the session.
+fn log_facts(record: &Record) {
+    for event in &record.events {
+        tracing::info!(kind = event.kind().0, "{}", event.summary());
     }
 }
 
 impl Inbox {
+    /// Octets that one commit carries, unless its first record alone is larger.
+    pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
+
     /// Serve `book` until every [`Scribe`] is gone: blocks the calling thread. Takes all records that
-    /// wait, at most `max_batch`, into one commit.
-    pub fn serve(self, _book: &mut impl Book, _max_batch: usize) {
-        let _ = &self.queue;
-        unimplemented!("room ledger")
+    /// wait, at most `max_batch` and [`Inbox::MAX_BATCH_BYTES`], into one commit; what comes meanwhile
+    /// waits for the next. When a commit fails, everybody in it is told, and the next is tried afresh.
+    pub fn serve(mut self, book: &mut impl Book, max_batch: usize) {
+        let mut ahead = None;
+        while let Some(first) = ahead.take().or_else(|| self.queue.blocking_recv()) {
+            let mut weight = first.record.weight();
+            let mut batch = vec![first.record];
+            let mut waiting = vec![first.done];
+            while batch.len() < max_batch {
+                let Ok(next) = self.queue.try_recv() else { break };
+                weight += next.record.weight();
+                if weight > Self::MAX_BATCH_BYTES {
+                    ahead = Some(next);
+                    break;
+                }
+                batch.push(next.record);
+                waiting.push(next.done);
+            }
+            let answer = book.commit(&mut batch);
+            // The records go before the answers, so that a session that is answered finds its memory free.
+            drop(batch);
+            match answer {
+                Ok(numbers) => {
+                    for (done, number) in waiting.into_iter().zip(numbers) {
+                        // Whoever stopped waiting does not want to know.
+                        let _ = done.send(Ok(number));
+                    }
+                }
+                Err(error) => {
+                    for done in waiting {
+                        let _ = done.send(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes down how large each batch was; fails those that are told to.
+    struct Diary {
+        batches: Vec<usize>,
+        fail: Vec<usize>,
+        size: u64,
+    }
+
+    impl Book for Diary {
+        fn commit(&mut self, batch: &mut Batch) -> Result<Vec<EntryNumber>, RecordError> {
+            self.batches.push(batch.len());
+            if self.fail.contains(&self.batches.len()) {
+                return Err(RecordError::Store("disk full".to_owned()));
+            }
+            let first = self.size;
+            self.size += batch.len() as u64;
+            Ok((first..self.size).collect())
+        }
+    }
+
+    fn fact(origin: &str) -> Record {
+        Record::of(Event::ConfigInForce {
+            rules_sha256: origin.to_owned(),
+            mode: "enforce".to_owned(),
+            version: "0".to_owned(),
+        })
+    }
+
+    #[test]
+    fn what_waits_shares_a_commit_and_a_failure_ends_with_its_batch() {
+        let (scribe, inbox) = Scribe::channel(64);
+        let mut answers = Vec::new();
+        for number in 0..10 {
+            let (done, answer) = oneshot::channel();
+            let record = Ready::new(fact(&number.to_string())).unwrap();
+            scribe.queue.try_send(Pending { record, done }).unwrap();
+            answers.push(answer);
+        }
+        drop(scribe);
+        let mut diary = Diary { batches: Vec::new(), fail: vec![2], size: 0 };
+        inbox.serve(&mut diary, 4);
+        assert_eq!(diary.batches, [4, 4, 2]);
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect();
+        assert_eq!(answers[3], Ok(3));
+        assert!(
+            answers[4..8].iter().all(|answer| *answer == Err(RecordError::Store("disk full".to_owned())))
+        );
+        assert_eq!(answers[8..], [Ok(4), Ok(5)]);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_octets_and_loses_nothing() {
+        let (scribe, inbox) = Scribe::channel(64);
+        let mut answers = Vec::new();
+        for _ in 0..5 {
+            let bytes = Bytes::from(vec![b'x'; 6 * 1024 * 1024]);
+            let record =
+                Record { events: Vec::new(), sides: vec![Side::Original { sha256: [0; 32], bytes }] };
+            let (done, answer) = oneshot::channel();
+            scribe.queue.try_send(Pending { record: Ready::new(record).unwrap(), done }).unwrap();
+            answers.push(answer);
+        }
+        drop(scribe);
+        let mut diary = Diary { batches: Vec::new(), fail: Vec::new(), size: 0 };
+        inbox.serve(&mut diary, 100);
+        assert_eq!(diary.batches, [2, 2, 1]);
+        assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().is_ok()));
+    }
+
+    #[tokio::test]
+    async fn a_closed_pen_says_so() {
+        let (scribe, inbox) = Scribe::channel(1);
+        drop(inbox);
+        assert_eq!(scribe.record(fact("")).await, Err(RecordError::Closed));
+        assert_eq!(scribe.post(fact("")).await, Err(RecordError::Closed));
     }
 }

@@ -1,1 +1,210 @@
-//! verify
+//! Checking an evidence pack, offline, with the public key alone (promise 8).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Seek};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use zip::ZipArchive;
+
+use super::checkpoint::{self, Checkpoint};
+use super::event::{Entry, EntryNumber, Event};
+use super::pack::{Proof, TITLE, entry_name, hex, message_name, proof_name};
+use super::tree::{self, Hash, leaf};
+
+/// Files in a pack, at most.
+const MAX_FILES: usize = 200_000;
+/// Octets of all files of a pack together, at most: a zip can claim anything.
+const MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// What a check of a pack found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// The checkpoint, when its signature holds.
+    pub checkpoint: Option<Checkpoint>,
+    /// What the pack is about, in the words of whoever made it.
+    pub about: String,
+    /// Entries that stood in the ledger in this form when the checkpoint was signed.
+    pub entries: Vec<(EntryNumber, Entry)>,
+    /// Messages that are byte for byte what the ledger says was sent, by file name.
+    pub messages: Vec<String>,
+    /// What is wrong, one line each.
+    pub problems: Vec<String>,
+}
+
+/// A pack that cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Not a zip, or cut short.
+    #[error("this is not an evidence pack, or it has been cut short: {0}")]
+    Zip(#[from] zip::result::ZipError),
+    /// Reading failed.
+    #[error("the pack cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// Larger than any pack is.
+    #[error("the pack holds more than any pack does; it was not made by a gateway")]
+    TooLarge,
+}
+
+impl Report {
+    /// Whether everything holds.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// Check the pack in `reader` against the verifier key `trusted`.
+pub fn verify_pack<R: Read + Seek>(reader: R, trusted: &str) -> Result<Report, VerifyError> {
+    let files = unzip(reader)?;
+    let mut report = Report::default();
+    check_list(&files, trusted, &mut report);
+    let note = text(&files, "checkpoint.txt");
+    match checkpoint::verify(&note, trusted) {
+        Ok(signed) => report.checkpoint = Some(signed),
+        Err(error) => report.problems.push(format!("checkpoint.txt: {error}")),
+    }
+    if text(&files, "key.txt").trim() != trusted.trim() {
+        report.problems.push("key.txt: not the key you trust".to_owned());
+    }
+    if let Some(signed) = report.checkpoint.clone() {
+        check_entries(&files, &signed, &mut report);
+    }
+    check_messages(&files, &mut report);
+    Ok(report)
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn unzip<R: Read + Seek>(reader: R) -> Result<Files, VerifyError> {
+    let mut zip = ZipArchive::new(reader)?;
+    if zip.len() > MAX_FILES {
+        return Err(VerifyError::TooLarge);
+    }
+    let mut left = MAX_BYTES;
+    let mut files = Files::new();
+    for index in 0..zip.len() {
+        let file = zip.by_index(index)?;
+        let name = file.name()?.into_owned();
+        let mut bytes = Vec::new();
+        file.take(left + 1).read_to_end(&mut bytes)?;
+        left = left.checked_sub(bytes.len() as u64).ok_or(VerifyError::TooLarge)?;
+        files.insert(name, bytes);
+    }
+    Ok(files)
+}
+
+fn text(files: &Files, name: &str) -> String {
+    files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+}
+
+/// The signed list against what is there: nothing changed, removed or added.
+fn check_list(files: &Files, trusted: &str, report: &mut Report) {
+    let list = match checkpoint::open_note(&text(files, "files.txt"), trusted) {
+        Ok(list) => list,
+        Err(error) => return report.problems.push(format!("files.txt: {error}")),
+    };
+    let mut lines = list.lines();
+    if lines.next() != Some(TITLE) {
+        return report.problems.push("files.txt: signed, but not a list of files".to_owned());
+    }
+    let mut listed = BTreeSet::from(["files.txt"]);
+    for line in lines {
+        if let Some(about) = line.strip_prefix("about ") {
+            about.clone_into(&mut report.about);
+        }
+        let Some((hash, name)) = line.split_once("  ") else { continue };
+        if hash.len() != 64 {
+            continue;
+        }
+        listed.insert(name);
+        match files.get(name) {
+            None => report.problems.push(format!("{name}: listed, but not in the pack")),
+            Some(bytes) if hex(digest(&SHA256, bytes).as_ref()) != hash => {
+                report.problems.push(format!("{name}: changed since the pack was made"));
+            }
+            Some(_) => {}
+        }
+    }
+    for name in files.keys().filter(|name| !listed.contains(name.as_str())) {
+        report.problems.push(format!("{name}: not part of the pack as it was made"));
+    }
+}
+
+fn check_entries(files: &Files, signed: &Checkpoint, report: &mut Report) {
+    for (name, bytes) in files {
+        let Some(number) = name
+            .strip_prefix("entries/")
+            .and_then(|name| name.strip_suffix(".json"))
+            .and_then(|number| number.parse::<EntryNumber>().ok())
+        else {
+            continue;
+        };
+        match check_entry(files, signed, number, bytes) {
+            Ok(entry) => report.entries.push((number, entry)),
+            Err(why) => report.problems.push(format!("{}: {why}", entry_name(number))),
+        }
+    }
+    report.entries.sort_by_key(|(number, _)| *number);
+}
+
+fn check_entry(
+    files: &Files,
+    signed: &Checkpoint,
+    number: EntryNumber,
+    bytes: &[u8],
+) -> Result<Entry, String> {
+    let proof = files.get(&proof_name(number)).ok_or("its proof is missing")?;
+    let proof: Proof = serde_json::from_slice(proof).map_err(|error| format!("its proof: {error}"))?;
+    if proof.number != number || proof.tree_size != signed.size {
+        return Err("its proof is for another entry or another checkpoint".to_owned());
+    }
+    let salt = unhex(&proof.salt).ok_or("its salt is not 32 octets in hex")?;
+    let hash = leaf(&salt, &[bytes]);
+    if hex(&hash.0) != proof.leaf {
+        return Err("it was changed: its leaf hash differs".to_owned());
+    }
+    let path = proof
+        .path
+        .iter()
+        .map(|hash| unhex(hash).map(Hash))
+        .collect::<Option<Vec<_>>>()
+        .ok_or("its path is not made of hashes")?;
+    tree::check_inclusion(&path, signed.size, signed.root, number, hash)
+        .map_err(|_| "it does not stand in the signed ledger in this form at this place".to_owned())?;
+    let entry = Entry::parse(bytes).map_err(|error| format!("it cannot be read: {error}"))?;
+    if entry.origin != signed.origin {
+        return Err(format!("it is an entry of the gateway {:?}", entry.origin));
+    }
+    Ok(entry)
+}
+
+fn check_messages(files: &Files, report: &mut Report) {
+    let mut sent = BTreeMap::new();
+    for (_, entry) in &report.entries {
+        if let Event::Admitted(admitted) = &entry.event {
+            sent.insert(message_name(admitted.copy, true), Some(admitted.sent_sha256.clone()));
+            // The hash is over the whole message: a header section alone cannot be checked against it.
+            sent.insert(message_name(admitted.copy, false), None);
+        }
+    }
+    for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("messages/")) {
+        match sent.get(name) {
+            Some(Some(hash)) if hex(digest(&SHA256, bytes).as_ref()) == *hash => {
+                report.messages.push(name.clone());
+            }
+            Some(Some(_)) => report.problems.push(format!("{name}: not the bytes that were sent")),
+            Some(None) => {}
+            None => report.problems.push(format!("{name}: no entry in the pack admits this copy")),
+        }
+    }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}

@@ -1,1 +1,281 @@
-//! room limits
+//! Limits on what clients may use: connections, failed sign-ins, messages, and message memory.
+//!
+//! Every table here is bounded too (promise 10): what a client can fill by trying, it can not make
+//! grow. IPv6 clients are counted by their /64, the smallest network anybody is given. Time comes from
+//! the injected clock, so a test can let an hour go by. Deliberately absent: what a limit means to the
+//! client (the session's replies), and limits on one message (the session's terms).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::clock::SharedClock;
+use crate::metrics;
+
+mod memory;
+mod rate;
+
+pub use memory::{Exhausted, Held, MessageMemory};
+use rate::Rate;
+
+/// How much is how much.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one client (an IPv4 address, an IPv6 /64).
+    pub connections_per_ip: usize,
+    /// Failed sign-ins of one client in [`Self::sign_in_window`].
+    pub sign_in_failures_per_ip: NonZeroU32,
+    /// Failed sign-ins to one account in [`Self::sign_in_window`].
+    pub sign_in_failures_per_account: NonZeroU32,
+    /// In which time failed sign-ins are forgiven.
+    pub sign_in_window: Duration,
+    /// Messages of one account in an hour; `None` for as many as it likes.
+    pub messages_per_account: Option<NonZeroU32>,
+    /// Octets of messages held in memory at once, over all sessions.
+    pub message_memory: usize,
+    /// How long a session waits for memory before its client is told to come back.
+    pub memory_wait: Duration,
+    /// Clients and accounts that are remembered, in each table.
+    pub keys: usize,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            connections_per_ip: 100,
+            sign_in_failures_per_ip: NonZeroU32::MIN.saturating_add(19),
+            sign_in_failures_per_account: NonZeroU32::MIN.saturating_add(9),
+            sign_in_window: Duration::from_secs(15 * 60),
+            messages_per_account: None,
+            message_memory: 512 << 20,
+            memory_wait: Duration::from_secs(20),
+            keys: 10_000,
+        }
+    }
+}
+
+/// The counters; clones share them.
+#[derive(Debug, Clone)]
+pub struct Limits(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: LimitSettings,
+    connections: Mutex<Connections>,
+    failures_by_ip: Rate<IpAddr>,
+    failures_by_account: Rate<String>,
+    messages: Option<Rate<String>>,
+    memory: MessageMemory,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    all: usize,
+    by_client: HashMap<IpAddr, usize>,
+}
+
+/// A limit was reached; its name is the one of the config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("limit {0} reached")]
+pub struct Reached(pub &'static str);
+
+/// One connection; counted until it is dropped.
+#[derive(Debug)]
+pub struct Connected {
+    limits: Limits,
+    client: IpAddr,
+}
+
+impl Limits {
+    /// Counters at zero.
+    pub fn new(settings: LimitSettings, clock: &SharedClock) -> Self {
+        let hour = Duration::from_secs(3600);
+        let (window, keys) = (settings.sign_in_window, settings.keys);
+        Self(Arc::new(Inner {
+            connections: Mutex::default(),
+            failures_by_ip: Rate::new(settings.sign_in_failures_per_ip, window, keys, clock),
+            failures_by_account: Rate::new(settings.sign_in_failures_per_account, window, keys, clock),
+            messages: settings.messages_per_account.map(|count| Rate::new(count, hour, keys, clock)),
+            memory: MessageMemory::new(settings.message_memory, settings.memory_wait),
+            settings,
+        }))
+    }
+
+    /// Count a new connection from `ip`, unless there are too many.
+    pub fn connect(&self, ip: IpAddr) -> Result<Connected, Reached> {
+        let client = client(ip);
+        let settings = &self.0.settings;
+        let mut connections = self.connections();
+        let own = connections.by_client.get(&client).copied().unwrap_or(0);
+        if connections.all >= settings.connections {
+            return Err(reached("connections"));
+        }
+        if own >= settings.connections_per_ip {
+            return Err(reached("connections_per_ip"));
+        }
+        connections.all += 1;
+        connections.by_client.insert(client, own + 1);
+        metrics::sessions_open(connections.all);
+        Ok(Connected { limits: self.clone(), client })
+    }
+
+    /// Whether `ip` may try to sign in to `account`; to be asked before the password is looked at.
+    pub fn may_sign_in(&self, ip: IpAddr, account: &str) -> Result<(), Reached> {
+        if !self.0.failures_by_ip.has_room(client(ip)) {
+            return Err(reached("sign_in_failures_per_ip"));
+        }
+        if !self.0.failures_by_account.has_room(account.to_lowercase()) {
+            return Err(reached("sign_in_failures_per_account"));
+        }
+        Ok(())
+    }
+
+    /// Count a failed sign-in.
+    pub fn sign_in_failed(&self, ip: IpAddr, account: &str) {
+        self.0.failures_by_ip.take(client(ip));
+        self.0.failures_by_account.take(account.to_lowercase());
+    }
+
+    /// Count a message of `account`, unless there were too many in the last hour.
+    pub fn message(&self, account: &str) -> Result<(), Reached> {
+        match &self.0.messages {
+            Some(messages) if !messages.take(account.to_lowercase()) => Err(reached("messages_per_account")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The budget of buffered message octets.
+    pub fn memory(&self) -> &MessageMemory {
+        &self.0.memory
+    }
+
+    /// Connections that are open now.
+    pub fn open(&self) -> usize {
+        self.connections().all
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.0.connections.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let mut connections = self.limits.connections();
+        connections.all = connections.all.saturating_sub(1);
+        match connections.by_client.get_mut(&self.client) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => {
+                connections.by_client.remove(&self.client);
+            }
+        }
+        metrics::sessions_open(connections.all);
+    }
+}
+
+fn reached(limit: &'static str) -> Reached {
+    metrics::limit_hit(limit);
+    Reached(limit)
+}
+
+/// What counts as one client.
+fn client(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{ManualClock, Timestamp};
+
+    fn limits(settings: LimitSettings) -> (Limits, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_second(1_700_000_000).unwrap()));
+        let shared: SharedClock = clock.clone();
+        (Limits::new(settings, &shared), clock)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn count(n: u32) -> NonZeroU32 {
+        NonZeroU32::new(n).unwrap()
+    }
+
+    #[test]
+    fn promise_10_connections_by_client_and_in_all() {
+        let settings = LimitSettings { connections: 3, connections_per_ip: 2, ..LimitSettings::default() };
+        let (limits, _) = limits(settings);
+        let first = limits.connect(ip("192.0.2.1")).unwrap();
+        let _second = limits.connect(ip("::ffff:192.0.2.1")).unwrap();
+        assert_eq!(limits.connect(ip("192.0.2.1")).unwrap_err(), Reached("connections_per_ip"));
+        let _other = limits.connect(ip("2001:db8::1")).unwrap();
+        assert_eq!(limits.connect(ip("192.0.2.9")).unwrap_err(), Reached("connections"));
+        drop(first);
+        let _again = limits.connect(ip("192.0.2.1")).unwrap();
+        assert_eq!(limits.connections().by_client.len(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let settings = LimitSettings { connections_per_ip: 1, ..LimitSettings::default() };
+        let (limits, _) = limits(settings);
+        let _one = limits.connect(ip("2001:db8:0:1::1")).unwrap();
+        assert!(limits.connect(ip("2001:db8:0:1:ffff::2")).is_err());
+        assert!(limits.connect(ip("2001:db8:0:2::1")).is_ok());
+    }
+
+    #[test]
+    fn p4_failed_sign_ins_are_throttled_and_forgiven() {
+        let (limits, clock) = limits(LimitSettings {
+            sign_in_failures_per_ip: count(3),
+            sign_in_failures_per_account: count(2),
+            sign_in_window: Duration::from_secs(60),
+            ..LimitSettings::default()
+        });
+        let here = ip("192.0.2.1");
+        for _ in 0..2 {
+            assert_eq!(limits.may_sign_in(here, "anna"), Ok(()));
+            assert_eq!(limits.may_sign_in(here, "anna"), Ok(()), "asking costs nothing");
+            limits.sign_in_failed(here, "anna");
+        }
+        assert_eq!(limits.may_sign_in(here, "Anna"), Err(Reached("sign_in_failures_per_account")));
+        assert_eq!(limits.may_sign_in(here, "bob"), Ok(()));
+        limits.sign_in_failed(here, "bob");
+        assert_eq!(limits.may_sign_in(here, "bob"), Err(Reached("sign_in_failures_per_ip")));
+        clock.set(Timestamp::from_second(1_700_000_061).unwrap());
+        assert_eq!(limits.may_sign_in(here, "anna"), Ok(()));
+    }
+
+    #[test]
+    fn messages_of_an_account_in_an_hour() {
+        let settings = LimitSettings { messages_per_account: Some(count(2)), ..LimitSettings::default() };
+        let (limits, clock) = limits(settings);
+        assert!(limits.message("anna").is_ok() && limits.message("anna").is_ok());
+        assert_eq!(limits.message("anna"), Err(Reached("messages_per_account")));
+        assert!(limits.message("bob").is_ok());
+        clock.set(Timestamp::from_second(1_700_003_600).unwrap());
+        assert!(limits.message("anna").is_ok());
+    }
+
+    #[test]
+    fn promise_10_the_tables_do_not_grow() {
+        let (limits, _) = limits(LimitSettings { keys: 100, ..LimitSettings::default() });
+        for _ in 0..20 {
+            limits.sign_in_failed(ip("192.0.2.1"), "anna");
+        }
+        for n in 0..5000u32 {
+            limits.sign_in_failed(IpAddr::V4(n.into()), &format!("account{n}"));
+        }
+        assert!(limits.0.failures_by_account.len() <= 100);
+        assert!(limits.may_sign_in(ip("198.51.100.1"), "anna").is_err(), "who owes most is kept");
+    }
+}

@@ -1,1 +1,14 @@
-//! room net
+//! Sockets: connecting with a deadline, TLS in both roles, a stream with a bounded read buffer, and an
+//! HTTP listener with a limit on everything ([`http`]).
+//!
+//! TLS is rustls with aws-lc-rs, 1.2 or newer (RULES P3); a certificate is checked unless the config says
+//! otherwise. TCP_NODELAY is set on everything that leaves here. Deliberately absent: SMTP, what is said
+//! over a connection, and any choice of whom to connect to.
+
+mod connect;
+pub mod http;
+mod stream;
+pub mod tls;
+
+pub use connect::{ConnectError, connect};
+pub use stream::{Buffered, Stream};

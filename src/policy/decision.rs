@@ -5,10 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::facts::Facts;
-use super::rule::Rules;
-use crate::consent::{Grade, RelationGap};
-use crate::mail::{Address, Class, Purpose, Sender, SenderId};
+use crate::consent::{Grade, PublishedGap, RelationGap};
+use crate::mail::{Address, Class, Purpose, Sender};
 
 /// Why a marketing message may go to one recipient, with a frozen copy of the facts it rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +48,8 @@ pub enum Basis {
     },
     /// Not marketing: no basis is asked for.
     NotNeeded,
+    /// There is none: it goes only because nothing is blocked under observe.
+    Missing,
 }
 
 /// The clause that failed. Its text is made by [`Refusal::text`]; its RULES number by [`Clause::rule`].
@@ -70,8 +70,11 @@ pub enum Clause {
         /// Which.
         gap: RelationGap,
     },
-    /// L5: the publication is overdue for review.
-    PublishedOverdue,
+    /// L5: a publication is there but does not count.
+    Published {
+        /// Why not.
+        gap: PublishedGap,
+    },
     /// L16: suppressed.
     Suppressed {
         /// Why (`unsubscribed`, `complaint`, …).
@@ -93,6 +96,11 @@ pub enum Clause {
         /// What stands in the way.
         why: String,
     },
+    /// P12: the message is broken in a way that makes an edit unsafe; `why` says how.
+    Malformed {
+        /// What is broken.
+        why: String,
+    },
     /// L14: several visible external recipients.
     VisibleRecipients {
         /// How many.
@@ -107,6 +115,22 @@ pub enum Clause {
     },
     /// No purpose is configured for this marketing message, so no consent can match it.
     NoPurpose,
+    /// L13: personal mail to so many that it is marketing, and no basis for that.
+    PersonalToMany {
+        /// External recipients in the envelope.
+        count: usize,
+    },
+    /// The allow-rule has ended.
+    AllowEnded {
+        /// Its last moment.
+        until: Timestamp,
+    },
+    /// Promise 5: it could not be decided; only ever seen as what enforcement would have said, under
+    /// observe.
+    Undecided {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// A refusal for one recipient.
@@ -158,6 +182,26 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Only a decision makes one.
+    pub(super) fn new(recipient: Address, class: Class, basis: Basis) -> Self {
+        Self { recipient, class, sender: None, purpose: None, rule: None, basis, observed: None }
+    }
+
+    pub(super) fn with_case(
+        mut self,
+        sender: Option<Arc<Sender>>,
+        purpose: Option<Purpose>,
+        rule: Option<String>,
+    ) -> Self {
+        (self.sender, self.purpose, self.rule) = (sender, purpose, rule);
+        self
+    }
+
+    pub(super) fn with_observed(mut self, observed: Refusal) -> Self {
+        self.observed = Some(observed);
+        self
+    }
+
     /// Who may get it.
     pub fn recipient(&self) -> &Address {
         &self.recipient
@@ -168,7 +212,7 @@ impl Permit {
         self.class
     }
 
-    /// Whom it is sent for; always there for marketing.
+    /// Whom it is sent for. Always there for marketing, unless it goes only under observe (RULES L7 failed).
     pub fn sender(&self) -> Option<&Arc<Sender>> {
         self.sender.as_ref()
     }
@@ -194,32 +238,7 @@ impl Permit {
     }
 }
 
-/// The senders whose profile of the recipient a decision may need: all that a rule which can still match
-/// leads to. `facts.profiles` is not looked at.
-pub fn senders_asked(_rules: &Rules, _facts: &Facts<'_>) -> Vec<SenderId> {
-    unimplemented!("room policy")
-}
-
-/// Decide for one recipient of a message that is there (`facts.message` is `Some`).
-pub fn evaluate(_rules: &Rules, _facts: &Facts<'_>) -> Decision {
-    unimplemented!("room policy")
-}
-
-/// Decide at RCPT: `Some` refusal or deferral when no message could change the answer, `None` when it
-/// has to wait for the message. Never returns `Forward`.
-pub fn screen(_rules: &Rules, _facts: &Facts<'_>) -> Option<Decision> {
-    unimplemented!("room policy")
-}
-
 /// The permit for one of the gateway's own notices (class `system`: DSN, notice of an unsubscribe).
 pub fn system(recipient: Address, sender: Option<Arc<Sender>>) -> Permit {
-    Permit {
-        recipient,
-        class: Class::System,
-        sender,
-        purpose: None,
-        rule: None,
-        basis: Basis::NotNeeded,
-        observed: None,
-    }
+    Permit::new(recipient, Class::System, Basis::NotNeeded).with_case(sender, None, None)
 }

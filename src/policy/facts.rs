@@ -101,8 +101,8 @@ pub struct Facts<'a> {
     pub now: Timestamp,
 }
 
-/// The recipient's profile by sender, as the gateway gathered it; a sender that was not gathered has an
-/// empty profile.
+/// The recipient's profile by sender, as the gateway gathered it. A sender that was not gathered is one of
+/// which nothing is known: marketing for it is deferred, not decided (promise 5).
 #[derive(Debug, Clone, Default)]
 pub struct Profiles(pub Vec<(SenderId, Result<Profile, Unavailable>)>);
 

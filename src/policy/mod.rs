@@ -6,14 +6,22 @@
 //! [`Register`] trait that the store implements. Deliberately absent: SMTP replies (the gateway spells
 //! refusals through `smtp::reply`) and any edit of the message.
 
+mod case;
 mod decision;
+mod evaluate;
 mod facts;
+mod pattern;
+mod refusal;
 mod rule;
+mod screen;
+#[cfg(test)]
+mod tests;
 
-pub use decision::{
-    Answer, Basis, Clause, Decision, Permit, Refusal, evaluate, screen, senders_asked, system,
-};
+pub use decision::{Answer, Basis, Clause, Decision, Permit, Refusal, system};
+pub use evaluate::{Waiting, evaluate, reconsider};
 pub use facts::{
     Connection, ConsentHistory, EnvelopeFacts, Facts, MessageFacts, Profile, Profiles, Register, Unavailable,
 };
-pub use rule::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
+pub use pattern::{Pattern, PatternError};
+pub use rule::{Effect, Match, Mode, OnRefused, Rule, Rules};
+pub use screen::{screen, senders_asked};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::mail::{Class, Domain, Purpose, Sender};
+use super::facts::{Facts, MessageFacts};
+use super::pattern::{Pattern, glob};
+use crate::mail::{Class, Domain, Purpose, ReversePath, Sender, SenderId};
 
 /// The rules in force, with everything a decision needs to know from the config.
 #[derive(Debug, Clone)]
@@ -100,7 +102,8 @@ pub struct Match {
     pub account: Vec<String>,
     /// Client network.
     pub network: Vec<IpNet>,
-    /// Header fields: lower-case name and a glob on the unfolded value.
+    /// Header fields: name, and a glob on the unfolded value, both in any case. Entries of one name are
+    /// alternatives; each name must be met.
     pub header: Vec<(String, String)>,
     /// List-Id, exactly, lower-case.
     pub list_id: Vec<String>,
@@ -110,13 +113,104 @@ pub struct Match {
     pub max_recipients: Option<usize>,
 }
 
-/// A pattern on an address (`*` stands for any characters); compared with the address key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(pub String);
+/// Whether a rule's conditions hold, as far as can be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Holds {
+    No,
+    /// It depends on the message, which is not there yet.
+    Unknown,
+    Yes,
+}
+
+impl From<bool> for Holds {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+impl Match {
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> Holds {
+        // What is known at RCPT comes first; the weakest answer is the answer.
+        let envelope = self.envelope_holds(facts);
+        if envelope && self.asks_message() {
+            facts.message.map_or(Holds::Unknown, |message| self.message_holds(message).into())
+        } else {
+            envelope.into()
+        }
+    }
+
+    fn envelope_holds(&self, facts: &Facts<'_>) -> bool {
+        let ip = facts.connection.ip.to_canonical();
+        let account = facts.connection.account.as_deref();
+        met(&self.recipient, |pattern| pattern.matches(facts.recipient.key()))
+            && met(&self.account, |name| account == Some(name.as_str()))
+            && met(&self.network, |network| network.contains(&ip))
+            && met(&self.envelope_from, |pattern| match &facts.envelope.reverse_path {
+                ReversePath::Null => pattern.matches_null(),
+                ReversePath::Address(address) => pattern.matches(address.key()),
+            })
+    }
+
+    fn asks_message(&self) -> bool {
+        !self.from.is_empty()
+            || !self.header.is_empty()
+            || !self.list_id.is_empty()
+            || self.min_recipients.is_some()
+            || self.max_recipients.is_some()
+    }
+
+    fn message_holds(&self, message: &MessageFacts) -> bool {
+        let from = message.from.as_ref();
+        let list_id = message.list_id.as_deref();
+        self.min_recipients.is_none_or(|least| message.recipient_count >= least)
+            && self.max_recipients.is_none_or(|most| message.recipient_count <= most)
+            && met(&self.from, |pattern| from.is_some_and(|from| pattern.matches(from.key())))
+            && met(&self.list_id, |id| list_id.is_some_and(|own| own.eq_ignore_ascii_case(id)))
+            && self.header.iter().all(|(name, _)| {
+                self.header
+                    .iter()
+                    .filter(|(other, _)| other.eq_ignore_ascii_case(name))
+                    .any(|(_, pattern)| has_header(message, name, pattern))
+            })
+    }
+}
+
+/// A condition with several alternatives; without any it holds always.
+fn met<T>(alternatives: &[T], holds: impl FnMut(&T) -> bool) -> bool {
+    alternatives.is_empty() || alternatives.iter().any(holds)
+}
+
+fn has_header(message: &MessageFacts, name: &str, pattern: &str) -> bool {
+    let pattern = pattern.to_lowercase();
+    message
+        .headers
+        .iter()
+        .filter(|(own, _)| own.eq_ignore_ascii_case(name))
+        .any(|(_, value)| glob(&pattern, value.trim().to_lowercase().as_str()))
+}
 
 impl Rules {
-    /// The sender that owns `domain` (is it, or a domain above it).
+    /// The sender that owns `domain`: is it, or a domain above it; the nearest, when there are several.
     pub fn owner_of(&self, domain: &Domain) -> Option<&Arc<Sender>> {
-        self.senders.iter().find(|sender| sender.domains.iter().any(|own| domain.is_within(own)))
+        self.owner_of_ascii(domain.ascii())
     }
+
+    /// [`Rules::owner_of`] for a domain as lower-case A-labels.
+    pub(super) fn owner_of_ascii(&self, domain: &str) -> Option<&Arc<Sender>> {
+        let nearness = |sender: &Sender| {
+            let owned = sender.domains.iter().map(Domain::ascii).filter(|own| is_within(domain, own));
+            owned.map(str::len).max()
+        };
+        // Of two senders that name the same domain, which `sluis check` reports, the first counts.
+        self.senders.iter().rev().filter(|s| nearness(s).is_some()).max_by_key(|s| nearness(s))
+    }
+
+    /// The sender with this id.
+    pub fn sender(&self, id: &SenderId) -> Option<&Arc<Sender>> {
+        self.senders.iter().find(|sender| sender.id == *id)
+    }
+}
+
+fn is_within(domain: &str, own: &str) -> bool {
+    domain.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }

@@ -43,12 +43,77 @@ pub struct DeliveryBlock {
     pub reply: String,
 }
 
-/// The suppression that stands, if one does, given what is known of consent for the same purpose.
+/// The suppression that stands, if one does, given what is known of consent for the purpose of the message
+/// (RULES L16). The weightiest of several: what no grant lifts before an unsubscribe.
+///
+/// An unsubscribe is from everything commercial of the sender, and is lifted for one purpose only, by a
+/// grade-A grant for it, given by the person after the unsubscribe. An import with the importer's word does
+/// not lift it, however complete.
 pub fn standing<'a>(suppressions: &'a [Suppression], consent: &ConsentState) -> Option<&'a Suppression> {
-    suppressions.iter().find(|suppression| match (suppression.reason, consent) {
-        (Reason::Unsubscribed, ConsentState::Granted { grade: Grade::A, since, .. }) => {
-            *since <= suppression.since
+    suppressions
+        .iter()
+        .filter(|suppression| !is_lifted(suppression, consent))
+        .max_by_key(|suppression| suppression.reason != Reason::Unsubscribed)
+}
+
+fn is_lifted(suppression: &Suppression, consent: &ConsentState) -> bool {
+    match (suppression.reason, consent) {
+        (Reason::Unsubscribed, ConsentState::Granted { grade: Grade::A, since, by_person: true, .. }) => {
+            *since > suppression.since
         }
-        _ => true,
-    })
+        (Reason::Unsubscribed | Reason::Complaint | Reason::Objection | Reason::Manual, _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SINCE: Timestamp = Timestamp::constant(1_700_000_000, 0);
+
+    fn suppressed(reason: Reason) -> Vec<Suppression> {
+        vec![Suppression { reason, since: SINCE, source: "one_click".into() }]
+    }
+
+    fn granted(grade: Grade, seconds_later: i32, by_person: bool) -> ConsentState {
+        let since = Timestamp::constant(1_700_000_000 + i64::from(seconds_later), 0);
+        ConsentState::Granted { grade, since, event: 0, by_person }
+    }
+
+    #[test]
+    fn l16_only_a_newer_grade_a_grant_by_the_person_lifts_an_unsubscribe() {
+        let unsubscribed = suppressed(Reason::Unsubscribed);
+        assert_eq!(standing(&unsubscribed, &granted(Grade::A, 1, true)), None);
+        for consent in [
+            granted(Grade::A, 0, true),
+            granted(Grade::A, -1, true),
+            granted(Grade::A, 1, false),
+            granted(Grade::B, 1, true),
+            granted(Grade::C, 1, true),
+            granted(Grade::D, 1, true),
+            ConsentState::None,
+            ConsentState::Requested,
+            ConsentState::Withdrawn { since: SINCE },
+        ] {
+            assert_eq!(standing(&unsubscribed, &consent), unsubscribed.first(), "{consent:?}");
+        }
+    }
+
+    #[test]
+    fn l16_nothing_lifts_a_complaint_an_objection_or_the_administrators_word() {
+        for reason in [Reason::Complaint, Reason::Objection, Reason::Manual] {
+            let suppressions = suppressed(reason);
+            assert_eq!(standing(&suppressions, &granted(Grade::A, 1, true)), suppressions.first());
+        }
+    }
+
+    #[test]
+    fn the_weightiest_of_several_is_told() {
+        let mut several = suppressed(Reason::Unsubscribed);
+        several.extend(suppressed(Reason::Complaint));
+        several.extend(suppressed(Reason::Unsubscribed));
+        let told = standing(&several, &ConsentState::None).map(|suppression| suppression.reason);
+        assert_eq!(told, Some(Reason::Complaint));
+        assert_eq!(standing(&[], &ConsentState::None), None);
+    }
 }

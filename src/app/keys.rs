@@ -1,0 +1,486 @@
+//! Keys and certificates: made at first start, checked at every start.
+//!
+//! | file below the data folder | what it is |
+//! | --- | --- |
+//! | `keys/ledger.key`, `keys/ledger.pub` | signs checkpoints; the public half is all that checking needs |
+//! | `keys/token.key` | seals unsubscribe links: one line per key, `id hex`, the first seals and all open |
+//! | `tls/ca.key`, `tls/ca.pem` | a development authority of this machine alone |
+//! | `tls/key.pem`, `tls/cert.pem` | the development certificate it signed |
+//!
+//! A private key that others on the machine can read is refused, with the command that mends it: whoever
+//! reads the ledger key can forge checkpoints, and whoever reads a token key can unsubscribe anybody. Files
+//! appear whole or not at all, so a crash at first start leaves nothing half-made. Token keys are never
+//! made anew while others exist: that would break every link sent so far (promise 7).
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::ledger::checkpoint::Signer;
+use crate::message::SigningKey;
+use crate::secret::{Entropy, Secret};
+use crate::token::Keys;
+
+/// Days that a development certificate lasts: as long as every mail program accepts.
+const LEAF_DAYS: i64 = 800;
+
+/// Days before its end at which a development certificate is made anew.
+const RENEW_DAYS: i64 = 60;
+
+/// Where the files are.
+#[derive(Debug, Clone)]
+pub struct KeyFolder {
+    data: PathBuf,
+}
+
+/// PEM files of a TLS listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+    /// The authority to import into a mail program that is to trust it.
+    pub authority: PathBuf,
+}
+
+/// A DKIM key.
+pub struct DkimKey {
+    /// Signs.
+    pub key: SigningKey,
+    /// The TXT record that belongs at `selector._domainkey.domain`.
+    pub record: String,
+    /// Whether it was made just now, so that the record is news.
+    pub made: bool,
+}
+
+impl KeyFolder {
+    /// The folder at `data`; made, readable by its owner alone, when it is not there.
+    pub fn open(data: &Path) -> Result<Self> {
+        make_folder(data)?;
+        make_folder(&data.join("keys"))?;
+        make_folder(&data.join("tls"))?;
+        Ok(Self { data: data.to_owned() })
+    }
+
+    /// The key that signs checkpoints, made for the gateway `name` when there is none.
+    pub fn ledger(&self, name: &str, entropy: &dyn Entropy) -> Result<Signer> {
+        let path = self.data.join("keys/ledger.key");
+        let signer = match read_private(&path)? {
+            Some(text) => Signer::parse(utf8(&path, &text)?)
+                .with_context(|| format!("{}: cannot be used", path.display()))?,
+            None => {
+                let signer = Signer::generate(name, entropy)?;
+                write_new(&path, &[signer.key_text().expose(), b"\n"].concat())?;
+                signer
+            }
+        };
+        let public = self.data.join("keys/ledger.pub");
+        let line = format!("{}\n", signer.verifier());
+        if fs::read(&public).ok().as_deref() != Some(line.as_bytes()) {
+            write_public(&public, line.as_bytes())?;
+        }
+        if signer.name() != name {
+            bail!(
+                "{}: belongs to the gateway {:?}, but the config says {name:?}; put the old name back, or \
+                 begin a new data folder",
+                path.display(),
+                signer.name()
+            );
+        }
+        Ok(signer)
+    }
+
+    /// The keys that seal unsubscribe links; one is made when there is no file.
+    pub fn token(&self, entropy: &dyn Entropy) -> Result<Keys> {
+        let path = self.data.join("keys/token.key");
+        match read_private(&path)? {
+            Some(text) => Keys::parse(utf8(&path, &text)?).with_context(|| path.display().to_string()),
+            None => {
+                let keys = Keys::generate(entropy);
+                write_new(&path, keys.to_text().expose())?;
+                Ok(keys)
+            }
+        }
+    }
+
+    /// The development certificate for localhost and `name`, made or renewed when need be.
+    pub fn development_tls(&self, name: &str, now: Timestamp) -> Result<TlsFiles> {
+        let file = |name| self.data.join("tls").join(name);
+        let (authority, authority_key) = (file("ca.pem"), file("ca.key"));
+        let (certificate, key) = (file("cert.pem"), file("key.pem"));
+        let today = TimeZone::UTC.to_datetime(now).date();
+        let names = leaf_names(name);
+        let files = TlsFiles { certificate, key, authority };
+        let fresh = is_fresh(&files.certificate, &names, today);
+        if fresh && files.authority.exists() && read_private(&files.key)?.is_some() {
+            return Ok(files);
+        }
+        let issuer = match read_private(&authority_key)? {
+            Some(pem) if files.authority.exists() => {
+                let key = KeyPair::from_pem(utf8(&authority_key, &pem)?)
+                    .with_context(|| format!("{}: cannot be used", authority_key.display()))?;
+                Issuer::new(authority_params(today), key)
+            }
+            _ => {
+                let made = CertifiedIssuer::self_signed(authority_params(today), KeyPair::generate()?)?;
+                write_private(&authority_key, made.key().serialize_pem().as_bytes())?;
+                write_public(&files.authority, made.pem().as_bytes())?;
+                let key = KeyPair::from_pem(&made.key().serialize_pem())?;
+                Issuer::new(authority_params(today), key)
+            }
+        };
+        let leaf_key = KeyPair::generate()?;
+        let until = today.saturating_add(LEAF_DAYS.days());
+        let leaf = leaf_params(&names, today, until)?.signed_by(&leaf_key, &issuer)?;
+        // Text before the PEM is allowed (RFC 7468 2) and tells the next start what this is.
+        let chain = format!("{}\n{}", leaf_note(&names, until), leaf.pem());
+        write_private(&files.key, leaf_key.serialize_pem().as_bytes())?;
+        write_public(&files.certificate, chain.as_bytes())?;
+        Ok(files)
+    }
+}
+
+/// The rsa-2048 DKIM key in `path`, made when there is no file.
+pub fn dkim_rsa(path: &Path) -> Result<DkimKey> {
+    let (pem, made) = match read_private(path)? {
+        Some(pem) => (pem, false),
+        None => {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048)?;
+            let der: Pkcs8V1Der<'_> = pair.as_der()?;
+            let pem = Secret::new(pem_of("PRIVATE KEY", der.as_ref()));
+            write_new(path, pem.expose())?;
+            (pem, true)
+        }
+    };
+    let unusable = |why: String| anyhow!("{}: not an RSA key in PEM ({why})", path.display());
+    let der = PrivateKeyDer::from_pem_slice(pem.expose()).map_err(|error| unusable(error.to_string()))?;
+    let pair = match &der {
+        PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+        PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
+        _ => return Err(unusable("expected PKCS#8 or PKCS#1".to_owned())),
+    };
+    let pair = pair.map_err(|error| unusable(error.to_string()))?;
+    let public: PublicKeyX509Der<'_> = pair.public_key().as_der()?;
+    let record = format!("v=DKIM1; k=rsa; p={}", BASE64_STANDARD.encode(public.as_ref()));
+    let key = RsaKey::<Sha256>::from_key_der(der).map_err(|error| unusable(error.to_string()))?;
+    Ok(DkimKey { key: SigningKey::Rsa(Arc::new(key)), record, made })
+}
+
+/// The ed25519 DKIM key (RFC 8463) in `path`, made when there is no file.
+pub fn dkim_ed25519(path: &Path) -> Result<DkimKey> {
+    let (pem, made) = match read_private(path)? {
+        Some(pem) => (pem, false),
+        None => {
+            let pem = Secret::new(pem_of("PRIVATE KEY", Ed25519KeyPair::generate()?.to_pkcs8v1()?.as_ref()));
+            write_new(path, pem.expose())?;
+            (pem, true)
+        }
+    };
+    let unusable = |why: String| anyhow!("{}: not an ed25519 key in PEM ({why})", path.display());
+    let der =
+        PrivatePkcs8KeyDer::from_pem_slice(pem.expose()).map_err(|error| unusable(error.to_string()))?;
+    let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(der.secret_pkcs8_der())
+        .map_err(|error| unusable(error.to_string()))?;
+    let record = format!("v=DKIM1; k=ed25519; p={}", BASE64_STANDARD.encode(key.public_key()));
+    Ok(DkimKey { key: SigningKey::Ed25519(Arc::new(key)), record, made })
+}
+
+/// What a TLS listener needs: TLS 1.2 and 1.3 with the chain in `certificate` and the key in `key`.
+pub fn server_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>> {
+    let unusable = |path: &Path| format!("{}: cannot be used", path.display());
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| unusable(certificate))?;
+    if chain.is_empty() {
+        bail!("{}: has no certificate in it", certificate.display());
+    }
+    let Some(pem) = read_private(key)? else { bail!("{}: no such file", key.display()) };
+    let private = PrivateKeyDer::from_pem_slice(pem.expose()).with_context(|| unusable(key))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .with_context(|| unusable(certificate))?;
+    Ok(Arc::new(config))
+}
+
+/// The bytes of a file that only its owner may read; `None` when there is no such file.
+pub fn read_private(path: &Path) -> Result<Option<Secret>> {
+    let mode = match fs::metadata(path) {
+        Ok(metadata) => metadata.permissions().mode(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
+    if mode & 0o077 != 0 {
+        bail!("{path}: others can read this key; run: chmod 600 {path}", path = path.display());
+    }
+    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+    Ok(Some(Secret::new(bytes)))
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("{}: cannot make this folder", path.display()))
+}
+
+/// A new file that its owner alone may read; refuses to replace one.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = draft(path, bytes)?;
+    file.persist_noclobber(path).with_context(|| format!("{}: cannot be written", path.display()))?;
+    sync_folder(path)
+}
+
+/// A file that its owner alone may read, new or replaced.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = draft(path, bytes)?;
+    file.persist(path).with_context(|| format!("{}: cannot be written", path.display()))?;
+    sync_folder(path)
+}
+
+/// A file that anybody may read, new or replaced.
+fn write_public(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = draft(path, bytes)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.persist(path).with_context(|| format!("{}: cannot be written", path.display()))?;
+    sync_folder(path)
+}
+
+/// A durable file beside `path`, 0600 as the crate makes them.
+fn draft(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
+    let folder = folder_of(path);
+    fs::create_dir_all(folder).with_context(|| format!("{}: cannot make this folder", folder.display()))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)
+        .with_context(|| format!("{}: cannot be written to", folder.display()))?;
+    file.write_all(bytes).with_context(|| path.display().to_string())?;
+    file.as_file().sync_all().with_context(|| path.display().to_string())?;
+    Ok(file)
+}
+
+fn sync_folder(path: &Path) -> Result<()> {
+    fs::File::open(folder_of(path))
+        .and_then(|folder| folder.sync_all())
+        .with_context(|| path.display().to_string())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn utf8<'a>(path: &Path, bytes: &'a Secret) -> Result<&'a str> {
+    std::str::from_utf8(bytes.expose()).with_context(|| format!("{}: is not text", path.display()))
+}
+
+fn pem_of(label: &str, der: &[u8]) -> String {
+    let encoded = BASE64_STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for start in (0..encoded.len()).step_by(64) {
+        pem.push_str(&encoded[start..encoded.len().min(start + 64)]);
+        pem.push('\n');
+    }
+    pem + "-----END " + label + "-----\n"
+}
+
+fn leaf_names(name: &str) -> Vec<String> {
+    let mut names =
+        vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), Ipv6Addr::LOCALHOST.to_string()];
+    if !names.iter().any(|known| known == name) {
+        names.push(name.to_owned());
+    }
+    names
+}
+
+/// The line above a development certificate.
+fn leaf_note(names: &[String], until: Date) -> String {
+    format!("Development certificate for {}, until {until}", names.join(" "))
+}
+
+/// Whether the certificate in `path` is for `names`, and for some time yet.
+fn is_fresh(path: &Path, names: &[String], today: Date) -> bool {
+    let Ok(text) = fs::read_to_string(path) else { return false };
+    let Some((note, until)) = text.lines().next().and_then(|line| line.rsplit_once(", until ")) else {
+        return false;
+    };
+    let Ok(until) = until.parse::<Date>() else { return false };
+    note == leaf_note(names, until).rsplit_once(", until ").map_or("", |(note, _)| note)
+        && until > today.saturating_add(RENEW_DAYS.days())
+}
+
+/// The same at every start but for its dates, so that a leaf signed later still chains to it.
+fn authority_params(today: Date) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Sluis development authority of this machine");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    last(&mut params, today, today.saturating_add(10.years()));
+    params
+}
+
+fn leaf_params(names: &[String], today: Date, until: Date) -> Result<CertificateParams> {
+    let mut params = CertificateParams::new(names.to_vec())?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Sluis development certificate");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    last(&mut params, today, until);
+    Ok(params)
+}
+
+/// Valid from the day before `today`, for clocks that are behind, up to `until`.
+fn last(params: &mut CertificateParams, today: Date, until: Date) {
+    // Months and days of a civil date are in the range that rcgen wants.
+    let day = |date: Date| {
+        date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+    };
+    params.not_before = day(today.saturating_sub(1.day()));
+    params.not_after = day(until);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SystemEntropy;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn made_once_and_found_again() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("var");
+        let folder = KeyFolder::open(&data).unwrap();
+        let signer = folder.ledger("gateway.example", &SystemEntropy).unwrap();
+        folder.token(&SystemEntropy).unwrap();
+        let line = fs::read(data.join("keys/token.key")).unwrap();
+        assert_eq!(mode(&data), 0o700);
+        assert_eq!(mode(&data.join("keys/ledger.key")), 0o600);
+        assert_eq!(mode(&data.join("keys/token.key")), 0o600);
+        let public = fs::read_to_string(data.join("keys/ledger.pub")).unwrap();
+        assert_eq!(public.trim_end(), signer.verifier());
+
+        let again = KeyFolder::open(&data).unwrap();
+        assert_eq!(again.ledger("gateway.example", &SystemEntropy).unwrap().verifier(), signer.verifier());
+        again.token(&SystemEntropy).unwrap();
+        assert_eq!(fs::read(data.join("keys/token.key")).unwrap(), line);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_in_one_line() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = KeyFolder::open(home.path()).unwrap();
+        folder.token(&SystemEntropy).unwrap();
+        let path = home.path().join("keys/token.key");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = folder.token(&SystemEntropy).unwrap_err().to_string();
+        assert_eq!(error, format!("{p}: others can read this key; run: chmod 600 {p}", p = path.display()));
+    }
+
+    #[test]
+    fn the_ledger_key_belongs_to_one_gateway() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = KeyFolder::open(home.path()).unwrap();
+        folder.ledger("old.example", &SystemEntropy).unwrap();
+        let error = folder.ledger("new.example", &SystemEntropy).unwrap_err().to_string();
+        assert!(error.contains("old.example") && error.contains("new.example"), "{error}");
+    }
+
+    #[test]
+    fn the_development_certificate_is_kept_until_it_ages_or_the_name_changes() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = KeyFolder::open(home.path()).unwrap();
+        let first = at("2026-01-01T00:00:00Z");
+        let files = folder.development_tls("gateway.example", first).unwrap();
+        let leaf = || fs::read(&files.certificate).unwrap();
+        let authority = fs::read(&files.authority).unwrap();
+        let made = leaf();
+        assert_eq!(mode(&files.key), 0o600);
+        server_tls(&files.certificate, &files.key).unwrap();
+
+        folder.development_tls("gateway.example", at("2027-01-01T00:00:00Z")).unwrap();
+        assert_eq!(leaf(), made);
+        folder.development_tls("other.example", first).unwrap();
+        let renamed = leaf();
+        assert_ne!(renamed, made);
+        folder.development_tls("other.example", at("2028-03-01T00:00:00Z")).unwrap();
+        assert_ne!(leaf(), renamed);
+        assert_eq!(fs::read(&files.authority).unwrap(), authority, "whoever trusts it goes on doing so");
+        server_tls(&files.certificate, &files.key).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_development_certificate_chains_to_its_authority() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = KeyFolder::open(home.path()).unwrap();
+        let now = jiff::Timestamp::now();
+        folder.development_tls("old.example", now).unwrap();
+        // The second leaf is signed with the key as read back.
+        let files = folder.development_tls("gateway.example", now).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&files.authority).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        for name in ["localhost", "gateway.example", "127.0.0.1", "::1"] {
+            let (near, far) = tokio::io::duplex(64 * 1024);
+            let acceptor =
+                tokio_rustls::TlsAcceptor::from(server_tls(&files.certificate, &files.key).unwrap());
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(client.clone()));
+            let name = rustls::pki_types::ServerName::try_from(name).unwrap();
+            let (served, connected) =
+                tokio::join!(acceptor.accept(far), connector.connect(name.clone(), near));
+            assert!(served.is_ok() && connected.is_ok(), "{name:?}: {:?}", connected.err());
+        }
+    }
+
+    #[test]
+    fn dkim_keys_are_made_and_read_again() {
+        let home = tempfile::tempdir().unwrap();
+        for (make, kind) in [(dkim_rsa as fn(&Path) -> Result<DkimKey>, "rsa"), (dkim_ed25519, "ed25519")] {
+            let path = home.path().join(format!("dkim/{kind}.pem"));
+            let made = make(&path).unwrap();
+            let read = make(&path).unwrap();
+            assert!(made.made && !read.made);
+            assert_eq!(mode(&path), 0o600);
+            assert_eq!(made.record, read.record);
+            assert!(made.record.starts_with(&format!("v=DKIM1; k={kind}; p=")), "{}", made.record);
+            fs::write(&path, "not a key").unwrap();
+            let error = make(&path).err().unwrap().to_string();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+        }
+    }
+}

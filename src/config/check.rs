@@ -1,0 +1,211 @@
+//! From text to [`Settings`]: the file as a whole, and every section that has no file of its own.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::problem::Problems;
+use super::reader::{Doc, Section};
+use super::settings::{Limits, LogFormat, LogSettings, Settings};
+use super::value::{count, host_name, mailbox, seconds, socket};
+use super::{inbound, outbound, rules};
+use crate::clock::Timestamp;
+use crate::mail::Address;
+
+/// Largest config file.
+pub const MAX_FILE: u64 = 4 << 20;
+
+/// What checking needs besides the text.
+#[derive(Clone)]
+pub struct Environment {
+    /// Environment variables whose names begin with `SLUIS_`.
+    pub variables: BTreeMap<String, String>,
+    /// The present moment: a rule that has ended is a warning.
+    pub now: Timestamp,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub fn of_process(now: Timestamp) -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with("SLUIS_"))
+            .collect();
+        Self { variables, now }
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    /// Names only: the values may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+/// Read and check the file at `path`, with the files it names.
+pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Problems> {
+    let mut source = String::new();
+    let problem = |message: String| Problems::of_file(path, message);
+    let file =
+        std::fs::File::open(path).map_err(|error| problem(format!("the file cannot be opened: {error}")))?;
+    file.take(MAX_FILE + 1)
+        .read_to_string(&mut source)
+        .map_err(|error| problem(format!("the file cannot be read: {error}")))?;
+    if source.len() as u64 > MAX_FILE {
+        return Err(problem(format!("the file is larger than {MAX_FILE} octets")));
+    }
+    parse(path, &source, environment)
+}
+
+/// Check `source`, which was read from `file`.
+pub fn parse(file: &Path, source: &str, environment: &Environment) -> Result<Settings, Problems> {
+    let doc = Doc::new(file, source);
+    let settings = read(&doc, file, source, environment);
+    let warnings = doc.verdict()?;
+    // No errors means that every required value was read.
+    settings
+        .map(|settings| Settings { warnings, ..settings })
+        .ok_or_else(|| Problems::of_file(file, "the file could not be checked"))
+}
+
+/// Read everything; `None` only after an error was noted.
+fn read(doc: &Doc<'_>, file: &Path, source: &str, environment: &Environment) -> Option<Settings> {
+    let (table, errors) = DeTable::parse_recoverable(source);
+    errors.iter().for_each(|error| doc.syntax(error));
+    read_root(doc, &table.into_inner(), file, environment)
+}
+
+/// The keys that are asked for while reading `source`: what the documentation must have.
+#[cfg(test)]
+pub(super) fn known_keys(source: &str, environment: &Environment) -> std::collections::BTreeSet<String> {
+    let file = Path::new("sluis.toml");
+    let doc = Doc::new(file, source);
+    read(&doc, file, source, environment);
+    doc.known()
+}
+
+fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Environment) -> Option<Settings> {
+    let root = doc.root(table);
+    let name = root.parsed("name", host_name).or_else(|| {
+        let missing = !root.has("name");
+        missing.then(|| root.error("name", "is missing; write the host name of this gateway"));
+        None
+    });
+    let postmaster = root.parsed("postmaster", mailbox);
+    let data = root.text("data").map_or_else(|| PathBuf::from("var"), |data| PathBuf::from(data.value));
+    let stop_within = root.duration("stop_within", seconds(1)..=seconds(600)).unwrap_or(seconds(30));
+
+    let senders = rules::senders(&root);
+    let accounts = inbound::accounts(&root, &senders, environment);
+    let trusted = inbound::trusted(root.section("trusted"), &senders);
+    let rules = rules::rules(&root, &senders, &accounts, environment.now);
+    let listeners = inbound::listeners(&root, &accounts, &trusted);
+    let tls = inbound::tls(root.section("tls"));
+    let relay = outbound::relay(root.section("relay"), &data, environment);
+    let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay);
+    let dkim = outbound::dkim(&root, &senders, &relay);
+    let limits = limits(root.section("limits"));
+    let log = log(root.section("log"));
+    let metrics = metrics(root.section("metrics"));
+    root.finish();
+
+    let name = name?;
+    let postmaster = match postmaster {
+        Some(postmaster) => postmaster,
+        None => Address::parse(&format!("postmaster@{}", name.ascii())).ok()?,
+    };
+    Some(Settings {
+        file: file.to_owned(),
+        name,
+        postmaster,
+        data,
+        stop_within,
+        listeners,
+        tls,
+        accounts,
+        trusted,
+        relay: relay?,
+        unsubscribe,
+        dkim,
+        limits,
+        rules,
+        log,
+        metrics,
+        warnings: Vec::new(),
+    })
+}
+
+fn limits(section: Section<'_>) -> Limits {
+    let d = Limits::default();
+    let (second, hour) = (seconds(1), seconds(3_600));
+    let octets = |key, range, default| section.size(key, range).unwrap_or(default);
+    let small = |key, range, default: usize| octets(key, range, default as u64) as usize;
+    let number = |key, range, default| section.number(key, range).unwrap_or(default);
+    let rate = |key, default: u32| number(key, 1..=u64::from(u32::MAX), u64::from(default)) as u32;
+    let limits = Limits {
+        message_size: octets("message_size", 64 << 10..=2 << 30, d.message_size),
+        message_memory: octets("message_memory", 1 << 20..=1 << 40, d.message_memory),
+        recipients: count(&section, "recipients", 100..=100_000, d.recipients),
+        connections: count(&section, "connections", 1..=100_000, d.connections),
+        connections_per_ip: count(&section, "connections_per_ip", 1..=100_000, d.connections_per_ip),
+        command_line: small("command_line", 512..=64 << 10, d.command_line),
+        bad_commands: count(&section, "bad_commands", 1..=10_000, d.bad_commands),
+        command_timeout: section.duration("command_timeout", second..=hour).unwrap_or(d.command_timeout),
+        data_timeout: section.duration("data_timeout", second..=hour).unwrap_or(d.data_timeout),
+        header: small("header", 1 << 10..=16 << 20, d.header),
+        header_fields: count(&section, "header_fields", 50..=100_000, d.header_fields),
+        parts: count(&section, "parts", 1..=100_000, d.parts),
+        depth: count(&section, "depth", 1..=100, d.depth),
+        received: count(&section, "received", 5..=1_000, d.received),
+        sign_in_failures_per_ip: rate("sign_in_failures_per_ip", d.sign_in_failures_per_ip),
+        sign_in_failures_per_account: rate("sign_in_failures_per_account", d.sign_in_failures_per_account),
+        messages_per_hour: rate("messages_per_hour", d.messages_per_hour),
+        spool_copies: number("spool_copies", 1..=100_000_000, d.spool_copies),
+        spool_size: octets("spool_size", 1 << 20..=1 << 50, d.spool_size),
+        ledger_queue: count(&section, "ledger_queue", 1..=1_000_000, d.ledger_queue),
+        ledger_batch: count(&section, "ledger_batch", 1..=100_000, d.ledger_batch),
+        http_connections: count(&section, "http_connections", 1..=100_000, d.http_connections),
+        http_body: small("http_body", 1 << 10..=16 << 20, d.http_body),
+        http_timeout: section.duration("http_timeout", second..=hour).unwrap_or(d.http_timeout),
+        admin_connections: count(&section, "admin_connections", 1..=1_000, d.admin_connections),
+        admin_message: small("admin_message", 1 << 20..=1 << 30, d.admin_message),
+    };
+    if limits.message_memory < limits.message_size {
+        section.error("message_memory", "is less than message_size: not even one message would fit");
+    }
+    if limits.connections_per_ip > limits.connections && section.has("connections_per_ip") {
+        section.error("connections_per_ip", "is more than connections");
+    }
+    section.finish();
+    limits
+}
+
+fn log(section: Section<'_>) -> LogSettings {
+    let defaults = LogSettings::default();
+    let settings = LogSettings {
+        format: section
+            .choice("format", &[("human", LogFormat::Human), ("json", LogFormat::Json)])
+            .unwrap_or(defaults.format),
+        level: section
+            .parsed("level", |text| {
+                tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| {
+                    format!("\"{text}\" is no level; error, warn, info, debug, trace, or \"info,sluis::relay=debug\"")
+                })
+            })
+            .unwrap_or(defaults.level),
+    };
+    section.finish();
+    settings
+}
+
+fn metrics(section: Section<'_>) -> Option<SocketAddr> {
+    let listen = socket(&section, "listen");
+    if listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+        section.warn("listen", "metrics have no sign-in; anyone who reaches this address can read them");
+    }
+    section.finish();
+    listen
+}

@@ -1,0 +1,384 @@
+//! What the program runs with: plain, checked values, with the default of each.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::Problem;
+use crate::mail::{Address, Domain, SenderId};
+use crate::policy::Rules;
+use crate::secret::Secret;
+
+/// Everything the config file says, checked. Relative paths are resolved: against the data folder for
+/// `relay.directory`, and for all else against the working directory.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Host name of the gateway: its banner, its EHLO, its `Received` fields, and the origin of its
+    /// checkpoints.
+    pub name: Domain,
+    /// From address of the gateway's own notices and DSNs (default `postmaster@<name>`).
+    pub postmaster: Address,
+    /// The data folder: store, keys, admin socket, development certificates (default `var`).
+    pub data: PathBuf,
+    /// How long a stop waits for open sessions (default 30 s).
+    pub stop_within: Duration,
+    /// Where submissions come in; at least one.
+    pub listeners: Vec<Listener>,
+    /// Certificate and key; `None`: development certificates, made at first start.
+    pub tls: Option<TlsFiles>,
+    /// Who may sign in.
+    pub accounts: Vec<Account>,
+    /// Who need not sign in.
+    pub trusted: Trusted,
+    /// Where copies go.
+    pub relay: RelaySettings,
+    /// The way out.
+    pub unsubscribe: UnsubscribeSettings,
+    /// Who signs (RULES P11).
+    pub dkim: Dkim,
+    /// Every bound (promise 10).
+    pub limits: Limits,
+    /// Senders, rules, mode and windows.
+    pub rules: Rules,
+    /// How it logs.
+    pub log: LogSettings,
+    /// Where metrics are read over HTTP; `None` (default): nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// What is allowed but probably not meant; to be printed.
+    pub warnings: Vec<Problem>,
+}
+
+impl Settings {
+    /// The Unix socket of `admin`: `sluis.sock` in the data folder.
+    pub fn admin_socket(&self) -> PathBuf {
+        self.data.join("sluis.sock")
+    }
+}
+
+/// One SMTP listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name in logs and metrics (default: its address).
+    pub name: String,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How TLS starts.
+    pub tls: ListenerTls,
+    /// Whether clients from trusted networks must sign in, too (all others always must).
+    pub auth_required: bool,
+    /// Bare LF becomes CRLF before anything is parsed (RULES P1); only where `auth_required`.
+    pub normalise_bare_lf: bool,
+    /// AUTH is offered without TLS to clients on loopback (RULES P3).
+    pub auth_without_tls_on_loopback: bool,
+}
+
+/// How TLS starts on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerTls {
+    /// RFC 3207, offered in EHLO.
+    Starttls,
+    /// RFC 8314, from the first byte.
+    Implicit,
+    /// Not at all.
+    None,
+}
+
+/// PEM files for TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// An account that may sign in (RULES P4).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// User name.
+    pub name: String,
+    /// Argon2 hash of the password, as a PHC string that parses.
+    pub password_hash: String,
+    /// The senders it may send for; empty: any.
+    pub senders: Vec<SenderId>,
+}
+
+impl std::fmt::Debug for Account {
+    /// Without the hash.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).field("senders", &self.senders).finish()
+    }
+}
+
+/// Clients that need not sign in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trusted {
+    /// Their networks; never the whole internet.
+    pub networks: Vec<IpNet>,
+    /// The senders they may send for; empty: any.
+    pub senders: Vec<SenderId>,
+}
+
+/// The next hop and how it is used.
+#[derive(Debug, Clone)]
+pub struct RelaySettings {
+    /// Where copies go.
+    pub next_hop: NextHop,
+    /// How TLS starts there (default: implicit on port 465, else STARTTLS).
+    pub tls: RelayTls,
+    /// Whether its certificate is checked (default true).
+    pub verify: bool,
+    /// Certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The name its certificate must have (default: the host of `next_hop`).
+    pub tls_name: Option<String>,
+    /// How the gateway signs in there.
+    pub credentials: Option<Credentials>,
+    /// How long a client with several copies is kept waiting for their outcome (default 30 s).
+    pub patience: Duration,
+    /// Take mail into the spool while the next hop is down, rather than answer 451 (default false).
+    pub queue_when_down: bool,
+    /// What happens to a spooled copy whose answer was lost (default retry).
+    pub in_doubt: InDoubt,
+    /// Waits between tries from the spool; the last one repeats.
+    pub retry: Vec<Duration>,
+    /// When a waiting copy is given up (default 5 days).
+    pub expire_after: Duration,
+    /// Connections to the next hop at once (default 20).
+    pub connections: usize,
+    /// Messages over one connection (default 100).
+    pub messages_per_connection: usize,
+    /// How long an idle connection is kept (default 30 s).
+    pub idle_timeout: Duration,
+    /// TCP connect and TLS handshake (default 30 s).
+    pub connect_timeout: Duration,
+    /// Greeting and the answer to each command (RFC 5321 4.5.3.2; default 5 min).
+    pub command_timeout: Duration,
+    /// Writing each block of the message (default 3 min).
+    pub data_timeout: Duration,
+    /// The answer to the final dot (default 10 min).
+    pub final_timeout: Duration,
+}
+
+/// Where copies go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextHop {
+    /// Each copy becomes an `.eml` file in this folder.
+    Directory(PathBuf),
+    /// An SMTP server.
+    Server {
+        /// Host name or IP address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+}
+
+/// How TLS starts at the next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayTls {
+    /// Not at all.
+    None,
+    /// STARTTLS; without it nothing is sent.
+    Starttls,
+    /// From the first byte.
+    Implicit,
+}
+
+/// What the gateway signs in with at the next hop.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// What happens to a spooled copy whose answer was lost after the final dot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InDoubt {
+    /// Try again, with the same Message-ID.
+    #[default]
+    Retry,
+    /// Keep it for an administrator.
+    Hold,
+}
+
+/// The unsubscribe page and links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsubscribeSettings {
+    /// Where the page listens (plain HTTP; a reverse proxy adds TLS).
+    pub listen: SocketAddr,
+    /// Public address that links begin with, without a slash at the end; https unless on loopback.
+    pub url: String,
+    /// Address of the mailto link (RULES P9); `None`: no mailto link.
+    pub mailto: Option<Address>,
+    /// Host names that the page answers to; empty: any.
+    pub hosts: Vec<Domain>,
+    /// Hosts whose one-click links, found in a tool's own messages, are called (RULES P8).
+    pub call_on: Vec<Domain>,
+    /// Reverse proxies whose `Forwarded` or `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for UnsubscribeSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8025),
+            url: "http://127.0.0.1:8025".to_owned(),
+            mailto: None,
+            hosts: Vec::new(),
+            call_on: Vec::new(),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// Who signs with DKIM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dkim {
+    /// The gateway, with these keys; none: unsigned.
+    Keys(Vec<DkimKey>),
+    /// The next hop (`dkim = "next-hop"`).
+    NextHop,
+}
+
+/// One DKIM key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DkimKey {
+    /// `d=`.
+    pub domain: Domain,
+    /// `s=`.
+    pub selector: String,
+    /// Algorithm.
+    pub algorithm: Algorithm,
+    /// PEM file (PKCS#8, or PKCS#1 for RSA).
+    pub key_file: PathBuf,
+}
+
+/// DKIM algorithms (RFC 6376, RFC 8463).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// rsa-sha256.
+    RsaSha256,
+    /// ed25519-sha256.
+    Ed25519Sha256,
+}
+
+/// Every bound, by name (promise 10). Sizes are octets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// One message.
+    pub message_size: u64,
+    /// Message bytes buffered in all sessions together.
+    pub message_memory: u64,
+    /// Recipients of one message (RULES P1: at least 100).
+    pub recipients: usize,
+    /// SMTP connections in all.
+    pub connections: usize,
+    /// SMTP connections of one IP address.
+    pub connections_per_ip: usize,
+    /// One command line.
+    pub command_line: usize,
+    /// Commands of one session that were wrong, before it is closed.
+    pub bad_commands: usize,
+    /// Wait for the next command.
+    pub command_timeout: Duration,
+    /// Wait for the next block of a message.
+    pub data_timeout: Duration,
+    /// Octets of one header block.
+    pub header: usize,
+    /// Header fields in all.
+    pub header_fields: usize,
+    /// MIME parts in all.
+    pub parts: usize,
+    /// Nesting of MIME parts.
+    pub depth: usize,
+    /// `Received` fields, against loops (RFC 5321 6.3).
+    pub received: usize,
+    /// Failed sign-ins of one IP address in an hour.
+    pub sign_in_failures_per_ip: u32,
+    /// Failed sign-ins of one account in an hour.
+    pub sign_in_failures_per_account: u32,
+    /// Messages of one account (or trusted address) in an hour.
+    pub messages_per_hour: u32,
+    /// Copies in the spool.
+    pub spool_copies: u64,
+    /// Octets of the originals in the spool.
+    pub spool_size: u64,
+    /// Records that wait for the pen.
+    pub ledger_queue: usize,
+    /// Records in one commit.
+    pub ledger_batch: usize,
+    /// HTTP connections to the unsubscribe page.
+    pub http_connections: usize,
+    /// One HTTP request body.
+    pub http_body: usize,
+    /// One HTTP request, from its first byte to the answer.
+    pub http_timeout: Duration,
+    /// Connections to the admin socket.
+    pub admin_connections: usize,
+    /// One request or answer on the admin socket.
+    pub admin_message: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_size: 35 << 20,
+            message_memory: 256 << 20,
+            recipients: 1_000,
+            connections: 1_000,
+            connections_per_ip: 100,
+            command_line: 4_096,
+            bad_commands: 20,
+            command_timeout: Duration::from_secs(5 * 60),
+            data_timeout: Duration::from_secs(3 * 60),
+            header: 256 << 10,
+            header_fields: 2_000,
+            parts: 512,
+            depth: 16,
+            received: 50,
+            sign_in_failures_per_ip: 20,
+            sign_in_failures_per_account: 10,
+            messages_per_hour: 10_000,
+            spool_copies: 100_000,
+            spool_size: 10 << 30,
+            ledger_queue: 1_024,
+            ledger_batch: 256,
+            http_connections: 512,
+            http_body: 64 << 10,
+            http_timeout: Duration::from_secs(15),
+            admin_connections: 8,
+            admin_message: 64 << 20,
+        }
+    }
+}
+
+/// How it logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Human or JSON.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,sluis::relay=debug`.
+    pub level: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: LogFormat::Human, level: "info".to_owned() }
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person.
+    Human,
+    /// One JSON object per line.
+    Json,
+}

@@ -1,0 +1,317 @@
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::*;
+use crate::mail::Class;
+use crate::policy::Effect;
+
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxMjM0NTY$\
+                    CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Environment { variables: BTreeMap::from_iter(variables), now: "2026-11-24T12:00:00Z".parse().unwrap() }
+}
+
+fn check(source: &str) -> Result<Settings, Problems> {
+    parse(Path::new("sluis.toml"), source, &environment(&[]))
+}
+
+/// What is wrong with a small sound file to which `extra` was added.
+fn problems(extra: &str) -> String {
+    let base = "[[listener]]\naddress = \"127.0.0.1:0\"\n[trusted]\nnetworks = [\"::1\"]\n";
+    let relay = if extra.contains("[relay]") { "" } else { "[relay]\nnext_hop = \"directory\"\n" };
+    match check(&format!("name = \"a.example\"\n{base}{relay}{extra}")) {
+        Ok(settings) => settings.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect(),
+        Err(problems) => format!("{problems}\n"),
+    }
+}
+
+fn committed() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sluis.toml")).unwrap()
+}
+
+/// Files that the commented examples name, in a folder of the test.
+fn files() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("tls/fullchain.pem", "certificate"),
+        ("tls/privkey.pem", "key"),
+        ("mailtool.hash", HASH),
+        ("webshop.hash", HASH),
+        ("hypotheken.hash", HASH),
+        ("reizen.hash", HASH),
+        ("next-hop-ca.pem", "certificate"),
+        ("relay-credentials", "gebruiker@example.nl\nge heim\n"),
+        ("dkim/voorbeeldhypotheken.pem", "key"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    folder
+}
+
+/// `source` with every commented key in force.
+fn uncommented(source: &str, folder: &Path) -> String {
+    let is_key = |line: &str| {
+        line.strip_prefix('#')
+            .is_some_and(|rest| rest.starts_with(['[', '_']) || rest.starts_with(char::is_lowercase))
+    };
+    let lines = source.lines().map(|line| if is_key(line) { &line[1..] } else { line });
+    lines.collect::<Vec<_>>().join("\n").replace("/etc/sluis", folder.to_str().unwrap())
+}
+
+#[test]
+fn the_committed_file_is_sound_and_says_nothing_to_worry_about() {
+    let settings = check(&committed()).unwrap();
+    assert_eq!(settings.warnings, []);
+    assert_eq!(settings.listeners.len(), 2);
+    assert!(settings.listeners.iter().all(|listener| listener.address.ip().is_loopback()));
+    assert_eq!(settings.relay.next_hop, NextHop::Directory("var/outbox".into()));
+    assert_eq!(settings.postmaster.as_str(), "postmaster@sluis.localhost");
+    assert_eq!(settings.rules.rules.len(), 4);
+}
+
+#[test]
+fn every_key_is_documented_and_every_documented_default_is_the_default() {
+    let folder = files();
+    let full = uncommented(&committed(), folder.path());
+    let settings = check(&full).unwrap_or_else(|problems| panic!("{problems}"));
+    let plain = check(&committed()).unwrap();
+
+    // What stands there as a default is what one gets without it.
+    assert_eq!(settings.limits, plain.limits);
+    assert_eq!(settings.limits, Limits::default());
+    assert_eq!(settings.log, plain.log);
+    assert_eq!(settings.listeners, plain.listeners);
+    assert_eq!(settings.postmaster, plain.postmaster);
+    assert_eq!(settings.data, plain.data);
+    assert_eq!(settings.stop_within, plain.stop_within);
+    assert_eq!(settings.rules.hash, plain.rules.hash);
+    let (one, other) = (&settings.relay, &plain.relay);
+    assert_eq!(
+        (one.patience, one.queue_when_down, one.in_doubt, &one.retry, one.expire_after, one.connections),
+        (
+            other.patience,
+            other.queue_when_down,
+            other.in_doubt,
+            &other.retry,
+            other.expire_after,
+            other.connections
+        )
+    );
+    assert_eq!(
+        (one.messages_per_connection, one.idle_timeout, one.connect_timeout, one.command_timeout),
+        (other.messages_per_connection, other.idle_timeout, other.connect_timeout, other.command_timeout)
+    );
+    assert_eq!((one.data_timeout, one.final_timeout), (other.data_timeout, other.final_timeout));
+
+    // Every key that the program asks for stands in the file, under its own table.
+    let written = check::known_keys(&full, &environment(&[]));
+    let table: toml::Table = full.parse().unwrap();
+    let mut documented = std::collections::BTreeSet::new();
+    collect("", &toml::Value::Table(table), &mut documented);
+    // These have a line of prose of their own, as they exclude a key that stands there.
+    let in_prose = ["account.password_hash", "rule.refuse", "rule.until", "rule.match.account"];
+    let missing: Vec<_> = written
+        .iter()
+        .filter(|key| !documented.contains(*key) && !key.starts_with("rule.match."))
+        .filter(|key| !in_prose.contains(&key.as_str()))
+        .collect();
+    assert_eq!(missing, Vec::<&String>::new(), "keys without a line in config/sluis.toml");
+    for key in written.iter().filter_map(|key| key.strip_prefix("rule.match.")) {
+        let file = committed();
+        let said = [format!("#   {key}"), format!(", {key} ")];
+        assert!(said.iter().any(|said| file.contains(said)), "{key}");
+    }
+}
+
+fn collect(path: &str, value: &toml::Value, keys: &mut std::collections::BTreeSet<String>) {
+    if !path.is_empty() {
+        keys.insert(path.to_owned());
+    }
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                collect(&path, value, keys);
+            }
+        }
+        toml::Value::Array(items) => items.iter().for_each(|item| collect(path, item, keys)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_examples_are_sound() {
+    let folder = files();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path();
+        let source = std::fs::read_to_string(&path).unwrap();
+        let source = source.replace("/etc/sluis", folder.path().to_str().unwrap());
+        let settings =
+            parse(&path, &source, &environment(&[])).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(settings.warnings, [], "{}", path.display());
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}
+
+#[test]
+fn all_mistakes_are_named_at_once() {
+    let source = include_str!("../../tests/config/mistakes.toml");
+    let problems = parse(Path::new("mistakes.toml"), source, &environment(&[])).unwrap_err();
+    let golden = include_str!("../../tests/config/mistakes.txt");
+    assert_eq!(format!("{problems}\n"), golden);
+    assert_eq!(problems.errors.len(), 12);
+}
+
+#[test]
+fn syntax_errors_are_named_with_their_place_and_the_rest_is_still_checked() {
+    let problems = check("name = \"a.example\nmode = \"observe\"\n[relay]\nnext_hop = 5\n").unwrap_err();
+    let text = problems.to_string();
+    assert!(text.contains("sluis.toml:1:"), "{text}");
+    assert!(text.contains("this is not TOML"), "{text}");
+    assert!(
+        text.contains("sluis.toml:4:12: relay.next_hop: expected a string, found a whole number"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_missing_file_and_a_folder_are_one_line() {
+    for path in ["/nonexistent/sluis.toml", "/"] {
+        let text = load(Path::new(path), &environment(&[])).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("{path}: the file cannot be")), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+}
+
+#[test]
+fn secrets_come_from_closed_files_or_the_environment() {
+    let folder = files();
+    let source = format!(
+        "name = \"a.example\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[[account]]\nname = \"mail tool\"\n\
+         [relay]\nnext_hop = \"smtp.example:587\"\ncredentials_file = \"{}/relay-credentials\"\n\
+         [unsubscribe]\nurl = \"https://a.example/\"\n",
+        folder.path().display()
+    );
+    let variables = [("SLUIS_ACCOUNT_MAIL_TOOL_PASSWORD_HASH", HASH)];
+    let settings = parse(Path::new("sluis.toml"), &source, &environment(&variables)).unwrap();
+    let credentials = settings.relay.credentials.as_ref().unwrap();
+    assert_eq!(credentials.username, "gebruiker@example.nl");
+    assert_eq!(credentials.password.expose(), b"ge heim");
+    assert_eq!(settings.unsubscribe.url, "https://a.example");
+    assert_eq!(settings.accounts[0].password_hash, HASH);
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("ge heim") && !shown.contains("argon2id"), "{shown}");
+
+    let text = check(&source).unwrap_err().to_string();
+    assert!(text.contains("set SLUIS_ACCOUNT_MAIL_TOOL_PASSWORD_HASH"), "{text}");
+
+    let path = folder.path().join("relay-credentials");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let text = parse(Path::new("sluis.toml"), &source, &environment(&variables)).unwrap_err().to_string();
+    assert!(text.contains("open to others (mode 0644)") && text.contains("chmod 600"), "{text}");
+}
+
+#[test]
+fn what_must_hold_between_values() {
+    let sender = "[[sender]]\nname = \"S\"\nkvk = \"12345678\"\naddress = \"A\"\ncontact = \"i@s.nl\"\n\
+                  domains = [\"s.nl\"]\nnotify = []\n";
+    for (extra, expected) in [
+        (
+            "[[listener]]\naddress = \"0.0.0.0:2525\"\ntls = \"none\"\n[[listener]]\naddress = \"127.0.0.1:2525\"\n",
+            "listener[3].address: 127.0.0.1:2525 is taken",
+        ),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\nnormalise_bare_lf = true\n", "RULES P1"),
+        ("[[listener]]\naddress = \"192.0.2.1:1\"\nauth_without_tls_on_loopback = true\n", "RULES P3"),
+        ("[tls]\ncertificate_file = \"Cargo.toml\"\n", "tls: certificate_file and key_file belong together"),
+        ("[tls]\nkey_file = \"nowhere.pem\"\n", "tls.key_file: nowhere.pem cannot be read"),
+        ("[relay]\nnext_hop = \"smtp.example:587\"\n", "unsubscribe.url: nobody else could open"),
+        ("[relay]\nnext_hop = \"smtp.example:0\"\n", "is no next hop"),
+        ("[relay]\nnext_hop = \"127.0.0.1:25\"\ndirectory = \"x\"\n", "relay.directory: is only used with"),
+        ("[unsubscribe]\nurl = \"http://afmelden.example.nl\"\n", "RULES P7"),
+        ("[unsubscribe]\nurl = \"https://a.example/?u=\"\n", "no URL that links can begin with"),
+        ("[limits]\nmessage_memory = \"1 MiB\"\n", "not even one message would fit"),
+        ("[limits]\nmessage_sise = 5\n", "limits.message_sise: unknown key; did you mean \"message_size\"?"),
+        ("[log]\nlevel = \"sluis=loud\"\n", "is no level"),
+        (
+            "[[dkim]]\ndomain = \"s.nl\"\nselector = \"a\"\nkey_file = \"nowhere\"\n",
+            "so this key never signs",
+        ),
+        ("[[rule]]\nname = \"r\"\nclass = \"marketing\"\n", "rule[1]: is marketing without a purpose"),
+        (
+            "[[rule]]\nname = \"r\"\nclass = \"service\"\npurpose = \"p\"\n",
+            "rule[1].purpose: has no meaning here",
+        ),
+        ("[[rule]]\nname = \"r\"\nallow = \" \"\n", "rule[1].allow: is empty; write why it may go"),
+        ("[[rule]]\nname = \"r\"\nallow = \"a\"\nrefuse = \"b\"\n", "says allow and refuse"),
+        ("[[rule]]\nname = \"r\"\n", "rule[1]: says nothing"),
+        (
+            "[[rule]]\nname = \"r\"\nallow = \"a\"\nuntil = 2020-01-01\n",
+            "warning: sluis.toml:11:9: rule[1].until: has passed",
+        ),
+        (
+            "[[rule]]\nname = \"r\"\nmatch = { account = \"nobody\" }\nclass = \"service\"\n",
+            "no [[account]] has the name",
+        ),
+        ("[[rule]]\nname = \"r\"\nmatch = {}\nclass = \"service\"\n", "rule[1].match: is empty"),
+        ("[[rule]]\nname = \"r\"\nmatch = { header = \"X-Mailer\" }\nclass = \"service\"\n", "has no colon"),
+        (
+            "[[rule]]\nname = \"r\"\nclass = \"service\"\n[[rule]]\nname = \"s\"\nclass = \"service\"\n",
+            "is never reached",
+        ),
+        ("[[rule]]\nname = \"r\"\nmatch = { from = \"<>\" }\nclass = \"system\"\n", "only for envelope_from"),
+        (
+            "[[sender]]\nname = \"S\"\nkvk = \"12345678\"\naddress = \"A\"\ncontact = \"no-reply@s.nl\"\ndomains = [\"s.nl\"]\n",
+            "RULES L7",
+        ),
+        (&format!("{sender}{sender}"), "s.nl belongs to S, too"),
+        ("unknown_table = { a = 1 }\n", "unknown key"),
+        ("[metrics]\nlisten = \"0.0.0.0:9125\"\n", "warning: "),
+    ] {
+        let text = problems(extra);
+        assert!(text.contains(expected), "{extra}\nexpected: {expected}\nfound: {text}");
+    }
+}
+
+#[test]
+fn the_hash_changes_with_what_decides_and_with_nothing_else() {
+    let hash = |source: &str| check(source).unwrap().rules.hash;
+    let source = committed();
+    let same = source
+        .replace("# Statutory name", "# The statutory name")
+        .replace("#recipients = 1000", "recipients = 500");
+    assert_ne!(source, same);
+    assert_eq!(hash(&source), hash(&same));
+    assert_eq!(hash(&source).len(), 64);
+    for (from, to) in [
+        ("#mode = \"enforce\"", "mode = \"observe\""),
+        ("#on_refused = \"reject\"", "on_refused = \"deliver-rest\""),
+        ("\"verzekering\"]", "\"lening\"]"),
+        ("*@notaris-voorbeeld.nl", "*@notaris.example"),
+        ("max_recipients = 5", "max_recipients = 4"),
+        ("#customer_window_months = 36", "customer_window_months = 24"),
+        ("Dorpsstraat 1", "Dorpsstraat 2"),
+    ] {
+        let other = source.replace(from, to);
+        assert_ne!(source, other, "{from}");
+        assert_ne!(hash(&source), hash(&other), "{from}");
+    }
+}
+
+#[test]
+fn a_date_ends_with_its_day_in_the_netherlands() {
+    let source = committed() + "\n[[rule]]\nname = \"x\"\nallow = \"y\"\nuntil = 2027-07-01\n";
+    let settings = check(&source).unwrap();
+    let Effect::Allow { until, .. } = &settings.rules.rules[4].effect else { panic!() };
+    assert_eq!(until.unwrap().to_string(), "2027-07-01T21:59:59Z");
+    let Effect::Class { class, sender, .. } = &settings.rules.rules[1].effect else { panic!() };
+    assert_eq!((*class, sender.as_ref().unwrap().id.0.as_str()), (Class::Marketing, "12345678"));
+}

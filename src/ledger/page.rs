@@ -1,0 +1,246 @@
+//! The page of an evidence pack: what happened, in order, with the legal rule beside each step.
+
+use maud::{DOCTYPE, Markup, html};
+
+use super::checkpoint::Checkpoint;
+use super::event::{Admitted, Entry, EntryNumber, Event, Handover, Outcome};
+use super::pack::{Pack, entry_name, message_name};
+use crate::policy::Basis;
+
+const STYLE: &str = "body{font:11pt/1.5 Georgia,serif;max-width:46em;margin:2em auto;padding:0 1em;color:#111}\
+h1{font-size:1.5em}h2{font-size:1.05em;margin:1.6em 0 .2em}.when{color:#555;font-size:.9em}\
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.1em 1em;margin:.4em 0}dt{color:#555}\
+dd{margin:0;overflow-wrap:anywhere}.law{border-left:3px solid #1a5;padding-left:.8em;margin:.5em 0}\
+section{break-inside:avoid}@page{size:A4;margin:20mm}code{font-size:.9em}";
+
+/// The page, complete.
+pub(super) fn render(pack: &Pack, signed: &Checkpoint, entries: &[(EntryNumber, Entry)]) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Evidence: " (pack.about) }
+                style { (maud::PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "What happened: " (pack.about) }
+                p {
+                    "From the ledger of the mail gateway " strong { (pack.origin) } ", made on " (pack.made_at)
+                    ". All times are UTC. The ledger held " (signed.size) " entries when its root was signed; "
+                    "the " (entries.len()) " that matter here follow in the order in which they were written. "
+                    "This page helps you read them; " a href="VERIFY.md" { "VERIFY.md" }
+                    " says how to check that they were not changed since."
+                }
+                @for (number, entry) in entries { (step(*number, entry, pack)) }
+                h2 { "The signed root" }
+                pre { code { (pack.checkpoint) } }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn step(number: EntryNumber, entry: &Entry, pack: &Pack) -> Markup {
+    html! {
+        section {
+            h2 { (title(&entry.event)) }
+            p.when { (entry.at) ", " a href=(entry_name(number)) { "entry " (number) } }
+            (details(&entry.event, pack))
+            @if let Some(law) = law(&entry.event) { p.law { (law) } }
+        }
+    }
+}
+
+fn title(event: &Event) -> String {
+    match event {
+        Event::ConfigInForce { mode, .. } => format!("The rules in force were recorded ({mode})"),
+        Event::Consent(it) => format!("Consent of {}: {:?}", it.address, it.event.kind).to_lowercase_first(),
+        Event::Relation(it) => format!("{} was recorded as a customer", it.address),
+        Event::Suppression(it) => format!("{} was put on the list of those who get no marketing", it.address),
+        Event::Unsubscribed(it) => format!("{} unsubscribed", it.address),
+        Event::Admitted(it) => format!("A {} message was admitted", it.class),
+        Event::Refused { .. } => "The gateway refused to send".to_owned(),
+        Event::Relayed(_) => "The receiving side accepted the message".to_owned(),
+        Event::Bounced(_) => "The message was refused for good by the receiving side".to_owned(),
+        Event::Delayed(_) => "The message could not be delivered yet".to_owned(),
+        Event::InDoubt(_) => "It is not known whether the message arrived".to_owned(),
+        Event::Cancelled(_) => "The message was cancelled before it went out".to_owned(),
+        Event::NoticeSent { about, to, .. } => format!("A notice ({about}) was sent to {to}"),
+        Event::Checkpoint { size, .. } => format!("The root over {size} entries was signed"),
+    }
+}
+
+trait LowerCaseFirst {
+    fn to_lowercase_first(self) -> String;
+}
+
+impl LowerCaseFirst for String {
+    /// `Consent of x: Grant` → `Consent of x: grant`.
+    fn to_lowercase_first(mut self) -> String {
+        if let Some(at) = self.rfind(": ") {
+            let tail = self.split_off(at);
+            self.push_str(&tail.to_lowercase());
+        }
+        self
+    }
+}
+
+fn details(event: &Event, pack: &Pack) -> Markup {
+    match event {
+        Event::ConfigInForce { rules_sha256, version, .. } => html! {
+            dl { dt { "rules" } dd { "SHA-256 " code { (rules_sha256) } } dt { "program" } dd { (version) } }
+        },
+        Event::Consent(it) => html! { dl {
+            dt { "for" } dd { (it.sender) ", " (it.purpose) }
+            dt { "given at" } dd { (it.event.at) }
+            @if let Some(act) = &it.event.evidence.act { dt { "by" } dd { (format!("{act:?}")) } }
+            @if let Some(text) = &it.event.evidence.text_sha256 {
+                dt { "text shown" } dd { "SHA-256 " code { (text) } }
+            }
+            @if let Some(source) = &it.event.evidence.source { dt { "at" } dd { (source) } }
+            dt { "known from" } dd { (it.source) }
+        } },
+        Event::Relation(it) => html! { dl {
+            dt { "of" } dd { (it.sender) }
+            dt { "bought" } dd { (it.relation.product) ", last on " (it.relation.last_purchase) }
+            dt { "opt-out offered" } dd { (if it.relation.opt_out_offered { "yes" } else { "no" }) }
+            dt { "known from" } dd { (it.source) }
+        } },
+        Event::Suppression(it) => html! { dl {
+            dt { "sender" } dd { (it.sender) }
+            dt { "reason" } dd { (format!("{:?}", it.suppression.reason)) }
+            dt { "source" } dd { (it.suppression.source) }
+        } },
+        Event::Unsubscribed(it) => html! { dl {
+            dt { "from" } dd { "everything commercial from " (it.sender) }
+            dt { "by" } dd { (it.way.as_str()) }
+            @if let Some(ip) = &it.ip { dt { "IP address" } dd { (ip) } }
+        } },
+        Event::Admitted(it) => admitted(it, pack),
+        Event::Refused { handover, reverse_path, recipients, message_id, .. } => html! {
+            dl {
+                (handed_over(handover))
+                dt { "envelope sender" } dd { "<" (reverse_path) ">" }
+                @if let Some(id) = message_id { dt { "Message-ID" } dd { (id) } }
+                @for one in recipients { dt { (one.recipient) } dd { (one.refusal.reason()) } }
+            }
+        },
+        Event::Relayed(it)
+        | Event::Bounced(it)
+        | Event::Delayed(it)
+        | Event::InDoubt(it)
+        | Event::Cancelled(it) => outcome(it),
+        Event::NoticeSent { copy, .. } => html! { dl { dt { "copy" } dd { (copy) } } },
+        Event::Checkpoint { root, .. } => html! { dl { dt { "root" } dd { code { (root) } } } },
+    }
+}
+
+fn admitted(it: &Admitted, pack: &Pack) -> Markup {
+    let kept = pack.messages.iter().find(|sent| sent.copy == it.copy);
+    html! { dl {
+        @for one in &it.recipients {
+            dt { (one.recipient) }
+            dd {
+                (basis(&one.basis))
+                @if let Some(refusal) = &one.observed {
+                    " (observing only: enforcement would have refused, " (refusal.reason()) ")"
+                }
+            }
+        }
+        @if let Some(sender) = &it.sender { dt { "on behalf of" } dd { (sender.name) " (" (sender.id) ")" } }
+        @if let Some(purpose) = &it.purpose { dt { "purpose" } dd { (purpose) } }
+        @if let Some(handover) = &it.handover { (handed_over(handover)) }
+        @if let Some(tool) = &it.tool { dt { "made with" } dd { (tool) } }
+        dt { "rule" } dd { (it.rule.as_deref().unwrap_or("none matched: treated as marketing")) }
+        @if let Some(id) = &it.message_id { dt { "Message-ID" } dd { (id) } }
+        dt { "copy" } dd {
+            (it.copy) ", " (it.size) " octets, SHA-256 " code { (it.sent_sha256) }
+            @if let Some(sent) = kept {
+                ", " a href=(message_name(sent.copy, sent.whole)) {
+                    (if sent.whole { "as it was sent" } else { "its header" })
+                }
+            }
+        }
+        @if !it.edits.is_empty() { dt { "edited" } dd { (it.edits.join("; ")) } }
+        @if !it.dkim.is_empty() { dt { "signed by" } dd { (it.dkim.join(", ")) } }
+    } }
+}
+
+fn handed_over(handover: &Handover) -> Markup {
+    html! {
+        dt { "handed over by" }
+        dd {
+            (handover.account.as_deref().unwrap_or("a trusted network")) " from " (handover.ip)
+            @if let Some(tls) = &handover.tls { ", " (tls) }
+            ", session " (handover.session)
+        }
+    }
+}
+
+fn outcome(it: &Outcome) -> Markup {
+    html! { dl {
+        dt { "copy" } dd { (it.copy) }
+        dt { "for" } dd { @for one in &it.recipients { (one) " " } }
+        dt { "answer" } dd { (it.reply) }
+        @if !it.next_hop.is_empty() {
+            dt { "from" } dd { (it.next_hop) @if let Some(tls) = &it.tls { ", " (tls) } }
+        }
+        @if it.attempt > 1 { dt { "try" } dd { (it.attempt) } }
+    } }
+}
+
+fn basis(basis: &Basis) -> String {
+    match basis {
+        Basis::Consent { grade, since, source, .. } => format!(
+            "consent of grade {grade:?}, given {since}{}",
+            source.as_ref().map(|source| format!(" at {source}")).unwrap_or_default()
+        ),
+        Basis::Customer { product, last_purchase, .. } => {
+            format!("customer: bought {product}, last on {last_purchase}")
+        }
+        Basis::Published { url, captured_at } => {
+            format!("address published for this at {url}, captured {captured_at}")
+        }
+        Basis::Allowed { rule, reason } => format!("allowed by the rule {rule:?}: {reason}"),
+        Basis::NotNeeded => "no marketing: no basis is needed".to_owned(),
+        Basis::Missing => "no basis on record".to_owned(),
+    }
+}
+
+/// The rule of law beside a step.
+fn law(event: &Event) -> Option<&'static str> {
+    match event {
+        Event::Consent(_) => Some(
+            "Telecommunicatiewet art. 11.7(1) and GDPR art. 4(11), 7: commercial mail needs prior, free, \
+             specific, informed and active consent, and the sender must be able to show it.",
+        ),
+        Event::Relation(_) => Some(
+            "Telecommunicatiewet art. 11.7(3): customers may be mailed about similar products of the same \
+             seller, if they could object when the address was taken and in every message.",
+        ),
+        Event::Admitted(it) => it.recipients.iter().find_map(|one| match one.basis {
+            Basis::Consent { .. } => Some(
+                "Telecommunicatiewet art. 11.7(1): sent with prior consent. Art. 11.7(4): the message names \
+                 its sender and carries a way to stop it.",
+            ),
+            Basis::Customer { .. } => Some(
+                "Telecommunicatiewet art. 11.7(3): sent to a customer, about similar products. Art. 11.7(4): \
+                 the message names its sender and carries a way to stop it.",
+            ),
+            Basis::Published { .. } => Some(
+                "Telecommunicatiewet art. 11.7(2): sent to an address that was published for this purpose.",
+            ),
+            Basis::Allowed { .. } | Basis::NotNeeded | Basis::Missing => None,
+        }),
+        Event::Refused { .. } => {
+            Some("Telecommunicatiewet art. 11.7(1): without a basis that can be shown, nothing was sent.")
+        }
+        Event::Unsubscribed(_) | Event::Suppression(_) | Event::Cancelled(_) => Some(
+            "Telecommunicatiewet art. 11.7(4) and GDPR art. 7(3), 21(2): objecting is free and easy, and \
+             works at once.",
+        ),
+        _ => None,
+    }
+}

@@ -1,0 +1,177 @@
+//! TLS settings, for both roles.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, ServerConfig, SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+/// Whose certificates are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// The certificates of the operating system.
+    #[default]
+    System,
+    /// The certificates in this PEM file, and no others.
+    CaFile(PathBuf),
+    /// Everybody's: for development only.
+    Anybody,
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A PEM file cannot be read, or has nothing of its kind in it.
+    #[error("{}: {why}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The operating system has no certificates.
+    #[error("no certificate authorities found on this system: {0}")]
+    NoAuthorities(String),
+    /// Certificate and key do not fit, or the name is none.
+    #[error("{0}")]
+    Setup(String),
+}
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Setup(error.to_string())
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn file_error(path: &Path, why: impl ToString) -> TlsError {
+    TlsError::File { path: path.to_owned(), why: why.to_string() }
+}
+
+/// All certificates of a PEM file; at least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| file_error(path, error))?;
+    if found.is_empty() { Err(file_error(path, "no certificate in it")) } else { Ok(found) }
+}
+
+/// TLS 1.2 or 1.3 as a server: certificate chain (leaf first) and private key from PEM files.
+pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| file_error(key, error))?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)?;
+    Ok(Arc::new(config))
+}
+
+/// TLS 1.2 or 1.3 as a client.
+pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let mut roots = RootCertStore::empty();
+    match trust {
+        Trust::Anybody => {
+            let verifier = Arc::new(Unverified(provider()));
+            let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+            return Ok(Arc::new(builder.with_no_client_auth()));
+        }
+        Trust::CaFile(path) => {
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| file_error(path, error))?;
+            }
+        }
+        Trust::System => {
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+            if roots.is_empty() {
+                let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+                return Err(TlsError::NoAuthorities(errors.join("; ")));
+            }
+        }
+    }
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// A client's handshake over `tcp`; the certificate must have `name` (a host name or an IP address).
+pub async fn handshake(
+    config: &Arc<ClientConfig>,
+    name: &str,
+    tcp: TcpStream,
+) -> Result<super::Stream, TlsError> {
+    let name =
+        ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Setup(format!("{name} is no name")))?;
+    let stream = TlsConnector::from(config.clone())
+        .connect(name, tcp)
+        .await
+        .map_err(|error| TlsError::Setup(error.to_string()))?;
+    Ok(super::Stream::Tls(Box::new(TlsStream::Client(stream))))
+}
+
+/// A server's handshake over `tcp`.
+pub async fn accept(config: &Arc<ServerConfig>, tcp: TcpStream) -> Result<super::Stream, TlsError> {
+    let stream = TlsAcceptor::from(config.clone())
+        .accept(tcp)
+        .await
+        .map_err(|error| TlsError::Setup(error.to_string()))?;
+    Ok(super::Stream::Tls(Box::new(TlsStream::Server(stream))))
+}
+
+/// The version in the words of the ledger and the Received header.
+pub fn version(version: Option<ProtocolVersion>) -> Option<&'static str> {
+    match version? {
+        ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+        ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+        _ => Some("TLS"),
+    }
+}
+
+/// Believes any certificate; signatures are checked all the same.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,124 @@
+//! What a message is taken for: class, sender and ground, as the rules have it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::facts::{Connection, Facts, MessageFacts};
+use super::rule::{Effect, Holds, Rule, Rules};
+use crate::mail::{Class, Purpose, ReversePath, Sender};
+
+/// What a message is taken for. Policy judges a case, wherever it comes from: the message, a guess at what
+/// the message may be, or a copy in the spool.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case<'a> {
+    /// Name of the rule that decided.
+    pub rule: Option<&'a str>,
+    pub class: Class,
+    pub sender: Option<&'a Arc<Sender>>,
+    pub ground: Ground<'a>,
+    /// External recipients, when personal mail became marketing for having too many (RULES L13).
+    pub to_many: Option<usize>,
+}
+
+/// What marketing may rest on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ground<'a> {
+    /// What is on record.
+    Register { purpose: Option<&'a Purpose>, similar_to: &'a [String] },
+    /// An allow-rule.
+    Allowed { reason: &'a str, until: Option<Timestamp> },
+    /// A refuse-rule.
+    Refused { reason: &'a str },
+}
+
+impl<'a> Case<'a> {
+    /// The case of a message that is there.
+    pub fn of(rules: &'a Rules, facts: &Facts<'_>, message: &MessageFacts) -> Self {
+        let owner = message.from.as_ref().and_then(|from| rules.owner_of(from.domain()));
+        let rule = rules.rules.iter().find(|rule| rule.matches.holds(facts) == Holds::Yes);
+        let case = match rule {
+            None if is_automatic(facts, message) => Self { class: Class::System, ..Self::unmatched() },
+            None => Self::unmatched(),
+            Some(rule) => Self::by_rule(rule),
+        };
+        case.with_sender(owner).with_recipients(message.external_recipients, rules.personal_max_recipients)
+    }
+
+    /// The strict case: marketing without a purpose.
+    pub fn unmatched() -> Self {
+        let ground = Ground::Register { purpose: None, similar_to: &[] };
+        Self { rule: None, class: Class::Marketing, sender: None, ground, to_many: None }
+    }
+
+    /// What follows from a rule, with the sender it names.
+    pub fn by_rule(rule: &'a Rule) -> Self {
+        let (class, sender, ground) = match &rule.effect {
+            Effect::Class { class, sender, purpose, similar_to } => {
+                (*class, sender.as_ref(), Ground::Register { purpose: purpose.as_ref(), similar_to })
+            }
+            Effect::Allow { sender, reason, until } => {
+                (Class::Marketing, sender.as_ref(), Ground::Allowed { reason, until: *until })
+            }
+            Effect::Refuse { reason } => (Class::Marketing, None, Ground::Refused { reason }),
+        };
+        Self { rule: Some(&rule.name), class, sender, ground, to_many: None }
+    }
+
+    /// With the owner of the From domain as its sender, when the rule names none.
+    pub fn with_sender(self, owner: Option<&'a Arc<Sender>>) -> Self {
+        Self { sender: self.sender.or(owner), ..self }
+    }
+
+    /// RULES L13: personal mail to many is marketing.
+    fn with_recipients(self, external: usize, most: usize) -> Self {
+        if self.class == Class::Personal && external > most {
+            Self { class: Class::Marketing, to_many: Some(external), ..self }
+        } else {
+            self
+        }
+    }
+
+    pub fn purpose(&self) -> Option<&'a Purpose> {
+        match self.ground {
+            Ground::Register { purpose, .. } => purpose,
+            Ground::Allowed { .. } | Ground::Refused { .. } => None,
+        }
+    }
+
+    /// Whether no refuse-rule stands in the way.
+    pub fn can_go(&self) -> bool {
+        !matches!(self.ground, Ground::Refused { .. })
+    }
+
+    /// RULES L15: an account that is bound to senders sends for these and for nobody else. A bounce or an
+    /// automatic reply may come from a name that is no sender's.
+    pub fn is_handed_over_by(&self, connection: &Connection) -> bool {
+        if connection.senders.is_empty() {
+            return true;
+        }
+        match (self.sender, self.class) {
+            (Some(sender), _) => connection.senders.contains(&sender.id),
+            // Of marketing without a sender there is more to say than whose it is not.
+            (None, Class::System | Class::Marketing) => true,
+            (None, Class::Service | Class::Personal) => false,
+        }
+    }
+
+    /// Whether anything in the register could make it go: else it need not be read.
+    pub fn asks_register(&self, now: Timestamp) -> bool {
+        self.class == Class::Marketing
+            && match self.ground {
+                Ground::Register { purpose, similar_to } => purpose.is_some() || !similar_to.is_empty(),
+                Ground::Allowed { until, .. } => until.is_none_or(|until| now <= until),
+                Ground::Refused { .. } => false,
+            }
+    }
+}
+
+/// A bounce, a receipt or an automatic reply, in the form all real ones have (RFC 3834, RFC 5321 4.5.5):
+/// by its headers, from the null reverse-path, to one recipient. A header alone would be a way round for any
+/// tool that writes `Auto-Submitted` into a newsletter; and where a rule matched, the rule's word stands.
+fn is_automatic(facts: &Facts<'_>, message: &MessageFacts) -> bool {
+    message.automatic && message.recipient_count <= 1 && facts.envelope.reverse_path == ReversePath::Null
+}

@@ -1,0 +1,247 @@
+//! The client's side of one SMTP connection: from TCP to signed in and ready for MAIL.
+//!
+//! Every reply is bounded in lines, octets and time. TLS is never downgraded and credentials never go out
+//! in the clear. A connection that said anything we do not understand is `broken`, and not used again.
+
+mod commands;
+mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::time::{Instant, timeout};
+
+use super::failure::{Failure, Phase};
+use super::{Answer, Credentials, SmtpHop, Timeouts, TlsMode};
+use crate::net::tls::{self, TlsError};
+use crate::net::{self, Buffered, Stream};
+use crate::smtp::capability::Capabilities;
+use crate::smtp::response::{Response, ResponseParser};
+use crate::smtp::sasl;
+
+pub(super) use transaction::{all_deferred, obstacle};
+
+/// Octets of replies that are buffered: a pipelined transaction to a thousand recipients answers in less.
+const REPLY_BUFFER: usize = 64 * 1024;
+
+/// Makes connections to one next hop.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    hop: SmtpHop,
+    helo: String,
+    timeouts: Timeouts,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// A connection that is ready for MAIL.
+#[derive(Debug)]
+pub(super) struct Connection {
+    link: Buffered,
+    parser: ResponseParser,
+    timeouts: Timeouts,
+    pub capabilities: Capabilities,
+    /// Messages that were begun on it.
+    pub messages: usize,
+    /// When its last reply came.
+    pub last_used: Instant,
+    broken: bool,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        let text = response.text();
+        Self { code: response.code, enhanced: response.enhanced, text }
+    }
+}
+
+impl Dialer {
+    pub(super) fn new(hop: SmtpHop, helo: String, timeouts: Timeouts) -> Result<Self, TlsError> {
+        let tls = match hop.tls {
+            TlsMode::None => None,
+            TlsMode::StartTls | TlsMode::Implicit => Some(tls::client_config(&hop.trust)?),
+        };
+        Ok(Self { hop, helo, timeouts, tls })
+    }
+
+    /// Connect, start TLS, say hello, sign in. Whatever goes wrong is about us, not about a message.
+    pub(super) async fn dial(&self) -> Result<Connection, Failure> {
+        let limit = self.timeouts.connect;
+        let tcp = net::connect(&self.hop.host, self.hop.port, limit)
+            .await
+            .map_err(|error| Failure::Connect(error.to_string()))?;
+        let stream = match self.hop.tls {
+            TlsMode::Implicit => self.start_tls(tcp).await?,
+            TlsMode::None | TlsMode::StartTls => Stream::Plain(tcp),
+        };
+        let mut connection = Connection::new(stream, self.timeouts);
+        connection.positive(Phase::Greeting, "").await?;
+        connection.hello(&self.helo).await?;
+        if self.hop.tls == TlsMode::StartTls {
+            connection = self.upgrade(connection).await?;
+        }
+        if let Some(credentials) = &self.hop.credentials {
+            connection.sign_in(credentials).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn upgrade(&self, mut connection: Connection) -> Result<Connection, Failure> {
+        if !connection.capabilities.starttls {
+            return Err(Failure::NoStartTls);
+        }
+        connection.positive(Phase::Tls, "STARTTLS\r\n").await?;
+        let (stream, buffered) = connection.link.into_parts();
+        // Replies sent in the clear and read under TLS would be believed (RFC 3207 6; RULES P3).
+        if !buffered.is_empty() {
+            return Err(Failure::Injected);
+        }
+        let Stream::Plain(tcp) = stream else { return Err(Failure::Tls("TLS within TLS".to_owned())) };
+        let mut connection = Connection::new(self.start_tls(tcp).await?, self.timeouts);
+        connection.hello(&self.helo).await?;
+        Ok(connection)
+    }
+
+    async fn start_tls(&self, tcp: tokio::net::TcpStream) -> Result<Stream, Failure> {
+        let Some(config) = &self.tls else { return Err(Failure::Tls("TLS is not set up".to_owned())) };
+        let name = self.hop.tls_name.as_deref().unwrap_or(&self.hop.host);
+        match timeout(self.timeouts.connect, tls::handshake(config, name, tcp)).await {
+            Ok(result) => result.map_err(|error| Failure::Tls(error.to_string())),
+            Err(_) => Err(Failure::Timeout(Phase::Tls)),
+        }
+    }
+}
+
+impl Connection {
+    fn new(stream: Stream, timeouts: Timeouts) -> Self {
+        Self {
+            link: Buffered::new(stream, REPLY_BUFFER),
+            parser: ResponseParser::default(),
+            timeouts,
+            capabilities: Capabilities::default(),
+            messages: 0,
+            last_used: Instant::now(),
+            broken: false,
+        }
+    }
+
+    pub(super) fn tls_version(&self) -> Option<&'static str> {
+        self.link.stream().tls_version()
+    }
+
+    /// Whether it can still be used: nothing went wrong, the peer has neither spoken nor gone.
+    pub(super) async fn is_alive(&mut self) -> bool {
+        !self.broken && self.link.is_quiet().await
+    }
+
+    /// Say QUIT and go; the answer is not waited for.
+    pub(super) async fn quit(mut self) {
+        if !self.broken {
+            // What cannot be said to a peer that is gone need not be said.
+            let _ = timeout(Duration::from_secs(5), self.link.write(b"QUIT\r\n")).await;
+        }
+    }
+
+    /// EHLO, or HELO to those who do not know it (RFC 5321 3.2).
+    async fn hello(&mut self, helo: &str) -> Result<(), Failure> {
+        self.write(Phase::Hello, format!("EHLO {helo}\r\n").as_bytes()).await?;
+        let response = self.response(Phase::Hello, self.timeouts.command).await?;
+        match response.code / 100 {
+            2 => self.capabilities = Capabilities::parse(&response.lines),
+            5 => {
+                self.positive(Phase::Hello, &format!("HELO {helo}\r\n")).await?;
+                self.capabilities = Capabilities::default();
+            }
+            _ => return Err(turned(Phase::Hello, response.into())),
+        }
+        Ok(())
+    }
+
+    /// RFC 4954. PLAIN before LOGIN.
+    async fn sign_in(&mut self, credentials: &Credentials) -> Result<(), Failure> {
+        let local = self.link.stream().tcp().peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
+        if self.tls_version().is_none() && !local {
+            return Err(Failure::NoAuth("the connection is not under TLS"));
+        }
+        let credentials =
+            sasl::Credentials { name: credentials.username.clone(), password: credentials.password.clone() };
+        let offers = |mechanism| self.capabilities.auth.iter().any(|offered| offered == mechanism);
+        if offers("PLAIN") {
+            let response = sasl::plain_response(&credentials);
+            self.secret(b"AUTH PLAIN ", response.expose()).await?;
+        } else if offers("LOGIN") {
+            self.write(Phase::Auth, b"AUTH LOGIN\r\n").await?;
+            for answer in sasl::login_responses(&credentials) {
+                self.challenge().await?;
+                self.secret(b"", answer.expose()).await?;
+            }
+        } else {
+            return Err(Failure::NoAuth("neither PLAIN nor LOGIN"));
+        }
+        self.positive(Phase::Auth, "").await
+    }
+
+    async fn challenge(&mut self) -> Result<(), Failure> {
+        let response = self.response(Phase::Auth, self.timeouts.command).await?;
+        if response.code == 334 { Ok(()) } else { Err(turned(Phase::Auth, response.into())) }
+    }
+
+    /// Write a line that must not stay in memory.
+    async fn secret(&mut self, before: &[u8], secret: &[u8]) -> Result<(), Failure> {
+        let line = zeroize::Zeroizing::new([before, secret, b"\r\n"].concat());
+        self.write(Phase::Auth, &line).await
+    }
+
+    /// Write `command` and want 2xx, before MAIL.
+    async fn positive(&mut self, phase: Phase, command: &str) -> Result<(), Failure> {
+        if !command.is_empty() {
+            self.write(phase, command.as_bytes()).await?;
+        }
+        let response = self.response(phase, self.timeouts.command).await?;
+        if response.is_success() { Ok(()) } else { Err(turned(phase, response.into())) }
+    }
+
+    async fn write(&mut self, phase: Phase, bytes: &[u8]) -> Result<(), Failure> {
+        let result = match timeout(self.timeouts.data_block, self.link.write(bytes)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => Failure::Lost(phase, error.to_string()),
+            Err(_) => Failure::Timeout(phase),
+        };
+        self.broken = true;
+        Err(result)
+    }
+
+    /// The next reply, whole within `limit`.
+    async fn response(&mut self, phase: Phase, limit: Duration) -> Result<Response, Failure> {
+        let result = match timeout(limit, self.read_response(phase)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Timeout(phase)),
+        };
+        self.broken |= result.is_err();
+        self.last_used = Instant::now();
+        result
+    }
+
+    async fn read_response(&mut self, phase: Phase) -> Result<Response, Failure> {
+        loop {
+            match self.parser.next(self.link.buffer_mut()) {
+                Some(Ok(response)) => return Ok(response),
+                Some(Err(error)) => return Err(Failure::Malformed(phase, error.to_string())),
+                None => {}
+            }
+            match self.link.fill().await {
+                Ok(0) => return Err(Failure::Lost(phase, "closed by the next hop".to_owned())),
+                Ok(_) => {}
+                Err(error) => return Err(Failure::Lost(phase, error.to_string())),
+            }
+        }
+    }
+}
+
+/// A reply before MAIL that is not the one we need (RULES P15).
+fn turned(phase: Phase, answer: Answer) -> Failure {
+    match answer.code {
+        400..=599 => Failure::Turned(phase, answer),
+        _ => Failure::Unexpected(phase, answer),
+    }
+}

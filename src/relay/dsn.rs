@@ -1,0 +1,327 @@
+//! Delivery status notifications (RFC 3461, 3464, 6522; RULES P13).
+//!
+//! Pure: from what became of recipients to the exact bytes of a `multipart/report`. Whether one is due is
+//! asked in [`super::Spool::bounce`]. Deliberately absent: delay notices, which RFC 3461 leaves to us.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use mail_builder::MessageBuilder;
+use mail_builder::headers::address::Address as Mailbox;
+use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::date::Date;
+use mail_builder::headers::message_id::MessageId;
+use mail_builder::headers::raw::Raw;
+use mail_builder::mime::{BodyPart, MimePart};
+use memchr::memmem;
+
+use super::Answer;
+use crate::mail::{Address, Language, Recipient, Reference, Ret, ReversePath};
+
+/// Most octets of the original header that a DSN returns.
+const MAX_HEADER: usize = 64 * 1024;
+/// Most octets of a diagnostic text that a DSN repeats.
+const MAX_DIAGNOSTIC: usize = 900;
+
+/// What a DSN tells of the message it is about.
+#[derive(Debug, Clone)]
+pub struct Returned {
+    /// Our reference of it.
+    pub reference: Reference,
+    /// Where the DSN goes; nowhere for the null path.
+    pub reverse_path: ReversePath,
+    /// `ENVID=`, in xtext as it came.
+    pub envid: Option<String>,
+    /// `RET=`; `None` returns the header only.
+    pub ret: Option<Ret>,
+    /// When it came to us.
+    pub arrived_at: Timestamp,
+    /// The message as the client gave it.
+    pub message: Bytes,
+    /// A DSN, an MDN or an automatic reply: no DSN is sent for it.
+    pub automatic: bool,
+}
+
+/// A recipient who will not get the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Who, with the DSN wishes of the client.
+    pub recipient: Recipient,
+    /// Why.
+    pub answer: Answer,
+    /// The next hop that said so, as `host:port`; `None`: we did.
+    pub next_hop: Option<String>,
+}
+
+impl Failure {
+    /// Refused by policy: an enhanced code (`5.7.1`) and the text of the failing clause.
+    pub fn by_policy(recipient: Recipient, enhanced: &str, text: String) -> Self {
+        Self { recipient, answer: Answer::new(550, enhanced, text), next_hop: None }
+    }
+
+    /// Refused by the next hop, in its own words.
+    pub fn by_next_hop(recipient: Recipient, answer: &Answer, next_hop: &str) -> Self {
+        Self { recipient, answer: answer.clone(), next_hop: Some(next_hop.to_owned()) }
+    }
+
+    pub(super) fn into_report(self) -> Report {
+        Report {
+            recipient: self.recipient,
+            answer: self.answer,
+            next_hop: self.next_hop,
+            action: Action::Failed,
+        }
+    }
+}
+
+/// What became of a recipient (RFC 3464 2.3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Failed,
+    /// Handed to a next hop that sends no DSNs (RFC 3461 5.2.7 d).
+    Relayed,
+}
+
+/// One recipient of a DSN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Report {
+    pub recipient: Recipient,
+    pub answer: Answer,
+    pub next_hop: Option<String>,
+    pub action: Action,
+}
+
+/// How a DSN is written; everything variable comes in here.
+#[derive(Debug, Clone)]
+pub(super) struct Style<'a> {
+    pub hostname: &'a str,
+    pub postmaster: &'a Address,
+    pub language: Language,
+    /// Without angle brackets.
+    pub message_id: String,
+    pub boundary: String,
+    pub now: Timestamp,
+    /// `RET=FULL` is honoured up to this many octets.
+    pub full_up_to: usize,
+    /// Whether the next hop takes 8BITMIME: a DSN cannot be recoded or bounce, so it must fit.
+    pub eight_bit: bool,
+}
+
+/// Make the DSN: a text for people, `message/delivery-status`, and the message or its header.
+pub(super) fn compose(returned: &Returned, reports: &[Report], style: &Style<'_>) -> Vec<u8> {
+    let failed = reports.iter().any(|report| report.action == Action::Failed);
+    let words = Words::of(style.language);
+    let to = returned.reverse_path.to_string();
+    let report = ContentType::new("multipart/report")
+        .attribute("report-type", "delivery-status")
+        .attribute("boundary", style.boundary.clone());
+    let parts = vec![
+        MimePart::new("text/plain", human(returned, reports, &words)),
+        raw_part("message/delivery-status", "7bit", machine(returned, reports, style).into_bytes()),
+        original(returned, style),
+    ];
+    let mut bytes = Vec::new();
+    MessageBuilder::new()
+        .header("Date", Date::new(style.now.as_second()))
+        .from(Mailbox::new_address(Some(words.from), style.postmaster.as_str()))
+        .to(Mailbox::new_address(None::<&str>, to.as_str()))
+        .subject(if failed { words.failed } else { words.relayed })
+        .header("Message-ID", MessageId::new(style.message_id.as_str()))
+        .header("Auto-Submitted", Raw::new("auto-replied"))
+        .body(MimePart::new(report, parts))
+        .serialize(&mut bytes);
+    bytes
+}
+
+fn raw_part(kind: &'static str, encoding: &'static str, bytes: Vec<u8>) -> MimePart<'static> {
+    MimePart::new(kind, BodyPart::Binary(bytes.into())).transfer_encoding(encoding)
+}
+
+/// The part for people: our clause texts and the next hop's words.
+fn human(returned: &Returned, reports: &[Report], words: &Words) -> String {
+    let mut text = String::new();
+    for (action, heading) in [(Action::Failed, words.failed_text), (Action::Relayed, words.relayed_text)] {
+        let mut of_this = reports.iter().filter(|report| report.action == action).peekable();
+        if of_this.peek().is_none() {
+            continue;
+        }
+        text.push_str(heading);
+        text.push_str("\r\n\r\n");
+        for report in of_this {
+            let _ = write!(text, "  {}\r\n", report.recipient.address);
+            match &report.next_hop {
+                Some(hop) => {
+                    let _ =
+                        write!(text, "    {} ({hop}): {}\r\n", words.said, clean(&report.answer.to_string()));
+                }
+                None => {
+                    let _ = write!(text, "    {}\r\n", clean(&report.answer.text));
+                }
+            }
+        }
+        text.push_str("\r\n");
+    }
+    let _ = write!(text, "{} {}\r\n", words.reference, returned.reference);
+    text
+}
+
+/// The part for machines (RFC 3464 2.2, 2.3).
+fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String {
+    let mut text = format!("Reporting-MTA: dns; {}\r\n", style.hostname);
+    if let Some(envid) = &returned.envid {
+        field(&mut text, "Original-Envelope-Id", &xtext_decoded(envid));
+    }
+    field(&mut text, "Arrival-Date", &date(returned.arrived_at));
+    for report in reports {
+        text.push_str("\r\n");
+        if let Some(orcpt) = &report.recipient.orcpt {
+            let (kind, address) = orcpt.0.split_once(';').unwrap_or(("rfc822", &orcpt.0));
+            field(&mut text, "Original-Recipient", &format!("{kind};{}", xtext_decoded(address)));
+        }
+        field(&mut text, "Final-Recipient", &typed(&report.recipient.address));
+        field(
+            &mut text,
+            "Action",
+            match report.action {
+                Action::Failed => "failed",
+                Action::Relayed => "relayed",
+            },
+        );
+        field(&mut text, "Status", &report.answer.status());
+        if let Some(hop) = &report.next_hop {
+            let host = hop.rsplit_once(':').map_or(hop.as_str(), |(host, _)| host);
+            field(&mut text, "Remote-MTA", &format!("dns; {host}"));
+        }
+        field(&mut text, "Diagnostic-Code", &format!("smtp; {}", report.answer));
+        field(&mut text, "Last-Attempt-Date", &date(style.now));
+    }
+    text
+}
+
+/// One field on one line: no CR or LF from outside, ASCII only, within RFC 5322's 998 octets.
+fn field(text: &mut String, name: &str, value: &str) {
+    let value = clean(value);
+    let ascii: String = value.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+    let _ = write!(text, "{name}: {ascii}\r\n");
+}
+
+/// `text` without control characters, cut to a bound.
+fn clean(text: &str) -> String {
+    text.chars().take(MAX_DIAGNOSTIC).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// An address with its type; UTF-8 as utf-8-addr-xtext, which is ASCII (RFC 6533 3).
+fn typed(address: &Address) -> String {
+    if !address.is_internationalized() {
+        return format!("rfc822; {address}");
+    }
+    let mut text = "utf-8; ".to_owned();
+    for c in address.as_str().chars() {
+        if c.is_ascii() && !matches!(c, '\\' | '+' | '=' | ' ') {
+            text.push(c);
+        } else {
+            let _ = write!(text, "\\x{{{:X}}}", u32::from(c));
+        }
+    }
+    text
+}
+
+/// RFC 3461 4: `+2B` stands for `+`. What is no xtext stays as it is.
+fn xtext_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = match tail {
+            [high, low, ..] if *first == b'+' => {
+                std::str::from_utf8(&[*high, *low]).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            }
+            _ => None,
+        };
+        bytes.push(hex.unwrap_or(*first));
+        rest = if hex.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn date(at: Timestamp) -> String {
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_string(&at).unwrap_or_else(|_| at.to_string())
+}
+
+/// What the sender gets back: the whole message if it asked for it and it fits, else its header.
+fn original(returned: &Returned, style: &Style<'_>) -> MimePart<'static> {
+    let message = &returned.message;
+    let eight_bit = !message.is_ascii();
+    let fits = message.len() <= style.full_up_to && (style.eight_bit || !eight_bit);
+    if returned.ret == Some(Ret::Full) && fits {
+        let encoding = if eight_bit { "8bit" } else { "7bit" };
+        return raw_part("message/rfc822", encoding, message.to_vec());
+    }
+    let end = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
+    let mut header = &message[..end.min(MAX_HEADER)];
+    if end > MAX_HEADER {
+        // Cut at a line, so that no field is shown half.
+        header = &header[..memmem::rfind(header, b"\r\n").map_or(0, |at| at + 2)];
+    }
+    if header.is_ascii() {
+        raw_part("text/rfc822-headers", "7bit", header.to_vec())
+    } else {
+        // RFC 6522 4 lets this part be encoded; mail-builder chooses quoted-printable for text.
+        let kind = ContentType::new("text/rfc822-headers").attribute("charset", "utf-8");
+        MimePart::new(kind, BodyPart::Binary(header.to_vec().into()))
+    }
+}
+
+/// The texts for people, in one language.
+struct Words {
+    from: &'static str,
+    failed: &'static str,
+    relayed: &'static str,
+    failed_text: &'static str,
+    relayed_text: &'static str,
+    said: &'static str,
+    reference: &'static str,
+}
+
+impl Words {
+    fn of(language: Language) -> Self {
+        match language {
+            Language::Nl => Self {
+                from: "Mailgateway",
+                failed: "Niet bezorgd",
+                relayed: "Doorgegeven",
+                failed_text: "Uw bericht is niet bezorgd bij:",
+                relayed_text: "Uw bericht is doorgegeven aan een server die zelf geen ontvangst meldt, voor:",
+                said: "antwoord van de volgende server",
+                reference: "Ons kenmerk:",
+            },
+            Language::En => Self {
+                from: "Mail gateway",
+                failed: "Not delivered",
+                relayed: "Relayed",
+                failed_text: "Your message was not delivered to:",
+                relayed_text: "Your message was handed to a server that does not report delivery itself, for:",
+                said: "the next server said",
+                reference: "Our reference:",
+            },
+            Language::De => Self {
+                from: "Mail-Gateway",
+                failed: "Nicht zugestellt",
+                relayed: "Weitergeleitet",
+                failed_text: "Ihre Nachricht wurde nicht zugestellt an:",
+                relayed_text: "Ihre Nachricht ging an einen Server, der die Zustellung nicht selbst meldet, für:",
+                said: "Antwort des nächsten Servers",
+                reference: "Unser Zeichen:",
+            },
+            Language::Fr => Self {
+                from: "Passerelle de courrier",
+                failed: "Non remis",
+                relayed: "Transmis",
+                failed_text: "Votre message n'a pas été remis à :",
+                relayed_text: "Votre message a été transmis à un serveur qui ne signale pas la remise, pour :",
+                said: "réponse du serveur suivant",
+                reference: "Notre référence :",
+            },
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A message of our own (a DSN, a notice of an unsubscribe) as part of a ledger record, so that it is
+//! durable, and will be sent, in the same commit as the fact that caused it.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
+use crate::mail::{Address, Class, CopyId, Recipient, ReversePath};
+use crate::message::Rope;
+use crate::policy::Basis;
+
+/// A finished message of the gateway itself.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// To whom.
+    pub to: Address,
+    /// About what: `unsubscribe`, `dsn`.
+    pub about: String,
+    /// The sender it is about, when it is about one.
+    pub sender: Option<Party>,
+    /// Its Message-ID, with angle brackets.
+    pub message_id: Option<String>,
+    /// Its exact bytes.
+    pub bytes: Bytes,
+}
+
+/// What a letter gets on its way into the spool.
+#[derive(Debug, Clone)]
+pub struct Postmark {
+    /// Its id.
+    pub copy: CopyId,
+    /// SHA-256 (hex) of the rules in force.
+    pub rules_sha256: String,
+    /// The next hop it is meant for.
+    pub next_hop: String,
+    /// When it is made, and due.
+    pub now: Timestamp,
+    /// When it is given up.
+    pub expires_at: Timestamp,
+}
+
+/// Add `letter` to `record`: entries `notice_sent` and `admitted` (class `system`), its bytes, and its
+/// place in the spool, due at once. It goes out with the null reverse-path: its failure bounces to nobody.
+pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
+    let Letter { to, about, sender, message_id, bytes } = letter;
+    let Postmark { copy, rules_sha256, next_hop, now, expires_at } = postmark;
+    let rope = Rope::whole(bytes.clone());
+    let sha256 = rope.sha256();
+    let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let eight_bit = !bytes.is_ascii();
+    let smtputf8 = to.is_internationalized();
+    let sender_id = sender.as_ref().map(|party| party.id.clone());
+    record.events.push(Event::NoticeSent { to: to.clone(), about, copy });
+    record.events.push(Event::Admitted(Box::new(Admitted {
+        copy,
+        handover: None,
+        tool: None,
+        class: Class::System,
+        sender,
+        purpose: None,
+        rule: None,
+        rules_sha256,
+        reverse_path: String::new(),
+        recipients: vec![AdmittedRecipient {
+            recipient: to.clone(),
+            basis: Basis::NotNeeded,
+            observed: None,
+        }],
+        message_id,
+        original_sha256: hex.clone(),
+        sent_sha256: hex,
+        size: bytes.len() as u64,
+        edits: Vec::new(),
+        dkim: Vec::new(),
+        token: None,
+        next_hop,
+    })));
+    record.sides.push(Side::Original { sha256, bytes });
+    record.sides.push(Side::Edits { copy, original_sha256: sha256, rope, keep: Keep::of(Class::System) });
+    record.sides.push(Side::Spool(Box::new(Spooled {
+        copy,
+        class: Class::System,
+        sender: sender_id,
+        purpose: None,
+        rule: None,
+        reverse_path: ReversePath::Null,
+        recipients: vec![Recipient::new(to)],
+        ret: None,
+        envid: None,
+        original_sha256: sha256,
+        eight_bit,
+        smtputf8,
+        state: SpoolState::Waiting { next: now },
+        attempts: 0,
+        admitted_at: now,
+        expires_at,
+        last_reply: String::new(),
+    })));
+}

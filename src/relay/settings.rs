@@ -1,0 +1,181 @@
+//! What the relay is told: plain values, each with its default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::mail::Address;
+use crate::secret::Secret;
+
+/// How copies reach the next hop.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where they go.
+    pub next_hop: NextHop,
+    /// What we call ourselves in EHLO: the gateway's host name.
+    pub helo: String,
+    /// How long each phase may last.
+    pub timeouts: Timeouts,
+    /// Connections and how they are reused.
+    pub pool: PoolSettings,
+}
+
+impl Settings {
+    /// The defaults, for this next hop and host name.
+    pub fn new(next_hop: NextHop, helo: impl Into<String>) -> Self {
+        Self { next_hop, helo: helo.into(), timeouts: Timeouts::default(), pool: PoolSettings::default() }
+    }
+}
+
+/// Where copies go.
+#[derive(Debug, Clone)]
+pub enum NextHop {
+    /// Each copy becomes `<copy>.eml`, with `<copy>.json` (its envelope) beside it, in this folder.
+    Directory(PathBuf),
+    /// An SMTP server.
+    Smtp(SmtpHop),
+}
+
+/// An SMTP server and how to talk to it.
+#[derive(Debug, Clone)]
+pub struct SmtpHop {
+    /// Host name or IP address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How TLS starts.
+    pub tls: TlsMode,
+    /// The name its certificate must have; `None`: `host`.
+    pub tls_name: Option<String>,
+    /// Whose certificates are believed.
+    pub trust: crate::net::tls::Trust,
+    /// What we sign in with; sent under TLS only, or to a loopback address.
+    pub credentials: Option<Credentials>,
+}
+
+/// How TLS starts at the next hop. Never downgraded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Not at all.
+    None,
+    /// RFC 3207; a next hop that does not offer it gets nothing.
+    StartTls,
+    /// RFC 8314, from the first byte.
+    Implicit,
+}
+
+/// A user name and a password. Its `Debug` shows no password.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Bounds in time (RFC 5321 4.5.3.2), each for the whole of its phase: a peer that sends one byte at a
+/// time gains nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Resolve, TCP connect and TLS handshake, each (default 30 s).
+    pub connect: Duration,
+    /// The greeting, and the reply to EHLO, STARTTLS, AUTH, MAIL and RCPT (default 5 min).
+    pub command: Duration,
+    /// The reply to DATA (default 2 min).
+    pub data_start: Duration,
+    /// Writing one block of at most 64 KiB of the message (default 3 min).
+    pub data_block: Duration,
+    /// The reply to the end of the message (default 10 min).
+    pub data_end: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            command: Duration::from_secs(5 * 60),
+            data_start: Duration::from_secs(2 * 60),
+            data_block: Duration::from_secs(3 * 60),
+            data_end: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+/// Connections to the next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// At most this many at once (default 20).
+    pub connections: usize,
+    /// At most this many messages over one (default 100).
+    pub messages: usize,
+    /// An idle one is closed after this long (default 30 s).
+    pub idle: Duration,
+    /// How long a copy waits for a free one before it is deferred (default 60 s).
+    pub wait: Duration,
+    /// After a failed connect nobody tries another for this long: all are told the same at once, so that
+    /// a next hop that is down costs one connect timeout and not one per copy (default 1 s).
+    pub pause: Duration,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            connections: 20,
+            messages: 100,
+            idle: Duration::from_secs(30),
+            wait: Duration::from_secs(60),
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How waiting copies are tried again.
+#[derive(Debug, Clone)]
+pub struct SpoolSettings {
+    /// Waits between tries; the last one repeats (default 1, 5, 15, 30 min, 1, 2, 4 h).
+    pub retry: Vec<Duration>,
+    /// Each wait is lengthened by up to this share of it, at random, so that copies which failed together
+    /// do not come back together (default 0.25).
+    pub jitter: f64,
+    /// When a copy that the gateway makes itself (DSN, notice) is given up (default 5 days).
+    pub expire_after: Duration,
+    /// What happens to a copy whose answer was lost after the end of the message (default retry).
+    pub in_doubt: InDoubt,
+    /// Copies tried at once in the background (default 10).
+    pub concurrency: usize,
+    /// Longest pause of the worker while the next hop is down; it begins at 5 s and doubles (default 5 min).
+    pub longest_pause: Duration,
+    /// Host name of the gateway: `Reporting-MTA`, and the right side of Message-IDs.
+    pub hostname: String,
+    /// From address of DSNs and notices.
+    pub postmaster: Address,
+    /// A DSN returns the whole message (`RET=FULL`) up to this many octets, else its header (default 1 MiB).
+    pub dsn_full: usize,
+}
+
+impl SpoolSettings {
+    /// The defaults, for this host name and postmaster.
+    pub fn new(hostname: impl Into<String>, postmaster: Address) -> Self {
+        const MINUTE: u64 = 60;
+        Self {
+            retry: [1, 5, 15, 30, 60, 120, 240].map(|m| Duration::from_secs(m * MINUTE)).to_vec(),
+            jitter: 0.25,
+            expire_after: Duration::from_secs(5 * 24 * 60 * MINUTE),
+            in_doubt: InDoubt::Retry,
+            concurrency: 10,
+            longest_pause: Duration::from_secs(5 * MINUTE),
+            hostname: hostname.into(),
+            postmaster,
+            dsn_full: 1 << 20,
+        }
+    }
+}
+
+/// What happens to a spooled copy that may or may not have gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InDoubt {
+    /// Try again, with the same Message-ID.
+    #[default]
+    Retry,
+    /// Keep it for an administrator.
+    Hold,
+}

@@ -1,0 +1,391 @@
+//! The background: what is due is tried, within bounds, and what was under way at a crash is found.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::dsn::{self, Returned};
+use super::super::{Answer, Copy, CopyRecipient, Delivery, InDoubt};
+use super::outcome::{Terms, given_up, settle};
+use super::{Flight, Resumed, Spool};
+use crate::ledger::{Event, Outcome, Record, Side, SpoolState, Spooled};
+use crate::mail::{Class, CopyId, Recipient};
+use crate::message::{self, Message, Rope};
+use crate::metrics;
+use crate::policy::{self, Permit, Profiles, Refusal, Unavailable, Waiting};
+
+/// First pause after the next hop or the store could not be used; doubles from there.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The worker looks at least this often, whatever the clock did.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Copies read at once when the spool is walked.
+const PAGE: usize = 256;
+
+/// What the permits say, asked again.
+struct Asked {
+    go: Vec<(Recipient, Permit)>,
+    refused: Vec<(Recipient, Refusal)>,
+}
+
+impl Spool {
+    /// Walk the spool once, before anything is accepted: a copy that was being tried when the gateway
+    /// stopped is recorded as in doubt (promise 1), and waits again or is held, as the settings say.
+    pub async fn resume(&self) -> Result<Resumed, Unavailable> {
+        let parts = &self.inner.parts;
+        let mut resumed = Resumed::default();
+        let mut after = None;
+        loop {
+            let page = parts.view.list(after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(resumed) };
+            after = Some(last.copy);
+            let mut record = Record::default();
+            for spooled in page {
+                match spooled.state {
+                    SpoolState::Waiting { .. } => resumed.waiting += 1,
+                    SpoolState::Held => resumed.held += 1,
+                    SpoolState::Trying if self.is_in_flight(spooled.copy) => {}
+                    SpoolState::Trying => {
+                        resumed.in_doubt += 1;
+                        self.doubt(&mut record, spooled);
+                    }
+                }
+            }
+            if !record.sides.is_empty() {
+                parts.scribe.record(record).await.map_err(|error| Unavailable(error.to_string()))?;
+            }
+        }
+    }
+
+    fn doubt(&self, record: &mut Record, mut spooled: Spooled) {
+        let parts = &self.inner.parts;
+        let answer = Answer::new(451, "4.4.2", "the gateway stopped while the copy was being sent");
+        record.events.push(Event::InDoubt(Outcome {
+            copy: spooled.copy,
+            recipients: addresses(&spooled.recipients),
+            reply: answer.to_string(),
+            next_hop: parts.relay.name().to_owned(),
+            tls: None,
+            attempt: spooled.attempts,
+        }));
+        spooled.state = match parts.settings.in_doubt {
+            InDoubt::Retry => SpoolState::Waiting { next: self.now() },
+            InDoubt::Hold => SpoolState::Held,
+        };
+        spooled.last_reply = answer.to_string();
+        record.sides.push(Side::Spool(Box::new(spooled)));
+    }
+
+    /// Try what is due, until a stop is asked for. Tries under way are finished and recorded then.
+    pub async fn run(&self) {
+        let shutdown = &self.inner.parts.shutdown;
+        let mut pause = FIRST_PAUSE;
+        while !shutdown.is_requested() {
+            if self.inner.trouble.load(Ordering::Acquire) {
+                // One copy at a time finds out whether it is over; the others cost nothing meanwhile.
+                if !self.rest(pause).await {
+                    return;
+                }
+                pause = (pause * 2).min(self.inner.parts.settings.longest_pause.max(FIRST_PAUSE));
+                match self.pick(1).first() {
+                    Some(&copy) => self.try_one(copy).await,
+                    None => self.idle().await,
+                }
+                continue;
+            }
+            pause = FIRST_PAUSE;
+            let due = self.pick(2 * self.inner.parts.settings.concurrency.max(1));
+            if due.is_empty() {
+                self.idle().await;
+            }
+            for copy in due {
+                if !self.start(copy).await {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Copies that are due and nobody is trying.
+    fn pick(&self, limit: usize) -> Vec<CopyId> {
+        let flying = self.inner.in_flight.lock().map_or(0, |in_flight| in_flight.len());
+        match self.inner.parts.view.due(self.now(), limit + flying) {
+            Ok(due) => due.into_iter().filter(|&copy| !self.is_in_flight(copy)).take(limit).collect(),
+            Err(error) => {
+                self.fail(&error);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Try `copy` in a task of its own, once there is room; `false` when there is no use in starting more.
+    async fn start(&self, copy: CopyId) -> bool {
+        let slot = tokio::select! {
+            () = self.inner.parts.shutdown.requested() => return false,
+            slot = self.inner.slots.clone().acquire_owned() => slot,
+        };
+        if self.inner.trouble.load(Ordering::Acquire) {
+            return false;
+        }
+        let Some(flight) = self.board(copy) else { return true };
+        let spool = self.clone();
+        self.inner.parts.shutdown.spawn(async move {
+            spool.attempt(flight).await;
+            drop(slot);
+        });
+        true
+    }
+
+    async fn try_one(&self, copy: CopyId) {
+        if let Some(flight) = self.board(copy) {
+            let spool = self.clone();
+            // In a task, so that a stop waits for its outcome; it ends by itself.
+            let _ = self.inner.parts.shutdown.spawn(async move { spool.attempt(flight).await }).await;
+        }
+    }
+
+    /// Sleep until a copy is due or something changes.
+    async fn idle(&self) {
+        let view = &self.inner.parts.view;
+        if let Ok(count) = view.count() {
+            metrics::spool_waiting(count);
+        }
+        let now = self.now();
+        let wait = match view.next_due() {
+            // Due, but somebody has it: the end of that flight wakes us.
+            Ok(Some(at)) if at <= now => Duration::from_secs(1),
+            Ok(Some(at)) => Duration::try_from(at.duration_since(now)).unwrap_or(LONGEST_SLEEP),
+            Ok(None) => LONGEST_SLEEP,
+            Err(error) => {
+                self.fail(&error);
+                FIRST_PAUSE
+            }
+        };
+        tokio::select! {
+            () = self.inner.parts.shutdown.requested() => {}
+            () = self.inner.work.notified() => {}
+            () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+        }
+    }
+
+    /// Sleep; `false` when a stop was asked for.
+    async fn rest(&self, pause: Duration) -> bool {
+        tokio::select! {
+            () = self.inner.parts.shutdown.requested() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+
+    fn fail(&self, error: &dyn std::fmt::Display) {
+        tracing::error!(%error, "the spool cannot be worked on");
+        self.inner.trouble.store(true, Ordering::Release);
+    }
+
+    /// One try of one copy, from its permits to its outcome.
+    async fn attempt(&self, flight: Flight) {
+        let view = self.inner.parts.view.clone();
+        let id = flight.copy;
+        let loaded = tokio::task::spawn_blocking(move || view.load(id)).await;
+        let (spooled, rope) = match loaded {
+            Ok(Ok(Some(loaded))) => loaded,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => return self.fail(&error),
+            Err(error) => return self.fail(&error),
+        };
+        let now = self.now();
+        // Somebody may have changed its state since it was picked.
+        if !matches!(spooled.state, SpoolState::Waiting { next } if next <= now) {
+            return;
+        }
+        match self.ask(&spooled, now) {
+            Err(reason) => self.put_back(spooled, &rope, &reason, now).await,
+            Ok(asked) => {
+                if let Some((copy, trying)) = self.begin(spooled, rope, asked, now).await {
+                    let delivery = self.inner.parts.relay.deliver(&copy).await;
+                    self.note(&delivery);
+                    self.finish(&copy, &trying, &delivery).await;
+                }
+            }
+        }
+    }
+
+    /// Whether the next hop is there concerns all copies.
+    pub(super) fn note(&self, delivery: &Delivery) {
+        self.inner.trouble.store(delivery.down, Ordering::Release);
+    }
+
+    /// Ask for the permits again (promise 6); `Err` when that cannot be decided now (promise 5).
+    fn ask(&self, spooled: &Spooled, now: Timestamp) -> Result<Asked, String> {
+        let parts = &self.inner.parts;
+        let rules = parts.rules.borrow().clone();
+        let healthy = *parts.unsubscribe_up.borrow();
+        let waiting = Waiting {
+            class: spooled.class,
+            sender: spooled.sender.as_ref(),
+            purpose: spooled.purpose.as_ref(),
+            rule: spooled.rule.as_deref(),
+        };
+        let mut asked = Asked { go: Vec::new(), refused: Vec::new() };
+        for recipient in &spooled.recipients {
+            let address = &recipient.address;
+            if spooled.class == Class::System {
+                asked.go.push((recipient.clone(), policy::system(address.clone(), None)));
+                continue;
+            }
+            let profiles = spooled
+                .sender
+                .iter()
+                .map(|sender| (sender.clone(), parts.register.profile(sender, address.key())));
+            let profiles = Profiles(profiles.collect());
+            match policy::reconsider(&rules, &waiting, address, &profiles, healthy, now).answer {
+                policy::Answer::Forward(permit) => asked.go.push((recipient.clone(), permit)),
+                policy::Answer::Refuse(refusal) => asked.refused.push((recipient.clone(), refusal)),
+                policy::Answer::Defer(reason) => return Err(reason),
+            }
+        }
+        Ok(asked)
+    }
+
+    /// It cannot be decided now: later, or never when its time is over.
+    async fn put_back(&self, spooled: Spooled, rope: &Rope, reason: &str, now: Timestamp) {
+        let mut record = Record::default();
+        if now >= spooled.expires_at {
+            let answer = given_up(&Answer::new(451, "4.3.0", reason));
+            record.events.push(Event::Bounced(self.outcome(&spooled, &spooled.recipients, &answer)));
+            record.sides.push(Side::Unspool(spooled.copy));
+            let failures = spooled.recipients.iter().map(|recipient| dsn::Failure {
+                recipient: recipient.clone(),
+                answer: answer.clone(),
+                next_hop: None,
+            });
+            self.bounce(&mut record, &returned(&spooled, rope), failures.collect(), now);
+        } else {
+            let next = self.next_try(spooled.attempts.max(1), now).min(spooled.expires_at);
+            let state = SpoolState::Waiting { next };
+            let last_reply = format!("451 4.3.0 {reason}");
+            record.sides.push(Side::Spool(Box::new(Spooled { state, last_reply, ..spooled })));
+        }
+        if let Err(error) = self.inner.parts.scribe.record(record).await {
+            self.fail(&error);
+        }
+    }
+
+    /// Record who is cancelled and that the others are being tried, durably, before the first byte goes
+    /// (promise 1). `None` when nobody is left, or when it cannot be recorded.
+    async fn begin(
+        &self,
+        spooled: Spooled,
+        rope: Rope,
+        asked: Asked,
+        now: Timestamp,
+    ) -> Option<(Copy, Spooled)> {
+        let mut record = Record::default();
+        let mut failures = Vec::new();
+        for (recipient, refusal) in asked.refused {
+            let answer = Answer::new(550, "5.7.1", refusal.reason());
+            let outcome = self.outcome(&spooled, std::slice::from_ref(&recipient), &answer);
+            record.events.push(Event::Cancelled(outcome));
+            failures.push(dsn::Failure { recipient, answer, next_hop: None });
+        }
+        let cancelled = failures.len();
+        if cancelled > 0 {
+            self.bounce(&mut record, &returned(&spooled, &rope), failures, now);
+        }
+        let (recipients, permits): (Vec<_>, Vec<_>) = asked.go.into_iter().unzip();
+        let trying = Spooled {
+            recipients,
+            state: SpoolState::Trying,
+            attempts: spooled.attempts.saturating_add(1),
+            ..spooled
+        };
+        record.sides.push(if trying.recipients.is_empty() {
+            Side::Unspool(trying.copy)
+        } else {
+            Side::Spool(Box::new(trying.clone()))
+        });
+        // A crash before this commit: nothing left, it still waits. After it: in doubt at start-up.
+        if let Err(error) = self.inner.parts.scribe.record(record).await {
+            self.fail(&error);
+            return None;
+        }
+        (0..cancelled).for_each(|_| metrics::recipient_outcome("cancelled"));
+        (!trying.recipients.is_empty()).then(|| (copy(&trying, permits, rope), trying))
+    }
+
+    /// Record what became of a try, and tell who is to be told, in one commit.
+    pub(super) async fn finish(&self, copy: &Copy, trying: &Spooled, delivery: &Delivery) {
+        let now = self.now();
+        let settled = settle(trying, delivery, self.terms(trying, now));
+        let told = !settled.failures.is_empty() || !settled.relayed.is_empty();
+        let returned = told.then(|| returned(trying, &copy.rope));
+        let recorded = self
+            .insist(|| {
+                let mut record = Record { events: settled.events.clone(), sides: vec![settled.side()] };
+                if let Some(returned) = &returned {
+                    self.bounce(&mut record, returned, settled.failures.clone(), now);
+                    self.report(&mut record, returned, settled.relayed.clone(), now);
+                }
+                record
+            })
+            .await;
+        if recorded {
+            settled.count();
+            self.wake();
+        }
+    }
+
+    pub(super) fn terms(&self, trying: &Spooled, now: Timestamp) -> Terms {
+        let next = self.next_try(trying.attempts, now);
+        Terms { now, next, in_doubt: self.inner.parts.settings.in_doubt }
+    }
+
+    pub(super) fn outcome(&self, spooled: &Spooled, recipients: &[Recipient], answer: &Answer) -> Outcome {
+        Outcome {
+            copy: spooled.copy,
+            recipients: addresses(recipients),
+            reply: answer.to_string(),
+            next_hop: self.inner.parts.relay.name().to_owned(),
+            tls: None,
+            attempt: spooled.attempts,
+        }
+    }
+}
+
+fn addresses(recipients: &[Recipient]) -> Vec<crate::mail::Address> {
+    recipients.iter().map(|recipient| recipient.address.clone()).collect()
+}
+
+/// The copy as the next hop gets it.
+fn copy(trying: &Spooled, permits: Vec<Permit>, rope: Rope) -> Copy {
+    let recipients = trying.recipients.iter().zip(permits).map(|(recipient, permit)| CopyRecipient {
+        permit,
+        notify: recipient.notify,
+        orcpt: recipient.orcpt.clone(),
+    });
+    Copy {
+        id: trying.copy,
+        reverse_path: trying.reverse_path.clone(),
+        recipients: recipients.collect(),
+        rope,
+        eight_bit: trying.eight_bit,
+        smtputf8: trying.smtputf8,
+        ret: trying.ret,
+        envid: trying.envid.clone(),
+    }
+}
+
+/// What a DSN tells of a spooled copy: the message as the client gave it.
+fn returned(spooled: &Spooled, rope: &Rope) -> Returned {
+    let message = rope.original().clone();
+    let automatic = spooled.class == Class::System
+        || Message::parse(message.clone(), &message::Limits::default()).is_automatic();
+    Returned {
+        reference: spooled.copy.reference,
+        reverse_path: spooled.reverse_path.clone(),
+        envid: spooled.envid.clone(),
+        ret: spooled.ret,
+        arrived_at: spooled.admitted_at,
+        message,
+        automatic,
+    }
+}

@@ -1,0 +1,203 @@
+//! Projections: what the entries add up to. The same function is used when an entry is committed and
+//! when everything is derived anew from the entries.
+
+use jiff::Timestamp;
+use redb::{ReadableTable as _, Table, WriteTransaction};
+
+use super::error::Fault;
+use super::tables::{
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, OPEN, Open, PROFILES, WHOLE_SUBMISSION, copy_key, read_profile,
+    read_row, write_row,
+};
+use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Relation};
+use crate::ledger::{EntryNumber, Event, Outcome, Unsubscribed};
+use crate::mail::{AddressKey, CopyId, Purpose, SenderId};
+use crate::policy::{ConsentHistory, Profile};
+use crate::suppression::{Reason, Suppression};
+
+/// The projection tables, open in one write transaction.
+pub(super) struct Projections<'t> {
+    profiles: Table<'t, (&'static str, &'static str), &'static [u8]>,
+    open: Table<'t, &'static [u8; 20], &'static [u8]>,
+    by_copy: Table<'t, &'static [u8; 28], ()>,
+    by_address: Table<'t, (&'static str, u64), ()>,
+    by_message: Table<'t, (&'static str, u64), ()>,
+}
+
+impl<'t> Projections<'t> {
+    /// Open the tables.
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, Fault> {
+        Ok(Self {
+            profiles: transaction.open_table(PROFILES)?,
+            open: transaction.open_table(OPEN)?,
+            by_copy: transaction.open_table(BY_COPY)?,
+            by_address: transaction.open_table(BY_ADDRESS)?,
+            by_message: transaction.open_table(BY_MESSAGE)?,
+        })
+    }
+
+    /// Take in one entry. `spooled` says whether a copy is in the spool once its record is written (or,
+    /// when deriving anew, now): a failed try is an outcome only for a copy that does not wait there.
+    pub(super) fn apply(
+        &mut self,
+        number: EntryNumber,
+        at: Timestamp,
+        event: &Event,
+        spooled: &dyn Fn(CopyId) -> Result<bool, Fault>,
+    ) -> Result<(), Fault> {
+        self.index(number, event)?;
+        match event {
+            Event::Consent(it) => self.change(&it.sender, &it.address, |profile| {
+                add_consent(profile, &it.purpose, &it.event);
+            }),
+            Event::Relation(it) => self.change(&it.sender, &it.address, |profile| {
+                add_relation(profile, &it.relation);
+            }),
+            Event::Suppression(it) => self.change(&it.sender, &it.address, |profile| {
+                suppress(profile, it.suppression.clone());
+            }),
+            Event::Unsubscribed(it) => {
+                self.change(&it.sender, &it.address, |profile| unsubscribe(profile, it, at))
+            }
+            Event::Admitted(it) => {
+                let open = Open {
+                    recipients: it.recipients.iter().map(|one| (one.recipient.clone(), false)).collect(),
+                    next_hop: it.next_hop.clone(),
+                };
+                self.open.insert(&it.copy.to_bytes(), write_row(&open)?.as_slice())?;
+                Ok(())
+            }
+            Event::Relayed(it) | Event::Bounced(it) | Event::Cancelled(it) => self.settle(it, false),
+            Event::Delayed(it) | Event::InDoubt(it) => {
+                let waits = spooled(it.copy)?;
+                self.settle(it, waits)
+            }
+            Event::ConfigInForce { .. }
+            | Event::Refused { .. }
+            | Event::NoticeSent { .. }
+            | Event::Checkpoint { .. } => Ok(()),
+        }
+    }
+
+    /// A copy left the spool: recipients whose last try was no outcome have theirs now. Those that were
+    /// never spoken of stay open: silence is never an outcome (promise 1).
+    pub(super) fn left_spool(&mut self, copy: CopyId) -> Result<(), Fault> {
+        self.change_open(copy, |open| open.recipients.retain(|(_, tried)| !tried))
+    }
+
+    fn index(&mut self, number: EntryNumber, event: &Event) -> Result<(), Fault> {
+        let about = event
+            .copy()
+            .or_else(|| event.reference().map(|reference| CopyId { reference, index: WHOLE_SUBMISSION }));
+        if let Some(copy) = about {
+            self.by_copy.insert(&copy_key(copy, number), ())?;
+        }
+        for address in event.addresses() {
+            self.by_address.insert((address.as_str(), number), ())?;
+        }
+        if let Some(id) = event.message_id() {
+            self.by_message.insert((id, number), ())?;
+        }
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        sender: &SenderId,
+        address: &AddressKey,
+        change: impl FnOnce(&mut Profile),
+    ) -> Result<(), Fault> {
+        let key = (sender.0.as_str(), address.as_str());
+        let mut profile = read_profile(self.profiles.get(key)?.as_ref().map(|row| row.value()))?;
+        change(&mut profile);
+        self.profiles.insert(key, write_row(&profile)?.as_slice())?;
+        Ok(())
+    }
+
+    fn settle(&mut self, outcome: &Outcome, waits: bool) -> Result<(), Fault> {
+        self.change_open(outcome.copy, |open| {
+            if waits {
+                for (recipient, tried) in &mut open.recipients {
+                    *tried |= outcome.recipients.contains(recipient);
+                }
+            } else {
+                open.recipients.retain(|(recipient, _)| !outcome.recipients.contains(recipient));
+            }
+        })
+    }
+
+    fn change_open(&mut self, copy: CopyId, change: impl FnOnce(&mut Open)) -> Result<(), Fault> {
+        let key = copy.to_bytes();
+        let Some(mut open) = self.open.get(&key)?.map(|row| read_row::<Open>(row.value())).transpose()?
+        else {
+            return Ok(());
+        };
+        change(&mut open);
+        if open.recipients.is_empty() {
+            self.open.remove(&key)?;
+        } else {
+            self.open.insert(&key, write_row(&open)?.as_slice())?;
+        }
+        Ok(())
+    }
+}
+
+/// The same fact taken in twice is one fact: the first recording of it counts (RULES L19).
+fn add_consent(profile: &mut Profile, purpose: &Purpose, event: &ConsentEvent) {
+    let at = match profile.consents.iter().position(|history| history.purpose == *purpose) {
+        Some(at) => at,
+        None => {
+            profile.consents.push(ConsentHistory { purpose: purpose.clone(), events: Vec::new() });
+            profile.consents.len() - 1
+        }
+    };
+    let events = &mut profile.consents[at].events;
+    let same = |known: &ConsentEvent| {
+        known.kind == event.kind && known.at == event.at && known.evidence == event.evidence
+    };
+    // A correction says that what stands before it no longer counts; what follows it is new again.
+    let since = events.iter().rposition(|known| known.kind == ConsentEventKind::Correct).unwrap_or(0);
+    if !events[since..].iter().any(same) {
+        events.push(event.clone());
+    }
+}
+
+fn add_relation(profile: &mut Profile, relation: &Relation) {
+    let known = profile
+        .relations
+        .iter()
+        .any(|known| Relation { recorded_at: relation.recorded_at, ..known.clone() } == *relation);
+    if !known {
+        profile.relations.push(relation.clone());
+    }
+}
+
+/// One suppression per reason, so that a profile stays small however often somebody clicks. The later
+/// one stands: a grant between the two must not lift it (RULES L16).
+fn suppress(profile: &mut Profile, suppression: Suppression) {
+    match profile.suppressions.iter_mut().find(|known| known.reason == suppression.reason) {
+        Some(known) if known.since < suppression.since => *known = suppression,
+        Some(_) => {}
+        None => profile.suppressions.push(suppression),
+    }
+}
+
+/// RULES L3, L9, L16: everything commercial from this sender ends.
+fn unsubscribe(profile: &mut Profile, unsubscribed: &Unsubscribed, at: Timestamp) {
+    let source = unsubscribed.way.as_str().to_owned();
+    suppress(profile, Suppression { reason: Reason::Unsubscribed, since: at, source: source.clone() });
+    for history in &mut profile.consents {
+        if history.events.last().is_some_and(|last| last.kind != ConsentEventKind::Withdraw) {
+            history.events.push(ConsentEvent {
+                kind: ConsentEventKind::Withdraw,
+                at,
+                recorded_at: at,
+                evidence: Evidence {
+                    source: Some(source.clone()),
+                    ip: unsubscribed.ip.clone(),
+                    ..Evidence::default()
+                },
+            });
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the store lies on: a file, or in tests a disk that fails when it is told to.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database};
+
+use super::error::OpenError;
+
+/// Opens the database, at start-up and again after a write has failed.
+pub trait Disk: Send + Sync + std::fmt::Debug {
+    /// Open the database, or make a new one.
+    fn open(&self, cache_bytes: usize) -> Result<Database, OpenError>;
+    /// Its name in messages.
+    fn path(&self) -> PathBuf;
+}
+
+/// A file.
+#[derive(Debug, Clone)]
+pub struct FileDisk {
+    path: PathBuf,
+}
+
+impl FileDisk {
+    /// The file at `path`.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+}
+
+impl Disk for FileDisk {
+    fn open(&self, cache_bytes: usize) -> Result<Database, OpenError> {
+        let path = self.path.clone();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        // It holds who was mailed and why.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options
+            .open(&path)
+            .map_err(|error| OpenError::Io { path: path.clone(), why: error.to_string() })?;
+        let backend = FileBackend::new(file).map_err(|error| OpenError::from_redb(path.clone(), error))?;
+        // redb trusts a file that was closed cleanly, and may panic on one that was changed since.
+        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)
+        }));
+        match opened {
+            Ok(opened) => opened.map_err(|error| OpenError::from_redb(path, error)),
+            Err(_) => Err(OpenError::Corrupted { path, why: "its pages do not hold together".to_owned() }),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+}

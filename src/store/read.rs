@@ -1,0 +1,369 @@
+//! Reading: each call in a read transaction of its own, never waiting for the writer. Cheap enough for
+//! async code, but for listings and whole messages.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
+
+use super::Store;
+use super::error::Fault;
+use super::tables::{
+    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy, OPEN,
+    ORIGINALS, PROFILES, SPOOL, StoredEntry, number_in, read_entry, read_profile, read_row,
+};
+use super::write::StoredHashes;
+use crate::ledger::pack::{Exhibit, Pack, Sent};
+use crate::ledger::tree::{self, Salt};
+use crate::ledger::{Entry, EntryNumber, Event, Spooled};
+use crate::mail::{AddressKey, CopyId, Reference, SenderId};
+use crate::message::Rope;
+use crate::policy::{Profile, Register, Unavailable};
+use crate::relay::SpoolView;
+
+/// An entry, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its number.
+    pub number: EntryNumber,
+    /// Its salt.
+    pub salt: Salt,
+    /// Its exact bytes: one JSON object.
+    pub bytes: Vec<u8>,
+    /// The same, understood.
+    pub entry: Entry,
+}
+
+/// What is kept of a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Archived {
+    /// Its exact bytes.
+    Whole(Rope),
+    /// Its header section.
+    Headers(Bytes),
+}
+
+/// What the register holds on one address, for listings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// For which sender.
+    pub sender: SenderId,
+    /// Whose.
+    pub address: AddressKey,
+    /// Everything on record under this very address.
+    pub profile: Profile,
+}
+
+impl Register for Store {
+    fn profile(&self, sender: &SenderId, address: &AddressKey) -> Result<Profile, Unavailable> {
+        let reading = self.transaction()?;
+        Ok(merged_profile(&reading, sender, address)?)
+    }
+}
+
+fn merged_profile(
+    reading: &ReadTransaction,
+    sender: &SenderId,
+    address: &AddressKey,
+) -> Result<Profile, Fault> {
+    let table = reading.open_table(PROFILES)?;
+    let row = |address: &AddressKey| -> Result<Profile, Fault> {
+        let row = table.get((sender.0.as_str(), address.as_str()))?;
+        read_profile(row.as_ref().map(|row| row.value()))
+    };
+    let mut profile = row(address)?;
+    if let Some(base) = address.base() {
+        // RULES L17: a suppression of bob@x covers bob+news@x; a consent of bob@x does not.
+        profile.suppressions.extend(row(&base)?.suppressions);
+    }
+    Ok(profile)
+}
+
+impl SpoolView for Store {
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CopyId>, Unavailable> {
+        let due = || -> Result<Vec<CopyId>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(DUE)?;
+            let until = (now.as_nanosecond(), &[u8::MAX; 20]);
+            table.range(..=until)?.take(limit).map(|row| Ok(CopyId::from_bytes(*row?.0.value().1))).collect()
+        };
+        Ok(due()?)
+    }
+
+    fn next_due(&self) -> Result<Option<Timestamp>, Unavailable> {
+        let next = || -> Result<Option<Timestamp>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(DUE)?;
+            let first = table.first()?.map(|(key, _)| key.value().0);
+            first
+                .map(Timestamp::from_nanosecond)
+                .transpose()
+                .map_err(|error| Fault::Format(error.to_string()))
+        };
+        Ok(next()?)
+    }
+
+    fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {
+        let load = || -> Result<Option<(Spooled, Rope)>, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let Some(row) = reading.open_table(SPOOL)?.get(&copy.to_bytes())? else { return Ok(None) };
+            let spooled = read_row(row.value())?;
+            match archived(&reading, copy)? {
+                Some(Archived::Whole(rope)) => Ok(Some((spooled, rope))),
+                _ => Err(Fault::Format(format!("the bytes of the spooled copy {copy} are missing"))),
+            }
+        };
+        Ok(load()?)
+    }
+
+    fn list(&self, after: Option<CopyId>, limit: usize) -> Result<Vec<Spooled>, Unavailable> {
+        let list = || -> Result<Vec<Spooled>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(SPOOL)?;
+            let key = after.map(CopyId::to_bytes);
+            let from = key.as_ref().map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+            table
+                .range::<&[u8; 20]>((from, std::ops::Bound::Unbounded))?
+                .take(limit)
+                .map(|row| read_row(row?.1.value()))
+                .collect()
+        };
+        Ok(list()?)
+    }
+
+    fn count(&self) -> Result<u64, Unavailable> {
+        let count =
+            || -> Result<u64, Fault> { Ok(self.transaction().map_err(closed)?.open_table(SPOOL)?.len()?) };
+        Ok(count()?)
+    }
+}
+
+fn closed(unavailable: Unavailable) -> Fault {
+    Fault::Format(unavailable.0)
+}
+
+pub(super) fn archived(reading: &ReadTransaction, copy: CopyId) -> Result<Option<Archived>, Fault> {
+    let Some(row) = reading.open_table(COPIES)?.get(&copy.to_bytes())? else { return Ok(None) };
+    match KeptCopy::read(row.value())? {
+        KeptCopy::Headers(bytes) => Ok(Some(Archived::Headers(bytes.into()))),
+        KeptCopy::Pieces { original, pieces, .. } => {
+            let originals = reading.open_table(ORIGINALS)?;
+            let stored = originals
+                .get(&original)?
+                .ok_or_else(|| Fault::Format(format!("the original of copy {copy} is missing")))?;
+            let bytes = Bytes::from(tables::read_original(stored.value())?);
+            Ok(Some(Archived::Whole(tables::rope(bytes, pieces)?)))
+        }
+    }
+}
+
+fn found(number: EntryNumber, value: &[u8]) -> Result<Option<Found>, Fault> {
+    match read_entry(value)? {
+        StoredEntry::Erased => Ok(None),
+        StoredEntry::Whole { salt, bytes } => {
+            let entry = Entry::parse(&bytes)?;
+            Ok(Some(Found { number, salt, bytes, entry }))
+        }
+    }
+}
+
+fn find(reading: &ReadTransaction, numbers: &[EntryNumber]) -> Result<Vec<Found>, Fault> {
+    let table = reading.open_table(ENTRIES)?;
+    let mut all = Vec::with_capacity(numbers.len());
+    for &number in numbers {
+        if let Some(row) = table.get(number)? {
+            all.extend(found(number, row.value())?);
+        }
+    }
+    Ok(all)
+}
+
+fn numbers_of_copies(
+    reading: &ReadTransaction,
+    from: CopyId,
+    to: CopyId,
+    limit: usize,
+) -> Result<Vec<EntryNumber>, Fault> {
+    let table = reading.open_table(BY_COPY)?;
+    let (from, to) = (tables::copy_key(from, 0), tables::copy_key(to, u64::MAX));
+    let rows = table.range::<&[u8; 28]>(&from..=&to)?.take(limit);
+    let mut numbers = rows.map(|row| Ok(number_in(row?.0.value()))).collect::<Result<Vec<_>, Fault>>()?;
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+impl Store {
+    /// How many entries there are.
+    pub fn size(&self) -> Result<u64, Unavailable> {
+        let size = || -> Result<u64, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(ENTRIES)?;
+            Ok(table.last()?.map_or(0, |(number, _)| number.value() + 1))
+        };
+        Ok(size()?)
+    }
+
+    /// The entries in `range`, erased ones left out.
+    pub fn entries(&self, range: Range<EntryNumber>) -> Result<Vec<Found>, Unavailable> {
+        let entries = || -> Result<Vec<Found>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(ENTRIES)?;
+            let mut all = Vec::new();
+            for row in table.range(range)? {
+                let (number, value) = row?;
+                all.extend(found(number.value(), value.value())?);
+            }
+            Ok(all)
+        };
+        Ok(entries()?)
+    }
+
+    /// At most `limit` entries about one submission, in order.
+    pub fn by_reference(&self, reference: Reference, limit: usize) -> Result<Vec<Found>, Unavailable> {
+        self.of_copies(CopyId { reference, index: 0 }, CopyId { reference, index: u32::MAX }, limit)
+    }
+
+    /// At most `limit` entries about one copy, in order.
+    pub fn by_copy(&self, copy: CopyId, limit: usize) -> Result<Vec<Found>, Unavailable> {
+        self.of_copies(copy, copy, limit)
+    }
+
+    fn of_copies(&self, from: CopyId, to: CopyId, limit: usize) -> Result<Vec<Found>, Unavailable> {
+        let reading = self.transaction()?;
+        Ok(find(&reading, &numbers_of_copies(&reading, from, to, limit)?)?)
+    }
+
+    /// The entries about one mailbox, in order, with what became of the copies it was sent: the newest
+    /// `limit` of them that name it, outcomes not counted.
+    pub fn by_address(&self, address: &AddressKey, limit: usize) -> Result<Vec<Found>, Unavailable> {
+        let entries = || -> Result<Vec<Found>, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let table = reading.open_table(BY_ADDRESS)?;
+            let key = address.as_str();
+            let rows = table.range((key, 0)..=(key, u64::MAX))?.rev().take(limit);
+            let named = rows.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, Fault>>()?;
+            let mut all = find(&reading, &named)?;
+            let copies: Vec<CopyId> = all.iter().filter_map(|found| found.entry.event.copy()).collect();
+            for copy in copies {
+                let outcomes = find(&reading, &numbers_of_copies(&reading, copy, copy, limit)?)?;
+                all.extend(outcomes.into_iter().filter(|found| {
+                    found.entry.event.outcome().is_some_and(|outcome| {
+                        outcome.recipients.iter().any(|recipient| recipient.key() == address)
+                    })
+                }));
+            }
+            all.sort_by_key(|found| found.number);
+            all.dedup_by_key(|found| found.number);
+            Ok(all)
+        };
+        Ok(entries()?)
+    }
+
+    /// The newest `limit` entries that name a Message-ID (given with its angle brackets), in order.
+    pub fn by_message_id(&self, id: &str, limit: usize) -> Result<Vec<Found>, Unavailable> {
+        let entries = || -> Result<Vec<Found>, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let table = reading.open_table(BY_MESSAGE)?;
+            let rows = table.range((id, 0)..=(id, u64::MAX))?.rev().take(limit);
+            let mut numbers = rows.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, Fault>>()?;
+            numbers.reverse();
+            find(&reading, &numbers)
+        };
+        Ok(entries()?)
+    }
+
+    /// The latest checkpoint: how many entries it covers, and its signed note.
+    pub fn latest_checkpoint(&self) -> Result<Option<(u64, String)>, Unavailable> {
+        let latest = || -> Result<Option<(u64, String)>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(CHECKPOINTS)?;
+            Ok(table.last()?.map(|(size, note)| (size.value(), note.value().to_owned())))
+        };
+        Ok(latest()?)
+    }
+
+    /// What is kept of a copy's bytes.
+    pub fn rebuild(&self, copy: CopyId) -> Result<Option<Archived>, Unavailable> {
+        let reading = self.transaction()?;
+        Ok(archived(&reading, copy)?)
+    }
+
+    /// At most `limit` rows of the register, in order of sender and address, after `after`.
+    pub fn register(
+        &self,
+        after: Option<(&SenderId, &AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<Known>, Unavailable> {
+        let rows = || -> Result<Vec<Known>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(PROFILES)?;
+            let from = after.map_or(std::ops::Bound::Unbounded, |(sender, address)| {
+                std::ops::Bound::Excluded((sender.0.as_str(), address.as_str()))
+            });
+            let mut all = Vec::new();
+            for row in table.range::<(&str, &str)>((from, std::ops::Bound::Unbounded))?.take(limit) {
+                let (key, value) = row?;
+                let (sender, address) = key.value();
+                let address = crate::mail::Address::parse(address)
+                    .map_err(|error| Fault::Format(format!("address key {address}: {error}")))?;
+                all.push(Known {
+                    sender: SenderId(sender.to_owned()),
+                    address: address.key().clone(),
+                    profile: read_profile(Some(value.value()))?,
+                });
+            }
+            Ok(all)
+        };
+        Ok(rows()?)
+    }
+
+    /// Admitted copies of which some recipient has no outcome yet.
+    pub fn open_copies(&self) -> Result<u64, Unavailable> {
+        let count =
+            || -> Result<u64, Fault> { Ok(self.transaction().map_err(closed)?.open_table(OPEN)?.len()?) };
+        Ok(count()?)
+    }
+
+    /// An evidence pack of `entries`, with the messages they admit as far as those are kept. Entries that
+    /// no checkpoint covers yet are an error: call [`Store::checkpoint`] (or record a
+    /// `Side::Checkpoint`) first.
+    pub fn pack(&self, about: &str, entries: Vec<Found>) -> Result<Pack, Unavailable> {
+        let pack = || -> Result<Pack, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let (size, note) = reading
+                .open_table(CHECKPOINTS)?
+                .last()?
+                .map(|(size, note)| (size.value(), note.value().to_owned()))
+                .ok_or_else(|| Fault::Format("there is no checkpoint yet".to_owned()))?;
+            let hashes = reading.open_table(HASHES)?;
+            let mut messages = Vec::new();
+            let mut exhibits = Vec::with_capacity(entries.len());
+            for found in entries {
+                if found.number >= size {
+                    return Err(Fault::Format(format!("no checkpoint covers entry {} yet", found.number)));
+                }
+                if let Event::Admitted(admitted) = &found.entry.event
+                    && let Some(archived) = archived(&reading, admitted.copy)?
+                {
+                    messages.push(match archived {
+                        Archived::Whole(rope) => {
+                            Sent { copy: admitted.copy, whole: true, bytes: rope.to_vec().into() }
+                        }
+                        Archived::Headers(bytes) => Sent { copy: admitted.copy, whole: false, bytes },
+                    });
+                }
+                let path = tree::prove_inclusion(size, found.number, &StoredHashes(&hashes))?;
+                exhibits.push(Exhibit { number: found.number, salt: found.salt, bytes: found.bytes, path });
+            }
+            Ok(Pack {
+                about: about.to_owned(),
+                made_at: self.inner.clock.now(),
+                origin: self.origin().to_owned(),
+                verifier: self.verifier().to_owned(),
+                checkpoint: note,
+                entries: exhibits,
+                messages,
+            })
+        };
+        Ok(pack()?)
+    }
+
+    /// The key that signs this gateway's packs and checkpoints.
+    pub fn signer(&self) -> &crate::ledger::checkpoint::Signer {
+        &self.inner.settings.signer
+    }
+}

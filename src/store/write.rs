@@ -1,0 +1,500 @@
+//! The one commit: entries, tree, projections, spool and originals in one write transaction.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Table, WriteTransaction};
+
+use super::apply::Projections;
+use super::disk::Disk;
+use super::error::{Fault, OpenError};
+use super::tables::{
+    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT, HASHES, KEYS, KeptCopy,
+    META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry, write_original, write_row,
+};
+use super::{Inner, Settings, Store};
+use crate::ledger::checkpoint;
+use crate::ledger::codec::Squeezed;
+use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
+use crate::ledger::{
+    EntryNumber, Event, Keep, Outcome, Ready, Record, RecordError, Side, Spelled, SpoolState, Spooled, head,
+};
+use crate::mail::CopyId;
+use crate::message::Rope;
+use crate::metrics;
+use crate::secret::random;
+
+/// How long the file is left alone after it could not be opened again.
+const REOPEN_PAUSE: SignedDuration = SignedDuration::from_secs(1);
+
+/// What the writer knows without asking the disk.
+#[derive(Debug, Clone)]
+pub(super) struct Tip {
+    edge: Edge,
+    /// Commits so far: tells after a failed sync whether that commit stands.
+    commits: u64,
+    /// Entries covered by the last checkpoint, its own entry included.
+    signed: u64,
+    /// When it was signed; `None` when that was before this start.
+    signed_at: Option<Timestamp>,
+}
+
+/// The writer's state.
+#[derive(Debug)]
+pub(super) struct Writer {
+    tip: Tip,
+    /// Set while the file is closed: when it may be tried again.
+    closed_until: Option<Timestamp>,
+    /// What a commit of unknown fate would have admitted, and its number: see [`Store::clear_limbo`].
+    limbo: Option<(u64, Vec<Outcome>)>,
+}
+
+impl Writer {
+    /// Commits so far, over the whole life of the store.
+    #[cfg(test)]
+    pub(super) fn commits(&self) -> u64 {
+        self.tip.commits
+    }
+
+    /// Open or make the store on `disk`.
+    pub(super) fn open(disk: &dyn Disk, settings: &Settings) -> Result<(Database, Self), OpenError> {
+        let database = disk.open(settings.cache_bytes)?;
+        prepare(&database, disk, settings)?;
+        let tip = Tip::read(&database).map_err(|fault| OpenError::from_fault(disk.path(), fault))?;
+        Ok((database, Self { tip, closed_until: None, limbo: None }))
+    }
+}
+
+/// See that the file is ours; make the tables of a new one.
+fn prepare(database: &Database, disk: &dyn Disk, settings: &Settings) -> Result<(), OpenError> {
+    let path = disk.path();
+    let fault = |fault: Fault| OpenError::from_fault(disk.path(), fault);
+    let reading = database.begin_read().map_err(|error| fault(error.into()))?;
+    let is_new = reading.list_tables().map_err(|error| fault(error.into()))?.next().is_none();
+    if !is_new {
+        let meta = match reading.open_table(META) {
+            Ok(meta) => meta,
+            Err(redb::TableError::Storage(error)) => return Err(fault(error.into())),
+            Err(error) => return Err(OpenError::NotAStore { path, why: error.to_string() }),
+        };
+        let value = |key: &str| -> Result<Vec<u8>, OpenError> {
+            let row = meta.get(key).map_err(|error| fault(error.into()))?;
+            Ok(row.map(|row| row.value().to_vec()).unwrap_or_default())
+        };
+        let format = value("format")?;
+        if format != [FORMAT] {
+            let found = format.first().map_or_else(|| "none".to_owned(), u8::to_string);
+            return Err(OpenError::Version { path, found, ours: FORMAT });
+        }
+        let store = String::from_utf8_lossy(&value("origin")?).into_owned();
+        if store != settings.signer.name() {
+            return Err(OpenError::Origin { path, store, config: settings.signer.name().to_owned() });
+        }
+    }
+    initialise(database, is_new, settings).map_err(fault)
+}
+
+fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<(), Fault> {
+    let transaction = database.begin_write()?;
+    {
+        let mut keys = transaction.open_table(KEYS)?;
+        let entries = transaction.open_table(ENTRIES)?;
+        let verifier = settings.signer.verifier();
+        let known = keys.last()?.is_some_and(|(_, key)| key.value() == verifier);
+        if known && !is_new {
+            return Ok(());
+        }
+        let size = entries.last()?.map_or(0, |(number, _)| number.value() + 1);
+        keys.insert(size, verifier)?;
+        let mut meta = transaction.open_table(META)?;
+        if is_new {
+            meta.insert("format", &[FORMAT][..])?;
+            meta.insert("origin", settings.signer.name().as_bytes())?;
+            meta.insert("commits", &0u64.to_be_bytes()[..])?;
+            transaction.open_table(HASHES)?;
+            transaction.open_table(CHECKPOINTS)?;
+            transaction.open_table(PROFILES)?;
+            transaction.open_table(OPEN)?;
+            transaction.open_table(SPOOL)?;
+            transaction.open_table(DUE)?;
+            transaction.open_table(ORIGINALS)?;
+            transaction.open_table(ORIGINAL_USES)?;
+            transaction.open_table(COPIES)?;
+            transaction.open_table(BY_COPY)?;
+            transaction.open_table(BY_ADDRESS)?;
+            transaction.open_table(BY_MESSAGE)?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+impl Tip {
+    fn read(database: &Database) -> Result<Self, Fault> {
+        let reading = database.begin_read()?;
+        let entries = reading.open_table(ENTRIES)?;
+        let size = entries.last()?.map_or(0, |(number, _)| number.value() + 1);
+        let edge = Edge::restore(size, &StoredHashes(&reading.open_table(HASHES)?))?;
+        let commits = reading.open_table(META)?.get("commits")?.map(|row| row.value().to_vec());
+        let commits = commits.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
+        let signed = reading.open_table(CHECKPOINTS)?.last()?.map_or(0, |(size, _)| size.value() + 1);
+        Ok(Self { edge, commits, signed, signed_at: None })
+    }
+}
+
+/// Tree hashes in a table.
+pub(super) struct StoredHashes<'a, T>(pub(super) &'a T);
+
+impl<T: redb::ReadableTable<u64, &'static [u8; 32]>> Hashes for StoredHashes<'_, T> {
+    fn hash(&self, index: u64) -> Result<Option<Hash>, TreeError> {
+        let row = self.0.get(index).map_err(TreeError::reading)?;
+        Ok(row.map(|row| Hash(*row.value())))
+    }
+}
+
+impl Store {
+    /// Write `batch` in one durable transaction.
+    pub(super) fn commit_batch(&self, batch: &[Ready]) -> Result<Vec<EntryNumber>, RecordError> {
+        let mut writer = self.writer();
+        self.reopen_if_closed(&mut writer)?;
+        let started = tokio::time::Instant::now();
+        let mut tip = writer.tip.clone();
+        let mut numbers = Vec::with_capacity(batch.len());
+        match self.try_commit(batch, &mut tip, &mut numbers) {
+            Ok(()) => {
+                writer.tip = tip;
+                metrics::ledger_commit(batch.len(), started.elapsed().as_secs_f64());
+                Ok(numbers)
+            }
+            Err(fault) if fault.spends_the_handle() => {
+                tracing::error!(error = %fault, "a commit of the ledger failed; opening the store again");
+                writer.limbo = Some((tip.commits, admissions(batch)));
+                self.close(&mut writer);
+                match self.reopen(&mut writer) {
+                    // The sync failed, but the commit is there: everything in it is durable.
+                    Ok(()) if writer.tip.commits == tip.commits && numbers.len() == batch.len() => {
+                        writer.limbo = None;
+                        Ok(numbers)
+                    }
+                    Ok(()) => {
+                        writer.limbo = None;
+                        Err(RecordError::Store(fault.to_string()))
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the store stays closed; the next record tries again");
+                        Err(RecordError::Store(fault.to_string()))
+                    }
+                }
+            }
+            Err(fault) => Err(RecordError::Store(fault.to_string())),
+        }
+    }
+
+    fn try_commit(
+        &self,
+        batch: &[Ready],
+        tip: &mut Tip,
+        numbers: &mut Vec<EntryNumber>,
+    ) -> Result<(), Fault> {
+        let inner = &*self.inner;
+        let mut transaction = {
+            let database = inner.database.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let database =
+                database.as_ref().ok_or_else(|| Fault::Format("the store is closed".to_owned()))?;
+            database.begin_write()?
+        };
+        transaction.set_durability(Durability::Immediate)?;
+        transaction.set_quick_repair(inner.settings.quick_repair);
+        tip.commits += 1;
+        let now = inner.clock.now();
+        {
+            let mut pages = Pages::open(&transaction, inner, now)?;
+            for record in batch {
+                numbers.push(tip.edge.size());
+                pages.write(record, tip)?;
+            }
+            let wished = batch
+                .iter()
+                .flat_map(|record| record.sides())
+                .any(|(side, _)| matches!(side, Side::Checkpoint));
+            // The first batch after a start sets the time from which the minute counts.
+            let since = *tip.signed_at.get_or_insert(now);
+            let every =
+                SignedDuration::try_from(inner.settings.checkpoint_every).unwrap_or(SignedDuration::MAX);
+            let late = now < since || now.duration_since(since) >= every;
+            if (wished || late) && tip.edge.size() > tip.signed {
+                pages.checkpoint(tip)?;
+            }
+            transaction.open_table(META)?.insert("commits", &tip.commits.to_be_bytes()[..])?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn close(&self, writer: &mut Writer) {
+        *self.inner.database.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        writer.closed_until = Some(self.inner.clock.now());
+    }
+
+    fn reopen_if_closed(&self, writer: &mut Writer) -> Result<(), RecordError> {
+        let Some(until) = writer.closed_until else { return Ok(()) };
+        let now = self.inner.clock.now();
+        if now < until && until.duration_since(now) <= REOPEN_PAUSE {
+            return Err(RecordError::Store("the store is closed after a disk error".to_owned()));
+        }
+        self.reopen(writer).map_err(|error| RecordError::Store(error.to_string()))?;
+        self.clear_limbo(writer)
+    }
+
+    fn reopen(&self, writer: &mut Writer) -> Result<(), OpenError> {
+        match Writer::open(&*self.inner.disk, &self.inner.settings) {
+            Ok((database, fresh)) => {
+                *self.inner.database.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                    Some(database);
+                writer.tip = Tip { signed_at: writer.tip.signed_at, ..fresh.tip };
+                writer.closed_until = None;
+                Ok(())
+            }
+            Err(error) => {
+                writer.closed_until = self.inner.clock.now().checked_add(REOPEN_PAUSE).ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// A commit whose sync failed while the file could not even be opened again: its sessions were told
+    /// that nothing was written. If it turns out to be there after all, what it admitted is cancelled
+    /// and leaves the spool, or it would go out twice: once by us, once by the client's next try.
+    fn clear_limbo(&self, writer: &mut Writer) -> Result<(), RecordError> {
+        let Some((commits, admitted)) = writer.limbo.take() else { return Ok(()) };
+        if writer.tip.commits < commits || admitted.is_empty() {
+            return Ok(());
+        }
+        let sides = admitted.iter().map(|outcome| Side::Unspool(outcome.copy)).collect();
+        let events = admitted.iter().cloned().map(Event::Cancelled).collect();
+        let batch = [Ready::new(Record { events, sides })?];
+        let mut tip = writer.tip.clone();
+        match self.try_commit(&batch, &mut tip, &mut Vec::new()) {
+            Ok(()) => {
+                writer.tip = tip;
+                Ok(())
+            }
+            Err(fault) => {
+                writer.limbo = Some((commits, admitted));
+                self.close(writer);
+                Err(RecordError::Store(fault.to_string()))
+            }
+        }
+    }
+}
+
+/// What `batch` admits, as the outcomes that would take it back.
+fn admissions(batch: &[Ready]) -> Vec<Outcome> {
+    let cancelled = |event: &Event| match event {
+        Event::Admitted(it) => Some(Outcome {
+            copy: it.copy,
+            recipients: it.recipients.iter().map(|one| one.recipient.clone()).collect(),
+            reply: "not sent: the store failed while this was recorded, and the client was told to try again"
+                .to_owned(),
+            next_hop: it.next_hop.clone(),
+            tls: None,
+            attempt: 0,
+        }),
+        _ => None,
+    };
+    batch.iter().flat_map(|record| record.events.iter().filter_map(cancelled)).collect()
+}
+
+/// All tables of one write transaction.
+struct Pages<'t> {
+    inner: &'t Inner,
+    now: Timestamp,
+    head: String,
+    entries: Table<'t, u64, &'static [u8]>,
+    hashes: Table<'t, u64, &'static [u8; 32]>,
+    checkpoints: Table<'t, u64, &'static str>,
+    spool: Table<'t, &'static [u8; 20], &'static [u8]>,
+    due: Table<'t, (i128, &'static [u8; 20]), ()>,
+    originals: Table<'t, &'static [u8; 32], &'static [u8]>,
+    uses: Table<'t, &'static [u8; 32], u64>,
+    copies: Table<'t, &'static [u8; 20], &'static [u8]>,
+    projections: Projections<'t>,
+}
+
+impl<'t> Pages<'t> {
+    fn open(transaction: &'t WriteTransaction, inner: &'t Inner, now: Timestamp) -> Result<Self, Fault> {
+        Ok(Self {
+            inner,
+            now,
+            head: head(now, inner.settings.signer.name()),
+            entries: transaction.open_table(ENTRIES)?,
+            hashes: transaction.open_table(HASHES)?,
+            checkpoints: transaction.open_table(CHECKPOINTS)?,
+            spool: transaction.open_table(SPOOL)?,
+            due: transaction.open_table(DUE)?,
+            originals: transaction.open_table(ORIGINALS)?,
+            uses: transaction.open_table(ORIGINAL_USES)?,
+            copies: transaction.open_table(COPIES)?,
+            projections: Projections::open(transaction)?,
+        })
+    }
+
+    /// One record: its sides first, so that its entries see the spool as the record leaves it.
+    fn write(&mut self, record: &Ready, tip: &mut Tip) -> Result<(), Fault> {
+        let mut originals: HashMap<[u8; 32], &Squeezed> = HashMap::new();
+        let mut spooled = Vec::new();
+        for (side, squeezed) in record.sides() {
+            match (side, squeezed) {
+                (Side::Original { sha256, .. }, Some(bytes)) => {
+                    originals.insert(*sha256, bytes);
+                }
+                (Side::Spool(copy), _) => spooled.push(copy.copy),
+                _ => {}
+            }
+        }
+        for (side, _) in record.sides() {
+            match side {
+                Side::Original { .. } | Side::Checkpoint => {}
+                Side::Edits { copy, original_sha256, rope, keep } => {
+                    let waits = spooled.contains(copy) || self.spool.get(&copy.to_bytes())?.is_some();
+                    let keep_pieces = waits || *keep == Keep::Full;
+                    self.keep(*copy, rope, *original_sha256, *keep, keep_pieces, &originals)?;
+                }
+                Side::Spool(copy) => self.spool(copy)?,
+                Side::Unspool(copy) => self.unspool(*copy)?,
+            }
+        }
+        for (event, spelled) in record.entries() {
+            self.append(event, spelled, tip)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, event: &Event, spelled: &Spelled, tip: &mut Tip) -> Result<(), Fault> {
+        let number = tip.edge.size();
+        let salt: Salt = random(&*self.inner.entropy);
+        let leaf = tree::leaf(&salt, &[self.head.as_bytes(), &spelled.json]);
+        self.entries.insert(number, write_entry(&salt, &self.head, &spelled.stored)?.as_slice())?;
+        for (index, hash) in tip.edge.append(leaf)? {
+            self.hashes.insert(index, &hash.0)?;
+        }
+        let spool = &self.spool;
+        self.projections.apply(number, self.now, event, &|copy| Ok(spool.get(&copy.to_bytes())?.is_some()))
+    }
+
+    fn checkpoint(&mut self, tip: &mut Tip) -> Result<(), Fault> {
+        let (size, root) = (tip.edge.size(), tip.edge.root()?);
+        let note = checkpoint::sign(&self.inner.settings.signer, size, root)?;
+        self.checkpoints.insert(size, note.as_str())?;
+        let event = Event::Checkpoint { size, root: root.to_string(), note };
+        self.append(&event, &Spelled::new(&event)?, tip)?;
+        tip.signed = tip.edge.size();
+        tip.signed_at = Some(self.now);
+        Ok(())
+    }
+
+    fn spool(&mut self, copy: &Spooled) -> Result<(), Fault> {
+        let key = copy.copy.to_bytes();
+        self.drop_due(copy.copy)?;
+        self.spool.insert(&key, write_row(copy)?.as_slice())?;
+        if let SpoolState::Waiting { next } = copy.state {
+            self.due.insert((next.as_nanosecond(), &key), ())?;
+        }
+        Ok(())
+    }
+
+    fn unspool(&mut self, copy: CopyId) -> Result<(), Fault> {
+        let key = copy.to_bytes();
+        self.drop_due(copy)?;
+        self.spool.remove(&key)?;
+        self.projections.left_spool(copy)?;
+        let kept = self.copies.get(&key)?.map(|row| KeptCopy::read(row.value())).transpose()?;
+        let Some(KeptCopy::Pieces { keep, original, pieces }) = kept else { return Ok(()) };
+        if keep == Keep::Full {
+            return Ok(());
+        }
+        let headers = if keep == Keep::Headers {
+            let bytes = self.originals.get(&original)?.map(|row| tables::read_original(row.value()));
+            let bytes = bytes.transpose()?.unwrap_or_default();
+            Some(headers_of(&tables::rope(Bytes::from(bytes), pieces)?))
+        } else {
+            None
+        };
+        self.release(original)?;
+        match headers {
+            Some(headers) => {
+                self.copies.insert(&key, KeptCopy::Headers(headers).write()?.as_slice())?;
+            }
+            None => {
+                self.copies.remove(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_due(&mut self, copy: CopyId) -> Result<(), Fault> {
+        let key = copy.to_bytes();
+        let known = self.spool.get(&key)?.map(|row| tables::read_row::<Spooled>(row.value())).transpose()?;
+        if let Some(Spooled { state: SpoolState::Waiting { next }, .. }) = known {
+            self.due.remove((next.as_nanosecond(), &key))?;
+        }
+        Ok(())
+    }
+
+    fn keep(
+        &mut self,
+        copy: CopyId,
+        rope: &Rope,
+        original: [u8; 32],
+        keep: Keep,
+        pieces: bool,
+        originals: &HashMap<[u8; 32], &Squeezed>,
+    ) -> Result<(), Fault> {
+        let key = copy.to_bytes();
+        let before = self.copies.get(&key)?.map(|row| KeptCopy::read(row.value())).transpose()?;
+        if let Some(KeptCopy::Pieces { original, .. }) = before {
+            self.release(original)?;
+        }
+        if !pieces {
+            if keep == Keep::Headers {
+                self.copies.insert(&key, KeptCopy::Headers(headers_of(rope)).write()?.as_slice())?;
+            }
+            return Ok(());
+        }
+        let uses = self.uses.get(&original)?.map_or(0, |row| row.value());
+        if uses == 0 {
+            let stored = match originals.get(&original) {
+                Some(squeezed) => write_original(squeezed),
+                None => write_original(&Squeezed::new((&rope.original()[..]).into())),
+            };
+            self.originals.insert(&original, stored.as_slice())?;
+        }
+        self.uses.insert(&original, uses + 1)?;
+        self.copies.insert(&key, KeptCopy::of(rope, original, keep).write()?.as_slice())?;
+        Ok(())
+    }
+
+    fn release(&mut self, original: [u8; 32]) -> Result<(), Fault> {
+        let uses = self.uses.get(&original)?.map_or(0, |row| row.value());
+        if uses > 1 {
+            self.uses.insert(&original, uses - 1)?;
+        } else {
+            self.uses.remove(&original)?;
+            self.originals.remove(&original)?;
+        }
+        Ok(())
+    }
+}
+
+/// The header section of a copy, with the empty line that ends it.
+fn headers_of(rope: &Rope) -> Vec<u8> {
+    let mut headers = Vec::new();
+    for chunk in rope.chunks() {
+        let from = headers.len().saturating_sub(3);
+        headers.extend_from_slice(chunk);
+        if let Some(end) = memchr::memmem::find(&headers[from..], b"\r\n\r\n") {
+            headers.truncate(from + end + 4);
+            break;
+        }
+    }
+    headers
+}

@@ -1,0 +1,178 @@
+//! Takes an unsubscribe and makes it durable, once.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tokio::sync::{Mutex, watch};
+use tracing::warn;
+
+use crate::consent::ConsentEventKind;
+use crate::ledger::{Event, Record, RecordError, Scribe, Unsubscribed, Way};
+use crate::mail::{Domain, Sender, SenderId};
+use crate::metrics;
+use crate::policy::{Profile, Register};
+use crate::suppression::Reason;
+use crate::token::{self, Claim, Keys, TokenError};
+
+/// Locks over (sender, address), so that two clicks on one link at the same moment make one entry. More
+/// of them than unsubscribes that can be under way at once, so that strangers seldom wait for each other.
+const LOCKS: usize = 1_024;
+
+/// Octets of a User-Agent that are kept as evidence.
+const USER_AGENT: usize = 256;
+
+/// What may change while the gateway runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The keys that open tokens, those of years ago included (promise 7).
+    pub keys: Keys,
+    /// The senders. A token of a sender that is no longer here still unsubscribes.
+    pub senders: Vec<Arc<Sender>>,
+    /// Host names that links are answered under; empty: any.
+    pub hosts: Vec<Domain>,
+    /// Reverse proxies whose word on where a request came from is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Tells the sender (RULES L10). Handed in by `app`, which knows how notices are written and sent.
+pub trait Notices: Send + Sync + std::fmt::Debug {
+    /// What goes into the same record as `unsubscribed`: the notices to `sender.notify`, as copies in the
+    /// spool and their entries. Empty when nobody is to be told.
+    fn compose(&self, unsubscribed: &Unsubscribed, sender: &Sender) -> Record;
+
+    /// The record is durable: the spool has something to do.
+    fn recorded(&self);
+}
+
+/// Where an unsubscribe came from: evidence, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// By which way.
+    pub way: Way,
+    /// IP address of the request.
+    pub ip: Option<String>,
+    /// User-Agent of the request.
+    pub user_agent: Option<String>,
+}
+
+/// What an unsubscribe did. The person is told the same either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was recorded now.
+    Recorded,
+    /// The address had unsubscribed from this sender before, and nothing has lifted it since.
+    Before,
+}
+
+/// The token did not open. Carries nothing: all of them get one answer.
+pub type Unread = TokenError;
+
+/// Takes unsubscribes. Shared by all listeners, and by the mailbox for `mailto:` links.
+#[derive(Debug)]
+pub struct Desk {
+    settings: watch::Receiver<Arc<Settings>>,
+    register: Arc<dyn Register>,
+    scribe: Scribe,
+    notices: Arc<dyn Notices>,
+    locks: Box<[Mutex<()>]>,
+    hasher: RandomState,
+}
+
+impl Desk {
+    /// A desk that opens tokens with the keys in `settings`, looks in `register`, and writes with `scribe`.
+    pub fn new(
+        settings: watch::Receiver<Arc<Settings>>,
+        register: Arc<dyn Register>,
+        scribe: Scribe,
+        notices: Arc<dyn Notices>,
+    ) -> Self {
+        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
+        Self { settings, register, scribe, notices, locks, hasher: RandomState::new() }
+    }
+
+    /// What `token` says, and the sender it names, when that is still one of ours. Reads nothing but keys.
+    pub fn open(&self, token: &str) -> Result<(Claim, Option<Arc<Sender>>), Unread> {
+        let settings = self.settings();
+        let claim = settings.keys.open(token)?;
+        let sender = find(&settings.senders, &claim.sender);
+        Ok((claim, sender))
+    }
+
+    /// Unsubscribe the bearer of `token`; durable when this returns `Ok`.
+    ///
+    /// Must be awaited to its end: a caller with a client that may go away runs it detached.
+    pub async fn take(&self, token: &str, claim: Claim, visit: Visit) -> Result<Taken, RecordError> {
+        let lock = self.hasher.hash_one((&claim.sender, &claim.address)) as usize % LOCKS;
+        let _alone = self.locks[lock].lock().await;
+        // A register that cannot be read must not keep anybody from leaving: recorded twice is better
+        // than not at all, and a store that cannot be written says so itself.
+        match self.register.profile(&claim.sender, &claim.address) {
+            Ok(profile) if has_left(&profile) => return Ok(Taken::Before),
+            Ok(_) => {}
+            Err(error) => warn!(%error, "unsubscribing without a look at the register"),
+        }
+        let way = visit.way;
+        let unsubscribed = Unsubscribed {
+            sender: claim.sender,
+            address: claim.address,
+            way,
+            token: Some(token::id(token)),
+            reference: Some(claim.reference),
+            purpose: claim.purpose,
+            ip: visit.ip,
+            user_agent: visit.user_agent.map(|text| printable(&text, USER_AGENT)),
+        };
+        let sender = find(&self.settings().senders, &unsubscribed.sender);
+        let mut record = match &sender {
+            Some(sender) => self.notices.compose(&unsubscribed, sender),
+            None => Record::default(),
+        };
+        record.events.insert(0, Event::Unsubscribed(unsubscribed));
+        self.scribe.record(record).await?;
+        self.notices.recorded();
+        metrics::unsubscribed(way.as_str());
+        Ok(Taken::Recorded)
+    }
+
+    /// Whether the register can be read.
+    pub(super) fn can_read(&self, claim: &Claim) -> bool {
+        self.register.profile(&claim.sender, &claim.address).is_ok()
+    }
+
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
+    }
+}
+
+/// Whether an unsubscribe is on record that no later grant could lift (RULES L16), so that another would
+/// change nothing.
+fn has_left(profile: &Profile) -> bool {
+    let last_grant = profile
+        .consents
+        .iter()
+        .flat_map(|history| &history.events)
+        .filter(|event| matches!(event.kind, ConsentEventKind::Grant | ConsentEventKind::Confirm))
+        .map(|event| event.at.max(event.recorded_at))
+        .max();
+    profile.suppressions.iter().any(|suppression| {
+        suppression.reason == Reason::Unsubscribed && last_grant.is_none_or(|grant| grant < suppression.since)
+    })
+}
+
+fn find(senders: &[Arc<Sender>], id: &SenderId) -> Option<Arc<Sender>> {
+    senders.iter().find(|sender| sender.id == *id).cloned()
+}
+
+/// `text` without control characters, cut to `limit` octets.
+fn printable(text: &str, limit: usize) -> String {
+    let mut kept = String::new();
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if kept.len() + c.len_utf8() > limit {
+            break;
+        }
+        kept.push(c);
+    }
+    kept
+}

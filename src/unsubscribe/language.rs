@@ -1,0 +1,207 @@
+//! The words of the page, in four languages, and which of them to use.
+//!
+//! `{sender}` and `{address}` stand where the page puts the two names.
+
+use crate::mail::Language;
+
+/// What the page says.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// For `lang`.
+    pub code: &'static str,
+    /// Title of the page with the button, and the word on the button.
+    pub unsubscribe: &'static str,
+    /// Heading above the button.
+    pub heading: &'static str,
+    /// Who it is about.
+    pub whom: &'static str,
+    /// What stops.
+    pub stops: &'static str,
+    /// What does not (RULES L20).
+    pub stays: &'static str,
+    /// Heading once it is done.
+    pub done: &'static str,
+    /// What was done.
+    pub done_text: &'static str,
+    /// That the sender is told, and the page can be closed.
+    pub told: &'static str,
+    /// Heading when a link does not open.
+    pub unknown: &'static str,
+    /// What to do about it.
+    pub unknown_text: &'static str,
+    /// Heading when it could not be recorded.
+    pub failed: &'static str,
+    /// What to do about it.
+    pub failed_text: &'static str,
+    /// Before the contact address.
+    pub questions: &'static str,
+    /// A sender that is no longer known by name.
+    pub somebody: &'static str,
+}
+
+/// The words of `language`.
+pub(super) fn words(language: Language) -> &'static Words {
+    match language {
+        Language::Nl => &NL,
+        Language::En => &EN,
+        Language::De => &DE,
+        Language::Fr => &FR,
+    }
+}
+
+/// The language that `accept` (an Accept-Language value, RFC 9110 12.5.4) likes best of those we have;
+/// `fallback` when it names none of them.
+pub(super) fn choose(accept: &str, fallback: Language) -> Language {
+    let mut best = (0, fallback);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let tag = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1_000, thousandths);
+        let primary = tag.split('-').next().unwrap_or_default();
+        let language = match primary.to_ascii_lowercase().as_str() {
+            "nl" => Language::Nl,
+            "en" => Language::En,
+            "de" => Language::De,
+            "fr" => Language::Fr,
+            "*" => fallback,
+            _ => continue,
+        };
+        if weight > best.0 {
+            best = (weight, language);
+        }
+    }
+    best.1
+}
+
+/// A weight between 0 and 1, in thousandths; what is no weight counts as none.
+fn thousandths(text: &str) -> u32 {
+    match text.parse::<f32>() {
+        Ok(weight) if (0.0..=1.0).contains(&weight) => (weight * 1_000.0) as u32,
+        _ => 0,
+    }
+}
+
+const NL: Words = Words {
+    code: "nl",
+    unsubscribe: "Afmelden",
+    heading: "Geen commerciële e-mail meer van {sender}",
+    whom: "Dit gaat over het e-mailadres {address}.",
+    stops: "Na één klik op de knop stopt alle commerciële e-mail van {sender} aan dit adres: nieuwsbrieven, \
+            aanbiedingen en andere promotie, over welk onderwerp dan ook.",
+    stays: "Berichten die bij een bestelling, contract of account horen, zoals een factuur of een nieuw \
+            wachtwoord, blijven komen.",
+    done: "U bent afgemeld",
+    done_text: "{address} krijgt vanaf nu geen commerciële e-mail meer van {sender}.",
+    told: "De afzender krijgt hiervan bericht. U hoeft verder niets te doen en kunt deze pagina sluiten.",
+    unknown: "Deze link werkt niet",
+    unknown_text: "De link is niet compleet of hoort niet bij deze site. Open de link opnieuw vanuit de \
+                   e-mail, of kopieer hem in zijn geheel.",
+    failed: "Het is nog niet gelukt",
+    failed_text: "De afmelding kon niet worden vastgelegd. Probeer het over een paar minuten opnieuw met de \
+                  knop hieronder of met de link in de e-mail.",
+    questions: "Vragen?",
+    somebody: "deze afzender",
+};
+
+const EN: Words = Words {
+    code: "en",
+    unsubscribe: "Unsubscribe",
+    heading: "No more commercial email from {sender}",
+    whom: "This is about the email address {address}.",
+    stops: "One click on the button stops all commercial email from {sender} to this address: newsletters, \
+            offers and any other promotion, whatever the subject.",
+    stays: "Messages that belong to an order, a contract or an account, such as an invoice or a new password, \
+            will still arrive.",
+    done: "You are unsubscribed",
+    done_text: "{address} gets no more commercial email from {sender}, starting now.",
+    told: "The sender is told. There is nothing else you have to do; you can close this page.",
+    unknown: "This link does not work",
+    unknown_text: "The link is not complete, or does not belong to this site. Open it from the email again, or \
+                   copy all of it.",
+    failed: "It has not worked yet",
+    failed_text: "Your choice could not be recorded. Please try again in a few minutes, with the button below \
+                  or with the link in the email.",
+    questions: "Questions?",
+    somebody: "this sender",
+};
+
+const DE: Words = Words {
+    code: "de",
+    unsubscribe: "Abmelden",
+    heading: "Keine Werbe-E-Mails mehr von {sender}",
+    whom: "Es geht um die E-Mail-Adresse {address}.",
+    stops: "Ein Klick auf die Schaltfläche beendet alle Werbe-E-Mails von {sender} an diese Adresse: \
+            Newsletter, Angebote und jede andere Werbung, gleich zu welchem Thema.",
+    stays: "Nachrichten, die zu einer Bestellung, einem Vertrag oder einem Konto gehören, etwa eine Rechnung \
+            oder ein neues Passwort, kommen weiterhin an.",
+    done: "Sie sind abgemeldet",
+    done_text: "{address} erhält ab sofort keine Werbe-E-Mails mehr von {sender}.",
+    told: "Der Absender wird benachrichtigt. Sie müssen nichts weiter tun und können diese Seite schließen.",
+    unknown: "Dieser Link funktioniert nicht",
+    unknown_text: "Der Link ist unvollständig oder gehört nicht zu dieser Seite. Öffnen Sie ihn noch einmal aus \
+                   der E-Mail, oder kopieren Sie ihn ganz.",
+    failed: "Es hat noch nicht geklappt",
+    failed_text: "Die Abmeldung konnte nicht festgehalten werden. Bitte versuchen Sie es in einigen Minuten \
+                  noch einmal, mit der Schaltfläche unten oder mit dem Link in der E-Mail.",
+    questions: "Fragen?",
+    somebody: "diesem Absender",
+};
+
+const FR: Words = Words {
+    code: "fr",
+    unsubscribe: "Se désabonner",
+    heading: "Ne plus recevoir d’e-mails commerciaux de {sender}",
+    whom: "Cela concerne l’adresse e-mail {address}.",
+    stops: "Un clic sur le bouton met fin à tous les e-mails commerciaux de {sender} à cette adresse : lettres \
+            d’information, offres et toute autre promotion, quel qu’en soit le sujet.",
+    stays: "Les messages liés à une commande, un contrat ou un compte, comme une facture ou un nouveau mot de \
+            passe, continueront d’arriver.",
+    done: "Vous êtes désabonné",
+    done_text: "{address} ne recevra désormais plus d’e-mails commerciaux de {sender}.",
+    told: "L’expéditeur en est informé. Vous n’avez rien d’autre à faire et pouvez fermer cette page.",
+    unknown: "Ce lien ne fonctionne pas",
+    unknown_text: "Le lien est incomplet ou n’appartient pas à ce site. Ouvrez-le de nouveau depuis l’e-mail, ou \
+                   copiez-le en entier.",
+    failed: "Cela n’a pas encore abouti",
+    failed_text: "Votre demande n’a pas pu être enregistrée. Réessayez dans quelques minutes, avec le bouton \
+                  ci-dessous ou avec le lien dans l’e-mail.",
+    questions: "Des questions ?",
+    somebody: "cet expéditeur",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l9_the_language_the_reader_asked_for() {
+        use Language::{De, En, Fr, Nl};
+        for (accept, fallback, language) in [
+            ("", Nl, Nl),
+            ("en", Nl, En),
+            ("de-AT,de;q=0.9,en;q=0.8", Nl, De),
+            ("fr;q=0.1, nl;q=0.2", En, Nl),
+            ("pl, en;q=0.5", Nl, En),
+            ("pl,cs", De, De),
+            ("*", Fr, Fr),
+            ("en;q=0", Nl, Nl),
+            ("EN-gb", Nl, En),
+            ("en;q=banana,de;q=0.1", Nl, De),
+            ("en;q=9", Nl, Nl),
+            (";;;,,,q=", Nl, Nl),
+        ] {
+            assert_eq!(choose(accept, fallback), language, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn l9_each_language_says_who_stops_what_for_whom() {
+        for language in [Language::Nl, Language::En, Language::De, Language::Fr] {
+            let words = words(language);
+            assert!(words.heading.contains("{sender}"), "{}", words.code);
+            assert!(words.stops.contains("{sender}"), "{}", words.code);
+            assert!(words.whom.contains("{address}"), "{}", words.code);
+            assert!(words.done_text.contains("{sender}") && words.done_text.contains("{address}"));
+        }
+    }
+}
