@@ -181,7 +181,7 @@ fn variable_of(account: &str) -> String {
     format!("SLUIS_ACCOUNT_{upper}_PASSWORD_HASH")
 }
 
-pub(super) fn trusted(section: Section<'_>, senders: &Senders) -> Trusted {
+pub(super) fn trusted(section: Section<'_>) -> Trusted {
     let networks = section.list("networks", |text| {
         let network = network(text)?;
         if network.prefix_len() == 0 {
@@ -189,7 +189,6 @@ pub(super) fn trusted(section: Section<'_>, senders: &Senders) -> Trusted {
         }
         Ok(network)
     });
-    let senders = senders.named(&section, "senders");
     section.finish();
-    Trusted { networks, senders }
+    Trusted { networks }
 }
