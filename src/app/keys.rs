@@ -12,7 +12,6 @@
 //! appear whole or not at all, so a crash at first start leaves nothing half-made. Token keys are never
 //! made anew while others exist: that would break every link sent so far (promise 7).
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -37,7 +36,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::ledger::checkpoint::Signer;
 use crate::message::SigningKey;
-use crate::secret::{Entropy, Secret, random};
+use crate::secret::{Entropy, Secret};
 use crate::token::Keys;
 
 /// Days that a development certificate lasts: as long as every mail program accepts.
@@ -113,20 +112,14 @@ impl KeyFolder {
     /// The keys that seal unsubscribe links; one is made when there is no file.
     pub fn token(&self, entropy: &dyn Entropy) -> Result<Keys> {
         let path = self.data.join("keys/token.key");
-        let text = match read_private(&path)? {
-            Some(text) => text,
+        match read_private(&path)? {
+            Some(text) => Keys::parse(utf8(&path, &text)?).with_context(|| path.display().to_string()),
             None => {
-                let mut line = String::from("1 ");
-                for byte in random::<32>(entropy) {
-                    write!(line, "{byte:02x}")?;
-                }
-                line.push('\n');
-                write_new(&path, line.as_bytes())?;
-                Secret::new(line)
+                let keys = Keys::generate(entropy);
+                write_new(&path, keys.to_text().expose())?;
+                Ok(keys)
             }
-        };
-        let keys = parse_token_keys(utf8(&path, &text)?).with_context(|| path.display().to_string())?;
-        Keys::new(keys).map_err(|error| anyhow!("{}: cannot be used ({error})", path.display()))
+        }
     }
 
     /// The development certificate for localhost and `name`, made or renewed when need be.
@@ -303,41 +296,6 @@ fn utf8<'a>(path: &Path, bytes: &'a Secret) -> Result<&'a str> {
     std::str::from_utf8(bytes.expose()).with_context(|| format!("{}: is not text", path.display()))
 }
 
-/// `id hex` lines; empty ones and those that begin with `#` are passed over.
-fn parse_token_keys(text: &str) -> Result<Vec<(u8, Secret)>> {
-    let mut keys: Vec<(u8, Secret)> = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        // The line itself is not shown: it is a secret.
-        let (id, hex) = line
-            .split_once(' ')
-            .with_context(|| format!("line {}: expected `id hex`, such as `1 00ff…`", number + 1))?;
-        let id: u8 = id.parse().with_context(|| format!("line {}: the id is 0 to 255", number + 1))?;
-        let secret = unhex(hex.trim())
-            .with_context(|| format!("line {}: the key is 64 hexadecimal digits", number + 1))?;
-        if keys.iter().any(|(known, _)| *known == id) {
-            bail!("line {}: the id {id} is used twice", number + 1);
-        }
-        keys.push((id, secret));
-    }
-    if keys.is_empty() {
-        bail!("has no key in it");
-    }
-    Ok(keys)
-}
-
-fn unhex(text: &str) -> Option<Secret> {
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let bytes: Option<Vec<u8>> =
-        (0..64).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect();
-    bytes.map(Secret::new)
-}
-
 fn pem_of(label: &str, der: &[u8]) -> String {
     let encoded = BASE64_STANDARD.encode(der);
     let mut pem = format!("-----BEGIN {label}-----\n");
@@ -456,20 +414,6 @@ mod tests {
         folder.ledger("old.example", &SystemEntropy).unwrap();
         let error = folder.ledger("new.example", &SystemEntropy).unwrap_err().to_string();
         assert!(error.contains("old.example") && error.contains("new.example"), "{error}");
-    }
-
-    #[test]
-    fn token_keys_are_lines_and_their_errors_show_no_secret() {
-        let (old, new) = ("0f".repeat(32), "A1".repeat(32));
-        let keys = parse_token_keys(&format!("# newest first\n7 {new}\n\n1  {old}\n")).unwrap();
-        assert_eq!(keys.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [7, 1]);
-        assert_eq!(keys[1].1.expose(), [0x0f; 32]);
-        for text in ["", "1", "x 00", "1 00", &format!("256 {old}"), &format!("1 {old}\n1 {new}")] {
-            assert!(parse_token_keys(text).is_err(), "{text}");
-        }
-        let odd = format!("1 {}g", &old[1..]);
-        let error = format!("{:#}", parse_token_keys(&odd).unwrap_err());
-        assert!(!error.contains(&old[..8]), "{error}");
     }
 
     #[test]

@@ -1,1 +1,9 @@
 //! Notices to those who must know (RULES L10).
+//!
+//! Pure composition: [`unsubscribed`] makes the mail that tells a sender of one unsubscribe, in its own
+//! language. `relay::notice` makes it durable in the commit of the unsubscribe itself, and the spool sends
+//! it. Deliberately absent: anything that decides, and anything that sends.
+
+mod unsubscribed;
+
+pub use unsubscribed::{Letterhead, Notice, unsubscribed};

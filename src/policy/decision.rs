@@ -96,6 +96,11 @@ pub enum Clause {
         /// What stands in the way.
         why: String,
     },
+    /// P12: the message is broken in a way that makes an edit unsafe; `why` says how.
+    Malformed {
+        /// What is broken.
+        why: String,
+    },
     /// L14: several visible external recipients.
     VisibleRecipients {
         /// How many.

@@ -33,7 +33,7 @@ pub use failure::{Failure, Phase};
 pub use settings::{
     Credentials, InDoubt, NextHop, PoolSettings, Settings, SmtpHop, SpoolSettings, Timeouts, TlsMode,
 };
-pub use spool::{FirstTry, Parts, Resumed, Spool};
+pub use spool::{FirstTry, Flight, Parts, Resumed, Spool};
 
 /// One copy, ready to go.
 #[derive(Debug, Clone)]

@@ -3,12 +3,13 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use tokio::sync::{Mutex, watch};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::consent::ConsentEventKind;
 use crate::ledger::{Event, Record, RecordError, Scribe, Unsubscribed, Way};
-use crate::mail::{Sender, SenderId};
+use crate::mail::{Domain, Sender, SenderId};
 use crate::metrics;
 use crate::policy::{Profile, Register};
 use crate::suppression::Reason;
@@ -28,6 +29,10 @@ pub struct Settings {
     pub keys: Keys,
     /// The senders. A token of a sender that is no longer here still unsubscribes.
     pub senders: Vec<Arc<Sender>>,
+    /// Host names that links are answered under; empty: any.
+    pub hosts: Vec<Domain>,
+    /// Reverse proxies whose word on where a request came from is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Tells the sender (RULES L10). Handed in by `app`, which knows how notices are written and sent.
@@ -88,7 +93,7 @@ impl Desk {
 
     /// What `token` says, and the sender it names, when that is still one of ours. Reads nothing but keys.
     pub fn open(&self, token: &str) -> Result<(Claim, Option<Arc<Sender>>), Unread> {
-        let settings = self.settings.borrow().clone();
+        let settings = self.settings();
         let claim = settings.keys.open(token)?;
         let sender = find(&settings.senders, &claim.sender);
         Ok((claim, sender))
@@ -118,17 +123,15 @@ impl Desk {
             ip: visit.ip,
             user_agent: visit.user_agent.map(|text| printable(&text, USER_AGENT)),
         };
-        let sender = find(&self.settings.borrow().senders, &unsubscribed.sender);
+        let sender = find(&self.settings().senders, &unsubscribed.sender);
         let mut record = match &sender {
             Some(sender) => self.notices.compose(&unsubscribed, sender),
             None => Record::default(),
         };
-        let (sender, token) = (unsubscribed.sender.clone(), unsubscribed.token.clone());
         record.events.insert(0, Event::Unsubscribed(unsubscribed));
-        let entry = self.scribe.record(record).await?;
+        self.scribe.record(record).await?;
         self.notices.recorded();
-        metrics::unsubscribed(word(way));
-        info!(entry, %sender, token = token.map(|id| id.0), way = word(way), "unsubscribed");
+        metrics::unsubscribed(way.as_str());
         Ok(Taken::Recorded)
     }
 
@@ -137,9 +140,9 @@ impl Desk {
         self.register.profile(&claim.sender, &claim.address).is_ok()
     }
 
-    /// The keys in force.
-    pub(super) fn keys(&self) -> Keys {
-        self.settings.borrow().keys.clone()
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
     }
 }
 
@@ -172,12 +175,4 @@ fn printable(text: &str, limit: usize) -> String {
         kept.push(c);
     }
     kept
-}
-
-fn word(way: Way) -> &'static str {
-    match way {
-        Way::OneClick => "one_click",
-        Way::Page => "page",
-        Way::Mailto => "mailto",
-    }
 }

@@ -74,10 +74,12 @@ impl Health {
     ) {
         let address = reachable(address);
         loop {
-            let path = format!("/u/{}", desk.keys().mint(&probe(entropy.as_ref()), entropy.as_ref()));
+            let settings = desk.settings();
+            let path = format!("/u/{}", settings.keys.mint(&probe(entropy.as_ref()), entropy.as_ref()));
+            let host = settings.hosts.first().map_or_else(|| address.to_string(), ToString::to_string);
             let up = tokio::select! {
                 () = shutdown.requested() => return,
-                up = answers(address, &path) => up,
+                up = answers(address, &host, &path) => up,
             };
             self.set(up);
             tokio::select! {
@@ -110,11 +112,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Whether a GET of `path` at `address` is answered with 200, in time.
-async fn answers(address: SocketAddr, path: &str) -> bool {
+async fn answers(address: SocketAddr, host: &str, path: &str) -> bool {
     let asked = tokio::time::timeout(PATIENCE, async {
         let mut stream = TcpStream::connect(address).await?;
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: sluis-health\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: sluis-health\r\nConnection: close\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();

@@ -8,20 +8,22 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::routing::any;
 use axum::{Extension, Router};
 use memchr::memmem;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tracing::{debug, error};
+use tracing::{debug, warn};
 
 use super::desk::{Desk, Visit};
 use super::health::probe;
 use super::language::choose;
 use super::page::{self, Subject};
+use super::proxy;
 use crate::ledger::{RecordError, Way};
-use crate::mail::{Language, Sender};
+use crate::mail::{Domain, Language, Sender};
 use crate::metrics;
 use crate::net::http::{self, Visitor};
 use crate::secret::SharedEntropy;
@@ -107,6 +109,10 @@ async fn link(
         Method::OPTIONS => return with_allow(empty(StatusCode::NO_CONTENT)),
         _ => return with_allow(text(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n")),
     }
+    let settings = counter.desk.settings();
+    if !is_ours(&parts, &settings.hosts) {
+        return unknown(&parts.headers);
+    }
     let Ok((claim, sender)) = counter.desk.open(&token) else { return unknown(&parts.headers) };
     let language = language(&parts.headers, sender.as_deref());
     if parts.method != Method::POST {
@@ -118,7 +124,19 @@ async fn link(
         Ok(Err(refusal)) => return refusal,
         Err(_) => return closing(text(StatusCode::REQUEST_TIMEOUT, "The request took too long.\n")),
     };
-    unsubscribe(&counter, Link { token, claim, sender, language }, &parts.headers, &body, visitor.ip).await
+    let ip = proxy::client(&parts.headers, visitor.ip, &settings.trusted_proxies);
+    unsubscribe(&counter, Link { token, claim, sender, language }, &parts.headers, &body, ip).await
+}
+
+/// Whether a request is for one of `hosts`: a name that strangers point at us shows nobody our page.
+fn is_ours(parts: &Parts, hosts: &[Domain]) -> bool {
+    let named = match parts.uri.host() {
+        Some(host) => Some(host.to_owned()),
+        None => field(&parts.headers, header::HOST),
+    };
+    let Some(host) = named else { return hosts.is_empty() };
+    let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host);
+    hosts.is_empty() || Domain::parse(host).is_ok_and(|host| hosts.contains(&host))
 }
 
 /// A link that opened, and how to talk to whoever holds it.
@@ -161,7 +179,7 @@ async fn unsubscribe(
         (Ok(_), Way::Page) => html(StatusCode::OK, page::done(link.language, subject)),
         (Ok(_), _) => text(StatusCode::OK, "Unsubscribed.\n"),
         (Err(error), way) => {
-            error!(%error, "an unsubscribe was not recorded; the client was told to try again");
+            warn!(%error, "an unsubscribe was not recorded; the client was told to try again");
             let answer = match way {
                 Way::Page => html(StatusCode::SERVICE_UNAVAILABLE, page::failed(link.language, subject)),
                 _ => text(StatusCode::SERVICE_UNAVAILABLE, "Not recorded. Please try again later.\n"),
@@ -214,7 +232,7 @@ async fn healthz(
         return with(answer, header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     let claim = probe(counter.entropy.as_ref());
-    let token = counter.desk.keys().mint(&claim, counter.entropy.as_ref());
+    let token = counter.desk.settings().keys.mint(&claim, counter.entropy.as_ref());
     let opens = counter.desk.open(&token).is_ok_and(|(opened, _)| opened == claim);
     if opens && counter.desk.can_read(&claim) {
         text(StatusCode::OK, "ok\n")

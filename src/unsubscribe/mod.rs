@@ -17,6 +17,7 @@ mod health;
 mod http;
 mod language;
 mod page;
+mod proxy;
 
 pub use desk::{Desk, Notices, Settings, Taken, Unread, Visit};
 pub use health::Health;

@@ -1,0 +1,32 @@
+//! What tests of several rooms share: a ledger in memory, a next hop that captures, clients that speak
+//! SMTP and HTTP octet by octet. Everything binds port 0 and waits for events, never for time.
+#![allow(dead_code, reason = "each test binary uses some of it")]
+
+pub mod http;
+pub mod ledger;
+pub mod next_hop;
+pub mod smtp;
+
+use std::sync::Arc;
+
+use sluis::mail::{Address, Domain, Language, Sender, SenderId};
+
+/// The address that `text` spells.
+pub fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+/// The sender of the examples.
+pub fn sender() -> Arc<Sender> {
+    Arc::new(Sender {
+        id: SenderId("12345678".to_owned()),
+        name: "Voorbeeld Hypotheken B.V.".to_owned(),
+        trade_names: vec!["Voorbeeld Hypotheken".to_owned()],
+        kvk: "12345678".to_owned(),
+        address: "Dorpsstraat 1, 1234 AB Ons Dorp".to_owned(),
+        contact: address("info@voorbeeldhypotheken.nl"),
+        domains: vec![Domain::parse("voorbeeldhypotheken.nl").unwrap()],
+        notify: vec![address("beheer@voorbeeldhypotheken.nl")],
+        language: Language::Nl,
+    })
+}

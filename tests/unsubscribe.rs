@@ -1,0 +1,646 @@
+//! Unsubscribing over a real listener, with requests spelled octet by octet.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sluis::consent::{ConsentEvent, ConsentEventKind, Evidence};
+use sluis::ledger::{Event, Record, Unsubscribed, Way};
+use sluis::mail::{Purpose, Reference, Sender, SenderId};
+use sluis::policy::{ConsentHistory, Profile};
+use sluis::secret::{Entropy, SystemEntropy};
+use sluis::shutdown::Shutdown;
+use sluis::token::{self, Claim, Keys};
+use sluis::unsubscribe::{Desk, Health, Limits, Notices, Settings, run};
+use support::http::{Answer, ask, read};
+use support::ledger::Memory;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// Says which notices it was asked for, as an entry.
+#[derive(Debug, Default)]
+struct Told(AtomicUsize);
+
+impl Notices for Told {
+    fn compose(&self, unsubscribed: &Unsubscribed, sender: &Sender) -> Record {
+        let copy = "00000000000000000000000000-0";
+        Record::of(Event::NoticeSent {
+            to: sender.notify[0].clone(),
+            about: format!("unsubscribe of {}", unsubscribed.address),
+            copy: sluis::mail::CopyId::parse(copy).unwrap(),
+        })
+    }
+
+    fn recorded(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct House {
+    address: SocketAddr,
+    keys: Keys,
+    ledger: Memory,
+    told: Arc<Told>,
+    desk: Arc<Desk>,
+    settings: watch::Sender<Arc<Settings>>,
+    shutdown: Shutdown,
+}
+
+impl House {
+    async fn open() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        let keys = Keys::generate(&SystemEntropy);
+        let settings = Settings {
+            keys: keys.clone(),
+            senders: vec![support::sender()],
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+        };
+        let (settings, seen) = watch::channel(Arc::new(settings));
+        let (ledger, scribe) = Memory::open();
+        let told = Arc::new(Told::default());
+        let desk = Arc::new(Desk::new(seen, Arc::new(ledger.clone()), scribe, told.clone()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = Shutdown::new();
+        shutdown.spawn(run(listener, desk.clone(), Arc::new(SystemEntropy), limits, shutdown.clone()));
+        Self { address, keys, ledger, told, desk, settings, shutdown }
+    }
+
+    fn claim(&self, address: &str) -> Claim {
+        Claim {
+            sender: SenderId("12345678".to_owned()),
+            address: support::address(address).key().clone(),
+            reference: Reference::new(Timestamp::UNIX_EPOCH, [7; 10]),
+            purpose: Some(Purpose("nieuwsbrief".to_owned())),
+        }
+    }
+
+    fn token(&self, address: &str) -> String {
+        self.keys.mint(&self.claim(address), &SystemEntropy)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Settings)) {
+        self.settings.send_modify(|settings| change(Arc::make_mut(settings)));
+    }
+
+    async fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
+        ask(self.address, request).await
+    }
+
+    /// The unsubscribes on record.
+    fn unsubscribed(&self) -> Vec<Unsubscribed> {
+        let events = self.ledger.events().into_iter();
+        events.filter_map(|event| if let Event::Unsubscribed(it) = event { Some(it) } else { None }).collect()
+    }
+}
+
+const ONE_CLICK: &str = "List-Unsubscribe=One-Click";
+
+fn post(path: &str, headers: &str, body: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn one_click(token: &str) -> String {
+    post(&format!("/u/{token}"), "Content-Type: application/x-www-form-urlencoded\r\n", ONE_CLICK)
+}
+
+fn get(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n")
+}
+
+const MULTIPART: &str =
+    "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--";
+
+fn chunked(body: &str) -> String {
+    let (head, tail) = body.split_at(body.len() / 2);
+    format!("{:x}\r\n{head}\r\n{:x};ext=1\r\n{tail}\r\n0\r\n\r\n", head.len(), tail.len())
+}
+
+/// A request for the path of a link.
+type Shape = Box<dyn Fn(&str) -> String>;
+
+#[tokio::test]
+async fn p7_every_shape_of_post_unsubscribes() {
+    let house = House::open().await;
+    const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+    const PARTS: &str = "Content-Type: multipart/form-data; boundary=b\r\n";
+    let shapes: Vec<(&str, Shape)> = vec![
+        ("urlencoded", Box::new(|p: &str| post(p, FORM, ONE_CLICK))),
+        ("a trailing CRLF in the body", Box::new(|p: &str| post(p, FORM, "List-Unsubscribe=One-Click\r\n"))),
+        ("a trailing CRLF after the body", Box::new(|p: &str| post(p, FORM, ONE_CLICK) + "\r\n")),
+        ("multipart", Box::new(|p: &str| post(p, PARTS, MULTIPART))),
+        (
+            "multipart, chunked",
+            Box::new(|p: &str| {
+                let head =
+                    format!("POST {p} HTTP/1.1\r\nHost: x\r\n{PARTS}Transfer-Encoding: chunked\r\n\r\n");
+                head + &chunked(MULTIPART)
+            }),
+        ),
+        (
+            "urlencoded, chunked",
+            Box::new(|p: &str| {
+                let head =
+                    format!("POST {p} HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n");
+                head + &chunked(ONE_CLICK)
+            }),
+        ),
+        ("absolute form", Box::new(|p: &str| post(&format!("http://x{p}"), FORM, ONE_CLICK))),
+        (
+            "absolute FORM, https",
+            Box::new(|p: &str| post(&format!("https://mail.example.nl{p}"), FORM, ONE_CLICK)),
+        ),
+        (
+            "HTTP/1.0",
+            Box::new(|p: &str| format!("POST {p} HTTP/1.0\r\nContent-Length: 26\r\n\r\n{ONE_CLICK}")),
+        ),
+        ("any User-Agent", Box::new(|p: &str| post(p, "User-Agent: \u{1F98A} <script>\r\n", ONE_CLICK))),
+        (
+            "another site's Origin",
+            Box::new(|p: &str| post(p, "Origin: https://elsewhere.example\r\n", ONE_CLICK)),
+        ),
+        ("no type", Box::new(|p: &str| post(p, "", ONE_CLICK))),
+        ("a strange type", Box::new(|p: &str| post(p, "Content-Type: text/x-nonsense; ;;\r\n", ONE_CLICK))),
+        ("no body", Box::new(|p: &str| post(p, "", ""))),
+        (
+            "a query that a scanner added",
+            Box::new(|p: &str| post(&format!("{p}?utm_source=x"), FORM, ONE_CLICK)),
+        ),
+    ];
+    for (number, (shape, request)) in shapes.iter().enumerate() {
+        let who = format!("reader{number}@example.nl");
+        let answer = house.ask(request(&format!("/u/{}", house.token(&who)))).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "Unsubscribed.\n"), "{shape}");
+        assert_eq!(answer.header("location"), None, "{shape}");
+        assert_eq!(answer.header("set-cookie"), None, "{shape}");
+        let last = house.unsubscribed().pop().unwrap();
+        assert_eq!((last.address.as_str(), last.way), (who.as_str(), Way::OneClick), "{shape}");
+    }
+    assert_eq!(house.unsubscribed().len(), shapes.len());
+}
+
+#[tokio::test]
+async fn p7_http_2_with_prior_knowledge() {
+    let house = House::open().await;
+    let token = house.token("reader@example.nl");
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    // RFC 9113: preface, SETTINGS, one HEADERS frame (literal fields, never indexed), one DATA frame.
+    let mut block = vec![0x83, 0x86];
+    for (name, value) in [(":path", format!("/u/{token}")), (":authority", "x".to_owned())] {
+        block.push(0x10);
+        block.push(name.len() as u8);
+        block.extend(name.as_bytes());
+        // A 7-bit prefixed integer (RFC 7541 5.1).
+        if value.len() < 127 {
+            block.push(value.len() as u8);
+        } else {
+            let rest = value.len() - 127;
+            block.push(127);
+            if rest < 128 {
+                block.push(rest as u8);
+            } else {
+                block.extend([(rest % 128 + 128) as u8, (rest / 128) as u8]);
+            }
+        }
+        block.extend(value.as_bytes());
+    }
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = (payload.len() as u32).to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags, 0, 0, 0, stream]);
+        frame.extend(payload);
+        frame
+    };
+    let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    request.extend(frame(4, 0, 0, &[]));
+    request.extend(frame(1, 4, 1, &block));
+    request.extend(frame(0, 1, 1, ONE_CLICK.as_bytes()));
+    stream.write_all(&request).await.unwrap();
+    // The answer's body is the one DATA frame of the stream.
+    let mut seen = Vec::new();
+    while !seen.windows(13).any(|window| window == b"Unsubscribed.") {
+        assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "{seen:?}");
+    }
+    assert_eq!(house.unsubscribed()[0].address.as_str(), "reader@example.nl");
+}
+
+#[tokio::test]
+async fn p7_twice_is_one_entry_and_one_notice() {
+    let house = House::open().await;
+    let token = house.token("reader@example.nl");
+    for _ in 0..3 {
+        assert_eq!(house.ask(one_click(&token)).await.status, 200);
+    }
+    // Another message's link for the same reader, and the page's button.
+    let page = post(&format!("/u/{}", house.token("reader@example.nl")), "", "way=page");
+    assert_eq!(house.ask(page).await.status, 200);
+    assert_eq!(house.ledger.events().len(), 2, "one unsubscribe, one notice");
+    assert_eq!(house.told.0.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn p7_at_once_is_one_entry_too() {
+    let house = Arc::new(House::open().await);
+    house.ledger.hold();
+    let token = house.token("reader@example.nl");
+    let clicks: Vec<_> = (0..20)
+        .map(|_| {
+            let (house, token) = (house.clone(), token.clone());
+            tokio::spawn(async move { house.ask(one_click(&token)).await.status })
+        })
+        .collect();
+    let ledger = house.ledger.clone();
+    tokio::task::spawn_blocking(move || ledger.wait_until_held()).await.unwrap();
+    house.ledger.release();
+    for click in clicks {
+        assert_eq!(click.await.unwrap(), 200);
+    }
+    assert_eq!(house.unsubscribed().len(), 1);
+}
+
+#[tokio::test]
+async fn p7_no_limit_by_address_and_one_connection_for_many() {
+    let house = House::open().await;
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    for number in 0..300 {
+        let request = one_click(&house.token(&format!("reader{number}@example.nl")));
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(read(&mut stream, false).await.status, 200, "{number}");
+    }
+    assert_eq!(house.unsubscribed().len(), 300);
+}
+
+#[tokio::test]
+async fn l3_a_new_grant_can_be_withdrawn_again() {
+    let house = House::open().await;
+    let claim = house.claim("reader@example.nl");
+    let later = Timestamp::from_second(1_000).unwrap();
+    let grant = ConsentEvent {
+        kind: ConsentEventKind::Grant,
+        at: later,
+        recorded_at: later,
+        evidence: Evidence::default(),
+    };
+    let history = ConsentHistory { purpose: Purpose("nieuwsbrief".to_owned()), events: vec![grant] };
+    let profile = Profile { consents: vec![history], ..Profile::default() };
+    house.ledger.put(&claim.sender, &claim.address, profile);
+    let token = house.token("reader@example.nl");
+    // The ledger in memory dates unsubscribes at the epoch: before the grant.
+    for count in 1..=2 {
+        assert_eq!(house.ask(one_click(&token)).await.status, 200);
+        assert_eq!(house.unsubscribed().len(), count);
+    }
+}
+
+#[tokio::test]
+async fn l15_what_is_known_of_the_request_is_on_record() {
+    let house = House::open().await;
+    let token = house.token("reader@example.nl");
+    house.change(|settings| settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]);
+    let headers = format!("X-Forwarded-For: 203.0.113.9\r\nUser-Agent: Mailer/1 {}\r\n", "x".repeat(1_000));
+    house.ask(post(&format!("/u/{token}"), &headers, ONE_CLICK)).await;
+    let it = house.unsubscribed().pop().unwrap();
+    assert_eq!(it.ip.as_deref(), Some("203.0.113.9"));
+    let agent = it.user_agent.unwrap();
+    assert!(agent.starts_with("Mailer/1 x") && agent.len() == 256, "{agent}");
+    assert_eq!(it.token, Some(token::id(&token)));
+    assert_eq!(it.purpose, Some(Purpose("nieuwsbrief".to_owned())));
+    assert_eq!(it.reference, Some(house.claim("reader@example.nl").reference));
+    assert!(!format!("{:?}", house.ledger.events()).contains(&token), "the token is a capability");
+}
+
+#[tokio::test]
+async fn l10_the_notice_is_in_the_same_record() {
+    let house = House::open().await;
+    house.ask(one_click(&house.token("reader@example.nl"))).await;
+    assert_eq!(house.ledger.commits(), 1);
+    let events = house.ledger.events();
+    assert!(matches!(&events[..], [Event::Unsubscribed(_), Event::NoticeSent { .. }]), "{events:?}");
+}
+
+#[tokio::test]
+async fn promise_7_nothing_but_post_changes_anything() {
+    let house = House::open().await;
+    let token = house.token("reader@example.nl");
+    let path = format!("/u/{token}");
+    let body = format!("Content-Length: {}\r\n\r\n{ONE_CLICK}", ONE_CLICK.len());
+    for (method, extra, status) in [
+        ("GET", "\r\n".to_owned(), 200),
+        ("GET", body.clone(), 200),
+        ("GET", format!("Sec-Purpose: prefetch;prerender\r\nPurpose: prefetch\r\n{body}"), 200),
+        ("GET", format!("X-HTTP-Method-Override: POST\r\nX-HTTP-Method: POST\r\n{body}"), 200),
+        ("HEAD", "\r\n".to_owned(), 200),
+        ("OPTIONS", "\r\n".to_owned(), 204),
+        ("OPTIONS", format!("Access-Control-Request-Method: POST\r\n{body}"), 204),
+        ("PUT", body.clone(), 405),
+        ("DELETE", "\r\n".to_owned(), 405),
+        ("PATCH", body.clone(), 405),
+        ("post", body.clone(), 405),
+        ("PROPFIND", "\r\n".to_owned(), 405),
+    ] {
+        let request = format!("{method} {path}?List-Unsubscribe=One-Click HTTP/1.1\r\nHost: x\r\n{extra}");
+        let answer = house.ask(request).await;
+        assert_eq!(answer.status, status, "{method} {extra}");
+        if matches!(status, 204 | 405) {
+            assert_eq!(answer.header("allow"), Some("GET, HEAD, POST, OPTIONS"));
+        }
+    }
+    assert_eq!(house.ledger.commits(), 0);
+}
+
+#[tokio::test]
+async fn promise_7_a_link_outlives_rotation_and_its_sender() {
+    let house = House::open().await;
+    let old = house.token("reader@example.nl");
+    let rotated = house.keys.rotate(&SystemEntropy).unwrap();
+    house.change(|settings| {
+        settings.keys = rotated;
+        settings.senders.clear();
+    });
+    let page = house.ask(get(&format!("/u/{old}"), "Accept-Language: en\r\n")).await;
+    assert!(page.status == 200 && page.body.contains("this sender"), "{page:?}");
+    assert_eq!(house.ask(one_click(&old)).await.status, 200);
+    assert_eq!(house.unsubscribed()[0].sender.0, "12345678");
+}
+
+#[tokio::test]
+async fn promise_6_the_answer_comes_after_the_record() {
+    let house = House::open().await;
+    house.ledger.hold();
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    stream.write_all(one_click(&house.token("reader@example.nl")).as_bytes()).await.unwrap();
+    let ledger = house.ledger.clone();
+    tokio::task::spawn_blocking(move || ledger.wait_until_held()).await.unwrap();
+    let mut early = [0; 1];
+    assert!(stream.try_read(&mut early).is_err(), "answered before it was durable");
+    house.ledger.release();
+    assert_eq!(read(&mut stream, false).await.status, 200);
+    assert_eq!(house.unsubscribed().len(), 1);
+}
+
+#[tokio::test]
+async fn promise_6_a_client_that_hangs_up_has_unsubscribed() {
+    let house = House::open().await;
+    house.ledger.hold();
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    stream.write_all(one_click(&house.token("reader@example.nl")).as_bytes()).await.unwrap();
+    let ledger = house.ledger.clone();
+    tokio::task::spawn_blocking(move || ledger.wait_until_held()).await.unwrap();
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    // The drain waits for the record, not only for the connection.
+    house.shutdown.request();
+    house.ledger.release();
+    house.shutdown.drained().await;
+    assert_eq!(house.unsubscribed().len(), 1);
+    assert_eq!(house.told.0.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn promise_5_not_recorded_is_never_200() {
+    let house = House::open().await;
+    house.ledger.set_failing(true);
+    let token = house.token("reader@example.nl");
+    let answer = house.ask(one_click(&token)).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    assert!(answer.body.contains("try again"), "{}", answer.body);
+    let page = house.ask(post(&format!("/u/{token}"), "Accept-Language: de\r\n", "way=page")).await;
+    assert_eq!(page.status, 503);
+    assert!(page.body.contains("noch nicht geklappt") && page.body.contains("<form"), "{}", page.body);
+    assert_eq!(house.told.0.load(Ordering::SeqCst), 0);
+
+    house.ledger.set_failing(false);
+    assert_eq!(house.ask(one_click(&token)).await.status, 200);
+    assert_eq!(house.unsubscribed().len(), 1);
+}
+
+#[tokio::test]
+async fn promise_6_a_register_that_cannot_be_read_keeps_nobody_in() {
+    let house = House::open().await;
+    house.ledger.set_unreadable(true);
+    assert_eq!(house.ask(one_click(&house.token("reader@example.nl"))).await.status, 200);
+    assert_eq!(house.unsubscribed().len(), 1);
+}
+
+#[tokio::test]
+async fn promise_7_wrong_truncated_and_foreign_links_look_alike() {
+    let house = House::open().await;
+    let token = house.token("reader@example.nl");
+    let foreign = Keys::generate(&SystemEntropy).mint(&house.claim("reader@example.nl"), &SystemEntropy);
+    let mut flipped = token.clone().into_bytes();
+    let middle = flipped.len() / 2;
+    flipped[middle] = if flipped[middle] == b'a' { b'b' } else { b'a' };
+    let paths = [
+        format!("/u/{foreign}"),
+        format!("/u/{}", String::from_utf8(flipped).unwrap()),
+        format!("/u/{}", &token[..token.len() - 1]),
+        format!("/u/{token}a"),
+        format!("/u/{token}/"),
+        format!("/u/{}", token.to_uppercase()),
+        format!("/u/%{:02x}{}", token.as_bytes()[0], &token[1..]),
+        format!("/U/{token}"),
+        format!("//u/{token}"),
+        "/u/".to_owned(),
+        "/u/x".to_owned(),
+        format!("/u/{}", "a".repeat(8_000)),
+        "/".to_owned(),
+        "/robots.txt".to_owned(),
+        "/u".to_owned(),
+        "/../../etc/passwd".to_owned(),
+    ];
+    let model = house.ask(get("/u/x", "")).await;
+    assert_eq!(model.status, 404);
+    for path in paths {
+        assert_eq!(house.ask(get(&path, "")).await.face(), model.face(), "GET {path}");
+        assert_eq!(house.ask(post(&path, "", ONE_CLICK)).await.face(), model.face(), "POST {path}");
+        let head = house.ask(format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        assert_eq!((head.status, head.headers.len()), (404, model.headers.len()), "HEAD {path}");
+    }
+    assert_eq!(house.ledger.commits(), 0);
+}
+
+#[tokio::test]
+async fn other_host_names_show_nobody_our_page() {
+    let house = House::open().await;
+    let path = format!("/u/{}", house.token("reader@example.nl"));
+    house.change(|settings| settings.hosts = vec![sluis::mail::Domain::parse("mail.example.nl").unwrap()]);
+    for (host, status) in [("mail.example.nl", 200), ("MAIL.example.nl:443", 200), ("evil.example", 404)] {
+        let answer = house.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(answer.status, status, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn l9_one_page_one_button_in_the_readers_language() {
+    let house = House::open().await;
+    let path = format!("/u/{}", house.token("ontvanger@example.nl"));
+    for (accept, language, button) in [
+        ("", "nl", "Afmelden"),
+        ("Accept-Language: en-GB,en;q=0.9\r\n", "en", "Unsubscribe"),
+        ("Accept-Language: de\r\n", "de", "Abmelden"),
+        ("Accept-Language: fr-BE, nl;q=0.5\r\n", "fr", "Se désabonner"),
+        ("Accept-Language: pl\r\n", "nl", "Afmelden"),
+    ] {
+        let page = house.ask(get(&path, accept)).await;
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        let html = &page.body;
+        assert!(html.starts_with(&format!("<!DOCTYPE html><html lang=\"{language}\">")), "{html}");
+        assert_eq!(html.matches("<button").count(), 1, "{html}");
+        assert!(html.contains(&format!(">{button}</button>")), "{html}");
+        assert!(html.contains("Voorbeeld Hypotheken B.V."), "{html}");
+        assert!(html.contains("o…r@example.nl") && !html.contains("ontvanger"), "{html}");
+        for absent in ["<input", "<script", "<img", "<a href=\"http", "javascript", "http://", "https://"] {
+            assert!(!html.contains(absent), "{absent}: {html}");
+        }
+        assert!(html.len() < 15 * 1024, "{} octets", html.len());
+    }
+}
+
+#[tokio::test]
+async fn l9_the_button_answers_with_a_page() {
+    let house = House::open().await;
+    let path = format!("/u/{}", house.token("ontvanger@example.nl"));
+    let form = "Content-Type: application/x-www-form-urlencoded\r\nOrigin: null\r\nAccept-Language: nl\r\n";
+    let page = house.ask(post(&path, form, "way=page")).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("U bent afgemeld") && !page.body.contains("<form"), "{}", page.body);
+    assert_eq!(house.unsubscribed()[0].way, Way::Page);
+}
+
+#[tokio::test]
+async fn l9_every_answer_protects_the_link() {
+    let house = House::open().await;
+    let path = format!("/u/{}", house.token("ontvanger@example.nl"));
+    for request in [
+        get(&path, ""),
+        post(&path, "", "way=page"),
+        post(&path, "", ONE_CLICK),
+        get("/", ""),
+        get("/healthz", ""),
+        format!("OPTIONS {path} HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ] {
+        let answer = house.ask(&request).await;
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{request}");
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{request}");
+        assert_eq!(answer.header("x-robots-tag"), Some("noindex, nofollow"), "{request}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{request}");
+        assert_eq!(answer.header("set-cookie"), None, "{request}");
+        let policy = answer.header("content-security-policy").unwrap();
+        for directive in
+            ["default-src 'none'; style-src 'sha256-", "form-action 'self'", "frame-ancestors 'none'"]
+        {
+            assert!(policy.contains(directive), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn promise_10_a_body_has_an_end() {
+    let limits = Limits { body: 1_000, ..Limits::default() };
+    let house = House::with(limits).await;
+    let path = format!("/u/{}", house.token("reader@example.nl"));
+    let answer = house.ask(post(&path, "", &"x".repeat(1_001))).await;
+    assert_eq!(answer.status, 413);
+    let chunked = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        chunked(&"x".repeat(1_001))
+    );
+    assert_eq!(house.ask(chunked).await.status, 413);
+    assert_eq!(house.ask(post(&path, "", &"x".repeat(1_000))).await.status, 200);
+    let huge = format!("GET /u/{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(100_000));
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    let _ = stream.write_all(huge.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{:?}", String::from_utf8_lossy(&answer));
+}
+
+/// The clock is paused: it moves on to the deadline as soon as everybody waits.
+#[tokio::test(start_paused = true)]
+async fn promise_10_slow_clients_do_not_keep_their_place() {
+    let limits = Limits { body_time: Duration::from_secs(20), ..Limits::default() };
+    let house = House::with(limits).await;
+    let token = house.token("reader@example.nl");
+    for (what, sent, status) in [
+        ("nothing", String::new(), None),
+        ("half a method", "PO".to_owned(), None),
+        ("half a header", format!("POST /u/{token} HTTP/1.1\r\nHo"), None),
+        (
+            "half a body",
+            format!("POST /u/{token} HTTP/1.1\r\nHost: x\r\nContent-Length: 26\r\n\r\nList"),
+            Some("408"),
+        ),
+    ] {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        match status {
+            Some(status) => assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer}"),
+            None => assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{what}: {answer}"),
+        }
+    }
+    assert_eq!(house.ledger.commits(), 0);
+}
+
+#[tokio::test]
+async fn l8_health_is_what_the_listener_answers() {
+    let house = House::open().await;
+    assert_eq!(house.ask(get("/healthz", "")).await.status, 200);
+    assert_eq!(house.ask(post("/healthz", "", "")).await.status, 405);
+    house.ledger.set_unreadable(true);
+    assert_eq!(house.ask(get("/healthz", "")).await.status, 503);
+
+    let health = Health::new();
+    assert!(!health.is_up(), "not before it was seen to answer");
+    let mut seen = health.subscribe();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let watching =
+        health.clone().watch_over(house.address, house.desk.clone(), entropy.clone(), house.shutdown.clone());
+    let watching = tokio::spawn(watching);
+    seen.wait_for(|up| *up).await.unwrap();
+    house.shutdown.request();
+    watching.await.unwrap();
+
+    // Nobody listens where we ask.
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let shutdown = Shutdown::new();
+    let watching =
+        tokio::spawn(health.clone().watch_over(address, house.desk.clone(), entropy, shutdown.clone()));
+    seen.wait_for(|up| !*up).await.unwrap();
+    assert!(!health.is_up());
+    shutdown.request();
+    watching.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_is_under_way() {
+    let house = House::open().await;
+    house.ledger.hold();
+    let mut idle = TcpStream::connect(house.address).await.unwrap();
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    stream.write_all(one_click(&house.token("reader@example.nl")).as_bytes()).await.unwrap();
+    let ledger = house.ledger.clone();
+    tokio::task::spawn_blocking(move || ledger.wait_until_held()).await.unwrap();
+    house.shutdown.request();
+    house.ledger.release();
+    assert_eq!(read(&mut stream, false).await.status, 200);
+    house.shutdown.drained().await;
+    let mut rest = Vec::new();
+    let _ = idle.read_to_end(&mut rest).await;
+    assert!(rest.is_empty());
+    assert!(TcpStream::connect(house.address).await.is_err(), "no longer listening");
+}
