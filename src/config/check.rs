@@ -100,7 +100,7 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
 
     let senders = rules::senders(&root);
     let accounts = inbound::accounts(&root, &senders, environment);
-    let trusted = inbound::trusted(root.section("trusted"));
+    let trusted = inbound::trusted(root.section("trusted"), &senders);
     let rules = rules::rules(&root, &senders, &accounts, environment.now);
     let listeners = inbound::listeners(&root, &accounts, &trusted);
     let tls = inbound::tls(root.section("tls"));

@@ -181,7 +181,7 @@ fn variable_of(account: &str) -> String {
     format!("SLUIS_ACCOUNT_{upper}_PASSWORD_HASH")
 }
 
-pub(super) fn trusted(section: Section<'_>) -> Trusted {
+pub(super) fn trusted(section: Section<'_>, senders: &Senders) -> Trusted {
     let networks = section.list("networks", |text| {
         let network = network(text)?;
         if network.prefix_len() == 0 {
@@ -189,6 +189,7 @@ pub(super) fn trusted(section: Section<'_>) -> Trusted {
         }
         Ok(network)
     });
+    let senders = senders.named(&section, "senders");
     section.finish();
-    Trusted { networks }
+    Trusted { networks, senders }
 }

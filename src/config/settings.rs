@@ -119,8 +119,10 @@ impl std::fmt::Debug for Account {
 /// Clients that need not sign in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trusted {
-    /// Their networks; never the whole internet. They may send for any sender.
+    /// Their networks; never the whole internet.
     pub networks: Vec<IpNet>,
+    /// The senders they may send for; empty: any.
+    pub senders: Vec<SenderId>,
 }
 
 /// The next hop and how it is used.
