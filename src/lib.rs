@@ -11,6 +11,8 @@
 //! * **5 doors**: [`config`], [`telemetry`], [`cli`], [`app`]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// A panic in a session is an outage for somebody; an invariant that holds is an `expect` with its reason.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic))]
 
 pub mod clock;
 pub mod mail;

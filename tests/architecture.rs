@@ -7,7 +7,7 @@
 //! * storeys 0 to 2 name no sockets, no files, no redb; and only `clock` names the system clock there;
 //! * nobody but `app`, `cli` and `main` imports `store` or `config`;
 //! * `anyhow` is used in storey 5 only;
-//! * nobody but `app`, `cli` and `main` prints;
+//! * nobody but `app`, `cli` and `main` prints, and nobody makes a queue without a bound;
 //! * every file of a room begins its room with `//!`, and a file over 550 lines says why.
 
 use std::collections::BTreeSet;
@@ -80,6 +80,9 @@ const OUTSIDE: &[&str] = &[
 
 /// The system clock: not for storeys 0 to 2, but for `clock` itself.
 const SYSTEM_CLOCK: &[&str] = &["SystemTime", "Instant::now", "Timestamp::now", "Zoned::now"];
+
+/// What grows without a bound (promise 10).
+const UNBOUNDED: &[&str] = &["unbounded_channel"];
 
 /// Macros that write to the terminal.
 const PRINTS: &[&str] = &["println!", "print!", "eprintln!", "eprint!", "dbg!"];
@@ -198,6 +201,7 @@ fn forbidden_names(room: &str, storey: u8, code: &str) -> Vec<String> {
             forbid(SYSTEM_CLOCK, "storeys 0 to 2 are handed the time");
         }
     }
+    forbid(UNBOUNDED, "every queue has a bound");
     if storey < 5 {
         forbid(&["anyhow"], "anyhow is for storey 5; errors here have names");
     }
@@ -284,7 +288,7 @@ fn squeeze(code: &str) -> String {
         }
         while chars.next_if(|next| next.is_whitespace()).is_some() {}
         let tight = |c: char| matches!(c, ':' | '{' | '}' | ',');
-        if !packed.ends_with(tight) && !chars.peek().copied().is_some_and(tight) {
+        if !packed.ends_with(tight) && chars.peek().is_none_or(|next| !tight(*next)) {
             packed.push(' ');
         }
     }
@@ -318,7 +322,8 @@ fn literal_or_comment(rest: &str, before: Option<char>) -> usize {
         return rest.find("*/").map_or(rest.len(), |end| end + 2);
     }
     let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    if !in_word && (rest.starts_with("r\"") || rest.starts_with("r#")) || rest.starts_with("br") && !in_word {
+    let raw = ["r\"", "r#", "br\"", "br#"].iter().any(|start| rest.starts_with(start));
+    if raw && !in_word {
         let hashes = rest.trim_start_matches(['b', 'r']);
         let count = hashes.len() - hashes.trim_start_matches('#').len();
         let open = rest.len() - hashes.len() + count;
@@ -449,6 +454,7 @@ mod inspector {
         finds("relay/x.rs", "use anyhow::Result;", "anyhow is for storey 5");
         finds("relay/x.rs", "println!();", "only the doors print");
         finds("telemetry/x.rs", "eprintln!();", "only the doors print");
+        finds("app/x.rs", "mpsc::unbounded_channel()", "every queue has a bound");
         assert_eq!(faults("cli/x.rs", "use anyhow::Result; fn f() { println!(); }"), [""; 0]);
     }
 

@@ -125,21 +125,24 @@ fn chunked(body: &str) -> String {
     format!("{:x}\r\n{head}\r\n{:x};ext=1\r\n{tail}\r\n0\r\n\r\n", head.len(), tail.len())
 }
 
+/// A request for the path of a link.
+type Shape = Box<dyn Fn(&str) -> String>;
+
 #[tokio::test]
 async fn p7_every_shape_of_post_unsubscribes() {
     let house = House::open().await;
-    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
-    let parts = "Content-Type: multipart/form-data; boundary=b\r\n";
-    let shapes: Vec<(&str, Box<dyn Fn(&str) -> String>)> = vec![
-        ("urlencoded", Box::new(|p: &str| post(p, form, ONE_CLICK))),
-        ("a trailing CRLF in the body", Box::new(|p: &str| post(p, form, "List-Unsubscribe=One-Click\r\n"))),
-        ("a trailing CRLF after the body", Box::new(|p: &str| post(p, form, ONE_CLICK) + "\r\n")),
-        ("multipart", Box::new(|p: &str| post(p, parts, MULTIPART))),
+    const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+    const PARTS: &str = "Content-Type: multipart/form-data; boundary=b\r\n";
+    let shapes: Vec<(&str, Shape)> = vec![
+        ("urlencoded", Box::new(|p: &str| post(p, FORM, ONE_CLICK))),
+        ("a trailing CRLF in the body", Box::new(|p: &str| post(p, FORM, "List-Unsubscribe=One-Click\r\n"))),
+        ("a trailing CRLF after the body", Box::new(|p: &str| post(p, FORM, ONE_CLICK) + "\r\n")),
+        ("multipart", Box::new(|p: &str| post(p, PARTS, MULTIPART))),
         (
             "multipart, chunked",
             Box::new(|p: &str| {
                 let head =
-                    format!("POST {p} HTTP/1.1\r\nHost: x\r\n{parts}Transfer-Encoding: chunked\r\n\r\n");
+                    format!("POST {p} HTTP/1.1\r\nHost: x\r\n{PARTS}Transfer-Encoding: chunked\r\n\r\n");
                 head + &chunked(MULTIPART)
             }),
         ),
@@ -147,14 +150,14 @@ async fn p7_every_shape_of_post_unsubscribes() {
             "urlencoded, chunked",
             Box::new(|p: &str| {
                 let head =
-                    format!("POST {p} HTTP/1.1\r\nHost: x\r\n{form}Transfer-Encoding: chunked\r\n\r\n");
+                    format!("POST {p} HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n");
                 head + &chunked(ONE_CLICK)
             }),
         ),
-        ("absolute form", Box::new(|p: &str| post(&format!("http://x{p}"), form, ONE_CLICK))),
+        ("absolute form", Box::new(|p: &str| post(&format!("http://x{p}"), FORM, ONE_CLICK))),
         (
-            "absolute form, https",
-            Box::new(|p: &str| post(&format!("https://mail.example.nl{p}"), form, ONE_CLICK)),
+            "absolute FORM, https",
+            Box::new(|p: &str| post(&format!("https://mail.example.nl{p}"), FORM, ONE_CLICK)),
         ),
         (
             "HTTP/1.0",
@@ -170,7 +173,7 @@ async fn p7_every_shape_of_post_unsubscribes() {
         ("no body", Box::new(|p: &str| post(p, "", ""))),
         (
             "a query that a scanner added",
-            Box::new(|p: &str| post(&format!("{p}?utm_source=x"), form, ONE_CLICK)),
+            Box::new(|p: &str| post(&format!("{p}?utm_source=x"), FORM, ONE_CLICK)),
         ),
     ];
     for (number, (shape, request)) in shapes.iter().enumerate() {

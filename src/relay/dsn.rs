@@ -66,7 +66,12 @@ impl Failure {
     }
 
     pub(super) fn into_report(self) -> Report {
-        Report { recipient: self.recipient, answer: self.answer, next_hop: self.next_hop, action: Action::Failed }
+        Report {
+            recipient: self.recipient,
+            answer: self.answer,
+            next_hop: self.next_hop,
+            action: Action::Failed,
+        }
     }
 }
 
@@ -147,7 +152,8 @@ fn human(returned: &Returned, reports: &[Report], words: &Words) -> String {
             let _ = write!(text, "  {}\r\n", report.recipient.address);
             match &report.next_hop {
                 Some(hop) => {
-                    let _ = write!(text, "    {} ({hop}): {}\r\n", words.said, clean(&report.answer.to_string()));
+                    let _ =
+                        write!(text, "    {} ({hop}): {}\r\n", words.said, clean(&report.answer.to_string()));
                 }
                 None => {
                     let _ = write!(text, "    {}\r\n", clean(&report.answer.text));
@@ -174,10 +180,14 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
             field(&mut text, "Original-Recipient", &format!("{kind};{}", xtext_decoded(address)));
         }
         field(&mut text, "Final-Recipient", &typed(&report.recipient.address));
-        field(&mut text, "Action", match report.action {
-            Action::Failed => "failed",
-            Action::Relayed => "relayed",
-        });
+        field(
+            &mut text,
+            "Action",
+            match report.action {
+                Action::Failed => "failed",
+                Action::Relayed => "relayed",
+            },
+        );
         field(&mut text, "Status", &report.answer.status());
         if let Some(hop) = &report.next_hop {
             let host = hop.rsplit_once(':').map_or(hop.as_str(), |(host, _)| host);
@@ -235,9 +245,7 @@ fn xtext_decoded(text: &str) -> String {
 }
 
 fn date(at: Timestamp) -> String {
-    jiff::fmt::rfc2822::DateTimePrinter::new()
-        .timestamp_to_string(&at)
-        .unwrap_or_else(|_| at.to_string())
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_string(&at).unwrap_or_else(|_| at.to_string())
 }
 
 /// What the sender gets back: the whole message if it asked for it and it fits, else its header.

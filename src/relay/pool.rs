@@ -166,8 +166,7 @@ impl Pool {
             Ok(connection) => {
                 let able = &connection.capabilities;
                 kept.failed = None;
-                kept.seen =
-                    Abilities { eight_bit: able.eight_bit, smtputf8: able.smtputf8, size: able.size };
+                kept.seen = Abilities { eight_bit: able.eight_bit, smtputf8: able.smtputf8, size: able.size };
                 Ok(connection)
             }
             Err(failure) => {

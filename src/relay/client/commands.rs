@@ -37,7 +37,9 @@ pub(super) fn rcpt(recipient: &CopyRecipient, able: &Capabilities) -> String {
         if let Some(notify) = recipient.notify {
             line.push_str(&format!(" NOTIFY={}", notify_words(notify)));
         }
-        if let Some(OriginalRecipient(orcpt)) = recipient.orcpt.as_ref().filter(|orcpt| is_parameter(&orcpt.0)) {
+        if let Some(OriginalRecipient(orcpt)) =
+            recipient.orcpt.as_ref().filter(|orcpt| is_parameter(&orcpt.0))
+        {
             line.push_str(&format!(" ORCPT={orcpt}"));
         }
     }
@@ -51,13 +53,9 @@ fn is_parameter(value: &str) -> bool {
 }
 
 fn notify_words(notify: Notify) -> String {
-    let words: Vec<_> = [
-        (notify.success, "SUCCESS"),
-        (notify.failure, "FAILURE"),
-        (notify.delay, "DELAY"),
-    ]
-    .into_iter()
-    .filter_map(|(wanted, word)| wanted.then_some(word))
-    .collect();
+    let words: Vec<_> = [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")]
+        .into_iter()
+        .filter_map(|(wanted, word)| wanted.then_some(word))
+        .collect();
     if words.is_empty() { "NEVER".to_owned() } else { words.join(",") }
 }

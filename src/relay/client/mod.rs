@@ -163,10 +163,8 @@ impl Connection {
         if self.tls_version().is_none() && !local {
             return Err(Failure::NoAuth("the connection is not under TLS"));
         }
-        let credentials = sasl::Credentials {
-            name: credentials.username.clone(),
-            password: credentials.password.clone(),
-        };
+        let credentials =
+            sasl::Credentials { name: credentials.username.clone(), password: credentials.password.clone() };
         let offers = |mechanism| self.capabilities.auth.iter().any(|offered| offered == mechanism);
         if offers("PLAIN") {
             let response = sasl::plain_response(&credentials);

@@ -113,12 +113,7 @@ impl Spool {
     }
 
     /// One copy: wait for room until `deadline`, deliver, and report, or record it when nobody listens.
-    async fn try_first(
-        self,
-        first: First,
-        deadline: Instant,
-        heard: mpsc::Sender<(First, Delivery)>,
-    ) {
+    async fn try_first(self, first: First, deadline: Instant, heard: mpsc::Sender<(First, Delivery)>) {
         let room = timeout_at(deadline, self.inner.first.clone().acquire_owned()).await;
         let Ok(Ok(room)) = room else {
             // Not begun: the worker gets to it, and memory is not kept waiting (promise 10).

@@ -182,9 +182,10 @@ impl Spool {
                 asked.go.push((recipient.clone(), policy::system(address.clone(), None)));
                 continue;
             }
-            let profiles = spooled.sender.iter().map(|sender| {
-                (sender.clone(), parts.register.profile(sender, address.key()))
-            });
+            let profiles = spooled
+                .sender
+                .iter()
+                .map(|sender| (sender.clone(), parts.register.profile(sender, address.key())));
             let profiles = Profiles(profiles.collect());
             match policy::reconsider(&rules, &waiting, address, &profiles, healthy, now).answer {
                 policy::Answer::Forward(permit) => asked.go.push((recipient.clone(), permit)),
@@ -269,8 +270,7 @@ impl Spool {
         let returned = told.then(|| returned(trying, &copy.rope));
         let recorded = self
             .insist(|| {
-                let mut record =
-                    Record { events: settled.events.clone(), sides: vec![settled.side()] };
+                let mut record = Record { events: settled.events.clone(), sides: vec![settled.side()] };
                 if let Some(returned) = &returned {
                     self.bounce(&mut record, returned, settled.failures.clone(), now);
                     self.report(&mut record, returned, settled.relayed.clone(), now);
