@@ -1,12 +1,14 @@
 //! What each misdeed of a next hop means for each recipient, and how often the message was taken.
 
+use std::time::Duration;
+
 use sluis::mail::{Notify, OriginalRecipient, Ret};
 use sluis::message::{Piece, Rope};
-use sluis::relay::Fate;
+use sluis::relay::{Fate, Relay};
 
 use super::support::address;
 use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
-use super::{MESSAGE, brief, copy_of, relay_to};
+use super::{MESSAGE, brief, copy_of, plain, relay_to, settings};
 
 /// The ways a transaction can go, by what the next hop offers.
 const WAYS: [(&str, &[&str]); 4] = [
@@ -33,6 +35,20 @@ fn say(text: &str) -> Option<Answer> {
 
 fn is(line: &str, verb: &str) -> bool {
     line.to_ascii_uppercase().starts_with(verb)
+}
+
+const SILENT_GREETING: &str = "says nothing at all";
+const SILENT_END: &str = "takes the message and falls silent";
+
+/// A relay that waits as long as it takes, except where the next hop says nothing ever.
+fn relay_for(case: &Case, address: std::net::SocketAddr) -> Relay {
+    let mut settings = settings(plain(address));
+    match case.name {
+        SILENT_GREETING => settings.timeouts.command = Duration::from_millis(20),
+        SILENT_END => settings.timeouts.data_end = Duration::from_millis(20),
+        _ => {}
+    }
+    Relay::new(settings).unwrap()
 }
 
 const CASES: &[Case] = &[
@@ -88,7 +104,7 @@ const CASES: &[Case] = &[
         taken: 0,
     },
     Case {
-        name: "says nothing at all",
+        name: SILENT_GREETING,
         script: |moment, _| (moment == Moment::Greeting).then_some(Answer::Silence),
         fates: ["deferred 451 4.4.2", "deferred 451 4.4.2"],
         one_write: None,
@@ -224,7 +240,7 @@ const CASES: &[Case] = &[
         taken: 1,
     },
     Case {
-        name: "takes the message and falls silent",
+        name: SILENT_END,
         script: |moment, _| (moment == Moment::End).then_some(Answer::Silence),
         fates: ["in doubt 451 4.4.2", "in doubt 451 4.4.2"],
         one_write: None,
@@ -265,12 +281,13 @@ const CASES: &[Case] = &[
     },
 ];
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn p15_what_each_misdeed_of_a_next_hop_means() {
     for case in CASES {
         for (way, extensions) in WAYS {
             let mut hop = NextHop::scripted(extensions, case.script).await;
-            let delivery = relay_to(hop.address).deliver(&copy_of(MESSAGE, &["a@example.org", "b@example.org"])).await;
+            let copy = copy_of(MESSAGE, &["a@example.org", "b@example.org"]);
+            let delivery = relay_for(case, hop.address).deliver(&copy).await;
             let fates: Vec<_> = delivery.fates.iter().map(brief).collect();
             let expected = match case.one_write {
                 Some(fates) if way == "one write" => fates,
@@ -294,7 +311,7 @@ async fn p15_what_each_misdeed_of_a_next_hop_means() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn promise_2_lost_before_the_end_is_deferred_and_after_it_in_doubt() {
     // Larger than all the buffers between us: the end cannot have been handed over.
     let large = format!("Subject: large\r\n\r\n{}", "0123456789\r\n".repeat(1 << 20));
@@ -385,7 +402,7 @@ async fn p5_the_wishes_of_the_client_survive() {
             ["<a@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2Bx@example.org", "<b@example.org> NOTIFY=NEVER"],
             true,
         ),
-        (&["SIZE 1000"], "<nieuws@voorbeeldhypotheken.nl> SIZE=78", ["<a@example.org>", "<b@example.org>"], false),
+        (&["SIZE 1000"], "<nieuws@voorbeeldhypotheken.nl> SIZE=65", ["<a@example.org>", "<b@example.org>"], false),
     ] {
         let mut hop = NextHop::scripted(extensions, |_, _| None).await;
         let delivery = relay_to(hop.address).deliver(&copy).await;

@@ -126,7 +126,7 @@ impl NextHop {
 
     /// The next message it takes.
     pub async fn next(&mut self) -> Captured {
-        self.captured.recv().await.unwrap()
+        tokio::time::timeout(std::time::Duration::from_secs(30), self.captured.recv()).await.expect("a message").unwrap()
     }
 
     /// Connections so far.
