@@ -1,1 +1,103 @@
-//! room admin
+//! Local control: what the commands of the command line ask of a gateway.
+//!
+//! While the gateway runs, it holds the store, so every command that reads or writes state talks to a
+//! Unix socket in the data folder ([`serve`], [`Client`]); when none runs, the command opens the store
+//! itself and calls the same [`handle`]. One request and one answer are one JSON line each, of bounded length.
+//! Only the user that the gateway runs as (and root) gets in: the socket has mode 0600 and the peer's user id
+//! is asked of the kernel.
+//!
+//! A row of an import is judged here and nowhere else (RULES L19): [`handle`] checks it, skips what is on
+//! record already, and writes the rest of its batch in one record, so that a batch is in or out. Changes go
+//! through `ledger::Scribe` like any other; reads through the traits below, because this room does not know
+//! the store. Deliberately absent: parsing of files (the command line's) and access over a network.
+
+mod handle;
+mod queue;
+mod rows;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::any::Any;
+use std::sync::Arc;
+
+pub use handle::handle;
+pub use socket::{Client, ClientError, Listener, serve};
+pub use wire::{
+    Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Filed, Import, Imported, MAX_PAGE, MAX_ROWS,
+    ProfileView, QueueAction, Reject, Request, Rows, Status, Subject, SubjectError, SuppressionRow, Verified,
+};
+
+use crate::clock::SharedClock;
+use crate::ledger::{EntryNumber, Scribe, Suppressed};
+use crate::mail::{AddressKey, CopyId, SenderId};
+use crate::policy::{Register, Rules, Unavailable};
+use crate::relay::SpoolView;
+
+/// What requests are answered from; clones share it.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// The pen.
+    pub scribe: Scribe,
+    /// What is on record for an address.
+    pub register: Arc<dyn Register>,
+    /// The ledger, to read.
+    pub books: Arc<dyn Books>,
+    /// The spool, to read.
+    pub spool: Arc<dyn SpoolView>,
+    /// The running gateway, or what stands for it when none runs.
+    pub control: Arc<dyn Control>,
+    /// The time.
+    pub clock: SharedClock,
+}
+
+/// Reads the ledger. Implemented by `app` for the store.
+pub trait Books: Send + Sync + std::fmt::Debug {
+    /// Up to `limit` entries about `subject`, in order, after number `after`.
+    fn entries(
+        &self,
+        subject: &Subject,
+        after: Option<EntryNumber>,
+        limit: usize,
+    ) -> Result<Vec<Filed>, Unavailable>;
+    /// Up to `limit` suppressions in order of sender and address, after `after`; of `sender` only, if given.
+    fn suppressions(
+        &self,
+        sender: Option<&SenderId>,
+        after: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<Suppressed>, Unavailable>;
+    /// The evidence pack about `subject`, a zip file; `None` when there is nothing on record.
+    fn pack(&self, subject: &Subject) -> Result<Option<Vec<u8>>, Unavailable>;
+    /// Check the whole ledger against itself: leaves, roots, checkpoints, projections.
+    fn verify(&self) -> Result<Verified, Unavailable>;
+    /// How many entries there are.
+    fn entry_count(&self) -> Result<u64, Unavailable>;
+}
+
+/// The running gateway.
+pub trait Control: Send + Sync + std::fmt::Debug {
+    /// The rules in force.
+    fn rules(&self) -> Arc<Rules>;
+    /// What it does now; `None` when no gateway runs. Spool and entries are counted by the caller.
+    fn status(&self) -> Option<Status>;
+    /// Read the config file again and take it whole or not at all; the error says what is wrong with it.
+    fn reload(&self) -> Result<String, String>;
+    /// Keep the spool's worker away from `copy` for as long as the claim lives; `None` while it is trying it.
+    fn claim(&self, copy: CopyId) -> Option<Claim>;
+    /// Something in the spool changed: have its worker look.
+    fn wake(&self);
+}
+
+/// The sole right to change one copy in the spool, until it is dropped.
+pub struct Claim(
+    /// What is dropped with it.
+    pub Box<dyn Any + Send>,
+);
+
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Claim")
+    }
+}

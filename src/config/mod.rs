@@ -11,18 +11,23 @@
 
 mod check;
 mod hash;
+mod inbound;
+mod limits;
+mod outbound;
 mod place;
 mod problem;
 mod quantity;
 mod reader;
 mod rules;
 mod settings;
+mod value;
 
 pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
 pub use settings::{
-    Account, Algorithm, Credentials, Dkim, DkimKey, InDoubt, Limits, Listener, ListenerTls, LogFormat,
-    LogSettings, NextHop, RelaySettings, RelayTls, Settings, TlsFiles, Trusted, UnsubscribeSettings,
+    Account, Algorithm, Credentials, Dkim, DkimKey, InDoubt, LedgerSettings, Limits, Listener, ListenerTls,
+    LogFormat, LogSettings, NextHop, RelaySettings, RelayTls, Settings, TlsFiles, Trusted,
+    UnsubscribeSettings,
 };
 
 #[cfg(test)]

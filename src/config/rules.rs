@@ -7,10 +7,10 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
-use super::check::{host_name, mailbox, network};
 use super::hash;
 use super::reader::{Section, Spot, meant, quoted};
 use super::settings::Account;
+use super::value::{host_name, mailbox, network};
 use crate::clock::Timestamp;
 use crate::mail::{Class, Language, Purpose, Sender, SenderId};
 use crate::policy::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};

@@ -3,14 +3,32 @@
 //!
 //! [`Gateway::screen`] answers RCPT when no message could change the answer; [`Gateway::admit`] is the
 //! whole way, top to bottom. The reply it gives is the only thing the client learns: 250 means that the
-//! next hop has it or that it is durable in the spool (promise 2).
+//! next hop has it or that it is durable in the spool (promise 2). Rules and settings are taken once per
+//! message, so that a reload never splits one. Deliberately absent: SMTP verbs (submission), retries (the
+//! spool), and any opinion on who may be mailed (policy).
+
+mod admit;
+mod compose;
+mod decide;
+mod deliver;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::watch;
 
-use crate::mail::{Address, Envelope, ReversePath, SessionId};
-use crate::policy::Connection;
-use crate::relay::Abilities;
+use crate::clock::SharedClock;
+use crate::ledger::{Event, Handover, Record, RefusedRecipient, Scribe, Stage};
+use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SessionId};
+use crate::message::{self, Signer};
+use crate::policy::{self, Answer, Connection, EnvelopeFacts, Register, Rules};
+use crate::relay::{Abilities, Relay, Spool};
+use crate::secret::{SharedEntropy, random};
 use crate::smtp::reply::Reply;
+use crate::{metrics, token};
 
 /// Who hands messages over in one SMTP session.
 #[derive(Debug, Clone)]
@@ -38,29 +56,146 @@ pub struct Submission {
     pub message: Bytes,
 }
 
+/// What the config says to the journey.
+#[derive(Debug)]
+pub struct Settings {
+    /// Our name in Received, Message-ID and List-Id.
+    pub hostname: String,
+    /// Where unsubscribe links point: `https://host`, without a slash at the end.
+    pub unsubscribe_url: String,
+    /// The mailbox of mailto unsubscribes, when there is one (RULES P9).
+    pub unsubscribe_mailto: Option<Address>,
+    /// How long a client waits while several copies are delivered (DESIGN section 3).
+    pub patience: Duration,
+    /// Whether a message to several is kept when the next hop is down, instead of 451.
+    pub queue_when_down: bool,
+    /// How long a copy stays in the spool before it is given up.
+    pub expire_after: jiff::SignedDuration,
+    /// Bounds on message structure.
+    pub structure: message::Limits,
+    /// Received fields above which a message is a loop (RFC 5321 6.3).
+    pub max_received: usize,
+    /// The DKIM keys by domain. Empty leaves signing to the next hop.
+    pub signers: Vec<Signers>,
+}
+
+/// The DKIM keys of one domain; they sign what is From it, or from below it.
+#[derive(Debug)]
+pub struct Signers {
+    /// `d=`.
+    pub domain: Domain,
+    /// One per algorithm, as a rule.
+    pub keys: Vec<Signer>,
+}
+
+/// Rules and settings that belong together; swapped whole by a reload.
+#[derive(Debug)]
+pub struct InForce {
+    /// The administrator's rules.
+    pub rules: Arc<Rules>,
+    /// Everything else.
+    pub settings: Settings,
+}
+
+/// What the journey is built from.
+#[derive(Debug)]
+pub struct Parts {
+    /// Rules and settings.
+    pub in_force: watch::Receiver<Arc<InForce>>,
+    /// Who may be mailed.
+    pub register: Arc<dyn Register>,
+    /// The pen.
+    pub scribe: Scribe,
+    /// The next hop.
+    pub relay: Relay,
+    /// What waits.
+    pub spool: Spool,
+    /// The keys that seal unsubscribe links.
+    pub tokens: Arc<token::Keys>,
+    /// Whether the unsubscribe endpoint answers its own health check (RULES L8).
+    pub unsubscribe_up: watch::Receiver<bool>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub entropy: SharedEntropy,
+}
+
 /// The journey; clones share everything.
 #[derive(Debug, Clone)]
-pub struct Gateway;
+pub struct Gateway {
+    parts: Arc<Parts>,
+}
 
 impl Gateway {
+    /// Put the journey together.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
     /// What the next hop can do: EHLO offers no more (RULES P5).
     pub fn abilities(&self) -> Abilities {
-        unimplemented!("room gateway")
+        self.parts.relay.abilities()
     }
 
     /// Answer RCPT: `Err` with the refusal when no message could change the answer.
     pub async fn screen(
         &self,
-        _client: &Client,
-        _reverse_path: &ReversePath,
-        _recipient: &Address,
+        client: &Client,
+        reverse_path: &ReversePath,
+        recipient: &Address,
     ) -> Result<(), Reply> {
-        unimplemented!("room gateway")
+        let in_force = self.in_force();
+        let envelope = EnvelopeFacts { reverse_path: reverse_path.clone() };
+        let profiles = self.gather(&in_force.rules, &client.connection, &envelope, recipient, None);
+        let facts =
+            self.facts(&client.connection, &envelope, recipient, None, &profiles, self.parts.clock.now());
+        let Some(decision) = policy::screen(&in_force.rules, &facts) else { return Ok(()) };
+        match decision.answer {
+            Answer::Forward(_) => Ok(()),
+            Answer::Defer(reason) => {
+                metrics::recipient_decided(decision.class.as_str(), "defer");
+                Err(Reply::deferred(&reason))
+            }
+            Answer::Refuse(refusal) => {
+                metrics::recipient_decided(decision.class.as_str(), "refuse");
+                let reply = Reply::refused_recipients(&[(recipient.clone(), refusal.reason())]);
+                let event = Event::Refused {
+                    reference: None,
+                    handover: handover(client),
+                    reverse_path: reverse_path.to_string(),
+                    stage: Stage::Rcpt,
+                    message_id: None,
+                    recipients: vec![RefusedRecipient { recipient: recipient.clone(), refusal }],
+                };
+                // The refusal stands whether or not the ledger can take it: it fails closed.
+                if let Err(error) = self.parts.scribe.post(Record::of(event)).await {
+                    tracing::error!(%error, "a refusal could not be recorded");
+                }
+                Err(reply)
+            }
+        }
     }
 
-    /// Take a message; the reply answers the final dot. Must be awaited to its end: the caller runs it
-    /// detached from the client's connection.
-    pub async fn admit(&self, _submission: Submission) -> Reply {
-        unimplemented!("room gateway")
+    fn in_force(&self) -> Arc<InForce> {
+        self.parts.in_force.borrow().clone()
+    }
+
+    fn new_reference(&self, now: Timestamp) -> Reference {
+        Reference::new(now, random(&*self.parts.entropy))
+    }
+
+    fn unsubscribe_up(&self) -> bool {
+        *self.parts.unsubscribe_up.borrow()
+    }
+}
+
+/// Who handed it over, for the ledger (RULES L15).
+fn handover(client: &Client) -> Handover {
+    Handover {
+        session: client.session,
+        ip: client.connection.ip.to_string(),
+        account: client.connection.account.clone(),
+        helo: client.helo.clone(),
+        tls: client.tls.clone(),
     }
 }

@@ -154,6 +154,11 @@ impl Limits {
         &self.0.memory
     }
 
+    /// Connections that are open now.
+    pub fn open(&self) -> usize {
+        self.connections().all
+    }
+
     fn connections(&self) -> MutexGuard<'_, Connections> {
         self.0.connections.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

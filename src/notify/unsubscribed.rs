@@ -214,8 +214,7 @@ mod tests {
             user_agent: None,
         };
         let postmaster = Address::parse("postmaster@mail.example").unwrap();
-        let letterhead =
-            Letterhead { postmaster: &postmaster, hostname: "mail.example", id: "n1", now };
+        let letterhead = Letterhead { postmaster: &postmaster, hostname: "mail.example", id: "n1", now };
         let mut subjects = Vec::new();
         for language in [Language::Nl, Language::En, Language::De, Language::Fr] {
             let sender = sender(language);
@@ -227,8 +226,13 @@ mod tests {
             assert!(parsed.bcc().is_none(), "a purpose cannot add a header");
             assert!(notice.bytes.is_ascii(), "it goes to any next hop");
             let text = parsed.body_text(0).unwrap();
-            for fact in ["o'neill@example.org", "Voorbeeld Hypotheken B.V.", "2026-03-01 10:00:00 UTC",
-                         "nieuwsbrief  Bcc: x@example.org", &reference.to_string()] {
+            for fact in [
+                "o'neill@example.org",
+                "Voorbeeld Hypotheken B.V.",
+                "2026-03-01 10:00:00 UTC",
+                "nieuwsbrief  Bcc: x@example.org",
+                &reference.to_string(),
+            ] {
                 assert!(text.contains(fact), "{language:?}: {fact} is missing in {text}");
             }
             assert!(!text.contains("192.0.2.7"), "the sender need not know more than who and how");

@@ -96,6 +96,11 @@ pub enum Clause {
         /// What stands in the way.
         why: String,
     },
+    /// P12: the message is broken in a way that makes an edit unsafe; `why` says how.
+    Malformed {
+        /// What is broken.
+        why: String,
+    },
     /// L14: several visible external recipients.
     VisibleRecipients {
         /// How many.
@@ -155,6 +160,7 @@ pub struct Decision {
 
 /// Forward, refuse or defer.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment; a box would be one more allocation")]
 pub enum Answer {
     /// It may go.
     Forward(Permit),

@@ -71,6 +71,8 @@ static PACK: &[Row] = &[
     Row { word: "identity", rule: "L7", law: SPAM_BAN, text: "{detail}" },
     Row { word: "no_opt_out", rule: "L8", law: SPAM_BAN,
           text: "the message cannot carry a way to unsubscribe: {detail}" },
+    Row { word: "malformed", rule: "P12", law: OPERATION,
+          text: "the message cannot be edited safely: {detail}" },
     Row { word: "visible_recipients", rule: "L14", law: BREACH,
           text: "a marketing message may not show its recipients to each other: {detail} addresses in To and Cc" },
     Row { word: "not_your_sender", rule: "L15", law: OPERATION,
@@ -123,6 +125,7 @@ impl Clause {
             Self::UnknownSender => "unknown_sender",
             Self::Identity { .. } => "identity",
             Self::NoOptOut { .. } => "no_opt_out",
+            Self::Malformed { .. } => "malformed",
             Self::VisibleRecipients { .. } => "visible_recipients",
             Self::NotYourSender => "not_your_sender",
             Self::Rule { .. } => "rule",
@@ -154,6 +157,7 @@ impl Clause {
             | Self::UnknownSender
             | Self::Identity { .. }
             | Self::NoOptOut { .. }
+            | Self::Malformed { .. }
             | Self::VisibleRecipients { .. }
             | Self::NotYourSender
             | Self::Rule { .. }
@@ -172,7 +176,10 @@ impl Clause {
         match self {
             Self::Withdrawn { since } | Self::Suppressed { since, .. } => date(*since),
             Self::AllowEnded { until } => date(*until),
-            Self::Identity { why } | Self::NoOptOut { why } | Self::Undecided { why } => printable(why),
+            Self::Identity { why }
+            | Self::NoOptOut { why }
+            | Self::Malformed { why }
+            | Self::Undecided { why } => printable(why),
             Self::Rule { reason } => printable(reason),
             Self::VisibleRecipients { count } | Self::PersonalToMany { count } => count.to_string(),
             Self::NoBasis

@@ -31,7 +31,7 @@ pub use failure::{Failure, Phase};
 pub use settings::{
     Credentials, InDoubt, NextHop, PoolSettings, Settings, SmtpHop, SpoolSettings, Timeouts, TlsMode,
 };
-pub use spool::{FirstTry, Parts, Spool};
+pub use spool::{FirstTry, Flight, Parts, Spool};
 
 /// One copy, ready to go.
 #[derive(Debug, Clone)]

@@ -119,11 +119,7 @@ impl Reply {
     /// 550 5.7.1: policy refuses these recipients, each with its reason; nothing was sent. At most
     /// [`MAX_NAMED`] are named, the others are counted.
     pub fn refused_recipients(refused: &[(Address, String)]) -> Self {
-        let mut lines: Vec<String> =
-            refused.iter().take(MAX_NAMED).map(|(address, reason)| format!("<{address}> {reason}")).collect();
-        if refused.len() > MAX_NAMED {
-            lines.push(format!("and {} more", refused.len() - MAX_NAMED));
-        }
+        let mut lines = naming(refused);
         if lines.is_empty() {
             lines.push("refused by policy".to_owned());
         }
@@ -181,6 +177,21 @@ impl Reply {
         Self::new(code, &enhanced, text)
     }
 
+    /// 550 5.0.0: the next hop refused all recipients for good, each in its own words.
+    pub fn refused_by_next_hop(refused: &[(Address, String)]) -> Self {
+        Self { code: 550, enhanced: Some("5.0.0".to_owned()), lines: naming(refused), log: None }
+    }
+
+    /// The same reply, naming those who do not get the message (promise 2).
+    #[must_use]
+    pub fn but_not(mut self, not_sent: &[(Address, String)]) -> Self {
+        if !not_sent.is_empty() {
+            self.lines.push(format!("not sent to {} of the recipients:", not_sent.len()));
+            self.lines.extend(naming(not_sent));
+        }
+        self
+    }
+
     /// 452 4.3.1: the budget of buffered message bytes is used up.
     pub fn out_of_memory() -> Self {
         Self::new(452, "4.3.1", "too many messages at once, try again later")
@@ -190,6 +201,16 @@ impl Reply {
     pub fn interrupted() -> Self {
         Self::new(451, "4.3.0", "the message could not be handled, try again later")
     }
+}
+
+/// One line per recipient with its reason; at most [`MAX_NAMED`], the others are counted.
+fn naming(refused: &[(Address, String)]) -> Vec<String> {
+    let mut lines: Vec<String> =
+        refused.iter().take(MAX_NAMED).map(|(address, reason)| format!("<{address}> {reason}")).collect();
+    if refused.len() > MAX_NAMED {
+        lines.push(format!("and {} more", refused.len() - MAX_NAMED));
+    }
+    lines
 }
 
 /// What the session says.

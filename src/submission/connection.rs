@@ -281,7 +281,10 @@ where
             connection: policy::Connection {
                 ip: self.ip,
                 account: identity.map(|identity| identity.account.clone()),
-                senders: identity.map(|identity| identity.senders.clone()).unwrap_or_default(),
+                senders: identity.map_or_else(
+                    || self.settings.trusted_senders.clone(),
+                    |identity| identity.senders.clone(),
+                ),
             },
             helo: session.helo(),
             protocol: session.protocol(smtputf8),

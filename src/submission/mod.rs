@@ -18,7 +18,7 @@ use ipnet::IpNet;
 
 use crate::gateway::{Client, Gateway, Submission};
 use crate::limits::Limits;
-use crate::mail::{Address, ReversePath};
+use crate::mail::{Address, ReversePath, SenderId};
 use crate::relay::Abilities;
 use crate::secret::SharedEntropy;
 use crate::smtp::reply::Reply;
@@ -85,6 +85,8 @@ pub struct Settings {
     pub loopback_auth_without_tls: bool,
     /// Networks whose clients need no sign-in.
     pub trusted: Vec<IpNet>,
+    /// The senders that clients without a sign-in may send for; empty means any.
+    pub trusted_senders: Vec<SenderId>,
     /// Largest message in octets; EHLO offers less when the next hop takes less.
     pub size_limit: u64,
     /// Octets kept free for what the edits add, when the next hop has a limit (RULES P5).

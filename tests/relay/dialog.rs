@@ -90,7 +90,8 @@ const CASES: &[Case] = &[
     Case {
         name: "an endless banner",
         script: |moment, _| {
-            (moment == Moment::Greeting).then(|| Answer::SayAndHangUp("220-and another thing\r\n".repeat(2000)))
+            (moment == Moment::Greeting)
+                .then(|| Answer::SayAndHangUp("220-and another thing\r\n".repeat(2000)))
         },
         fates: ["deferred 451 4.5.0", "deferred 451 4.5.0"],
         one_write: None,
@@ -98,7 +99,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a banner line without end",
-        script: |moment, _| (moment == Moment::Greeting).then(|| Answer::SayAndHangUp("220 ".to_owned() + &"x".repeat(9000))),
+        script: |moment, _| {
+            (moment == Moment::Greeting).then(|| Answer::SayAndHangUp("220 ".to_owned() + &"x".repeat(9000)))
+        },
         fates: ["deferred 451 4.5.0", "deferred 451 4.5.0"],
         one_write: None,
         taken: 0,
@@ -191,7 +194,11 @@ const CASES: &[Case] = &[
     Case {
         name: "accepts nobody, and 354 to DATA",
         script: |_, line| {
-            if is(line, "RCPT") { say("550 5.1.1 no such user") } else { is(line, "DATA").then(|| say("354 go")).flatten() }
+            if is(line, "RCPT") {
+                say("550 5.1.1 no such user")
+            } else {
+                is(line, "DATA").then(|| say("354 go")).flatten()
+            }
         },
         fates: ["refused 550 5.1.1", "refused 550 5.1.1"],
         one_write: None,
@@ -199,7 +206,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "421 to the second RCPT, and gone",
-        script: |_, line| is(line, "RCPT TO:<B").then(|| Answer::SayAndHangUp("421 4.3.2 bye\r\n".to_owned())),
+        script: |_, line| {
+            is(line, "RCPT TO:<B").then(|| Answer::SayAndHangUp("421 4.3.2 bye\r\n".to_owned()))
+        },
         fates: ["deferred 421 4.3.2", "deferred 421 4.3.2"],
         one_write: None,
         taken: 0,
@@ -263,7 +272,8 @@ const CASES: &[Case] = &[
     Case {
         name: "one octet at a time, in three lines",
         script: |moment, _| {
-            (moment == Moment::End).then(|| Answer::Dribble("250-2.0.0 well\r\n250-2.0.0 now\r\n250 2.0.0 ok\r\n".to_owned()))
+            (moment == Moment::End)
+                .then(|| Answer::Dribble("250-2.0.0 well\r\n250-2.0.0 now\r\n250 2.0.0 ok\r\n".to_owned()))
         },
         fates: ["relayed 250 2.0.0", "relayed 250 2.0.0"],
         one_write: None,
@@ -379,7 +389,8 @@ async fn p5_what_the_next_hop_lacks() {
 
 #[tokio::test]
 async fn p5_a_next_hop_that_lies_about_extensions_is_quoted() {
-    let script = |_, line: &str| line.contains("SMTPUTF8").then(|| say("555 5.5.4 unknown parameter")).flatten();
+    let script =
+        |_, line: &str| line.contains("SMTPUTF8").then(|| say("555 5.5.4 unknown parameter")).flatten();
     let hop = NextHop::scripted(&["SMTPUTF8", "8BITMIME", "PIPELINING"], script).await;
     let mut copy = copy_of(MESSAGE, &["j\u{fc}rgen@example.org"]);
     copy.smtputf8 = true;
@@ -399,10 +410,18 @@ async fn p5_the_wishes_of_the_client_survive() {
         (
             EVERYTHING,
             "<nieuws@voorbeeldhypotheken.nl> RET=HDRS ENVID=QQ+2B1",
-            ["<a@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2Bx@example.org", "<b@example.org> NOTIFY=NEVER"],
+            [
+                "<a@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2Bx@example.org",
+                "<b@example.org> NOTIFY=NEVER",
+            ],
             true,
         ),
-        (&["SIZE 1000"], "<nieuws@voorbeeldhypotheken.nl> SIZE=65", ["<a@example.org>", "<b@example.org>"], false),
+        (
+            &["SIZE 1000"],
+            "<nieuws@voorbeeldhypotheken.nl> SIZE=65",
+            ["<a@example.org>", "<b@example.org>"],
+            false,
+        ),
     ] {
         let mut hop = NextHop::scripted(extensions, |_, _| None).await;
         let delivery = relay_to(hop.address).deliver(&copy).await;

@@ -96,7 +96,11 @@ async fn a_real_samotop_takes_what_we_send() {
     for round in 0..3 {
         let message = format!("From: nieuws@voorbeeldhypotheken.nl\r\nSubject: round {round}\r\n\r\n{body}");
         let delivery = relay.deliver(&copy_of(message.clone(), &["a@example.org", "b@example.org"])).await;
-        assert!(delivery.fates.iter().all(|fate| brief(fate).starts_with("relayed 250")), "{:?}", delivery.fates);
+        assert!(
+            delivery.fates.iter().all(|fate| brief(fate).starts_with("relayed 250")),
+            "{:?}",
+            delivery.fates
+        );
         let (recipients, data) = taken.recv().unwrap();
         assert_eq!(recipients, ["a@example.org", "b@example.org"]);
         assert_eq!(String::from_utf8(data).unwrap(), message);

@@ -67,9 +67,8 @@ async fn p3_starttls_and_implicit_tls() {
 #[tokio::test]
 async fn p3_starttls_is_never_downgraded() {
     let certificate = certificate();
-    let refuses = |_, line: &str| {
-        line.starts_with("STARTTLS").then(|| Answer::Say("454 4.7.0 not now\r\n".to_owned()))
-    };
+    let refuses =
+        |_, line: &str| line.starts_with("STARTTLS").then(|| Answer::Say("454 4.7.0 not now\r\n".to_owned()));
     let injects = |_, line: &str| {
         let text = "220 go ahead\r\n250 2.0.0 believe me\r\n";
         line.starts_with("STARTTLS").then(|| Answer::Say(text.to_owned()))
@@ -126,7 +125,8 @@ async fn p15_a_refused_sign_in_is_our_own_451() {
         ("AUTH LOGIN", "535 5.7.8 wrong"),
         ("AUTH CRAM-MD5", "235 never asked"),
     ] {
-        let script = move |_, line: &str| line.starts_with("AUTH").then(|| Answer::Say(format!("{reply}\r\n")));
+        let script =
+            move |_, line: &str| line.starts_with("AUTH").then(|| Answer::Say(format!("{reply}\r\n")));
         let mut hop = NextHop::scripted(&[offered], script).await;
         let mut settings = plain(hop.address);
         settings.credentials =

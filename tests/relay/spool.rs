@@ -26,7 +26,8 @@ use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
 use super::support::{address, sender};
 use super::{copy_id, copy_of, plain, relay_to, settings};
 
-const MESSAGE: &str = "From: Voorbeeld Hypotheken <nieuws@voorbeeldhypotheken.nl>\r\nSubject: Nieuws\r\n\r\nHallo\r\n";
+const MESSAGE: &str =
+    "From: Voorbeeld Hypotheken <nieuws@voorbeeldhypotheken.nl>\r\nSubject: Nieuws\r\n\r\nHallo\r\n";
 const LONG: Duration = Duration::from_secs(60);
 
 fn start() -> Timestamp {
@@ -143,7 +144,7 @@ impl House {
             scribe: scribe.clone(),
             register: people.clone(),
             rules: receiver,
-            unsubscribe_up: Arc::new(AtomicBool::new(true)),
+            unsubscribe_up: watch::channel(true).1,
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy),
             shutdown: shutdown.clone(),
@@ -276,7 +277,8 @@ fn returned() -> Returned {
 
 fn refuses(who: &'static str) -> impl Fn(Moment, &str) -> Option<Answer> + Send + Sync {
     move |_, line: &str| {
-        line.starts_with(&format!("RCPT TO:<{who}")).then(|| Answer::Say("550 5.1.1 no such user\r\n".to_owned()))
+        line.starts_with(&format!("RCPT TO:<{who}"))
+            .then(|| Answer::Say("550 5.1.1 no such user\r\n".to_owned()))
     }
 }
 
@@ -423,7 +425,10 @@ async fn promise_6_an_unsubscribe_cancels_a_waiting_copy_and_the_sender_sees_why
     assert_eq!(got, ["<b@example.org>", "<nieuws@voorbeeldhypotheken.nl>"]);
     let dsn = if one.mail.starts_with("<>") { one } else { two };
     let text = String::from_utf8(dsn.data).unwrap();
-    assert!(text.contains("Final-Recipient: rfc822; a@example.org") && text.contains("Status: 5.7.1"), "{text}");
+    assert!(
+        text.contains("Final-Recipient: rfc822; a@example.org") && text.contains("Status: 5.7.1"),
+        "{text}"
+    );
     assert!(!text.contains("Remote-MTA"), "it was us who refused");
     until(&house, |house| house.waiting().is_empty()).await;
     let mut story = house.story();
@@ -461,7 +466,8 @@ async fn a_deferred_copy_is_tried_again_and_given_up_with_a_dsn() {
     assert_eq!(waiting.last_reply, "450 4.2.0 greylisted");
     house.work();
     house.pass(SignedDuration::from_mins(2));
-    until(&house, |house| house.waiting()[0].attempts == 2 && house.waiting()[0].state != SpoolState::Trying).await;
+    until(&house, |house| house.waiting()[0].attempts == 2 && house.waiting()[0].state != SpoolState::Trying)
+        .await;
     house.pass(SignedDuration::from_hours(25));
     let dsn = hop.next().await;
     let text = String::from_utf8(dsn.data).unwrap();

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use sluis::net::{Stream, tls};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -126,7 +126,10 @@ impl NextHop {
 
     /// The next message it takes.
     pub async fn next(&mut self) -> Captured {
-        tokio::time::timeout(std::time::Duration::from_secs(30), self.captured.recv()).await.expect("a message").unwrap()
+        tokio::time::timeout(std::time::Duration::from_secs(30), self.captured.recv())
+            .await
+            .expect("a message")
+            .unwrap()
     }
 
     /// Connections so far.

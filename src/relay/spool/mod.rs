@@ -43,7 +43,7 @@ pub struct Parts {
     /// The rules in force; a reload sends new ones.
     pub rules: watch::Receiver<Arc<Rules>>,
     /// Whether the unsubscribe endpoint answers its own health check (RULES L8).
-    pub unsubscribe_up: Arc<AtomicBool>,
+    pub unsubscribe_up: watch::Receiver<bool>,
     /// The time.
     pub clock: SharedClock,
     /// Randomness: jitter, ids, boundaries.
@@ -77,7 +77,7 @@ struct Inner {
 
 /// A copy that this task alone is trying; dropping it lets others try.
 #[derive(Debug)]
-struct Flight {
+pub struct Flight {
     inner: Arc<Inner>,
     copy: CopyId,
 }
@@ -195,6 +195,12 @@ impl Spool {
         let rules = self.inner.parts.rules.borrow();
         let owner = returned.reverse_path.address().and_then(|address| rules.owner_of(address.domain()));
         owner.map_or(Language::En, |sender| sender.language)
+    }
+
+    /// The sole right to change `copy` in the spool, until what is returned is dropped; `None` while it is
+    /// being tried.
+    pub fn claim(&self, copy: CopyId) -> Option<Flight> {
+        self.board(copy)
     }
 
     /// Mark `copy` as being tried by this task; `None` when another task has it.

@@ -168,7 +168,7 @@ impl Spool {
     fn ask(&self, spooled: &Spooled, now: Timestamp) -> Result<Asked, String> {
         let parts = &self.inner.parts;
         let rules = parts.rules.borrow().clone();
-        let healthy = parts.unsubscribe_up.load(Ordering::Acquire);
+        let healthy = *parts.unsubscribe_up.borrow();
         let waiting = Waiting {
             class: spooled.class,
             sender: spooled.sender.as_ref(),

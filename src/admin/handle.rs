@@ -1,0 +1,211 @@
+//! One request, one answer: the same for the socket and for a command that opened the store itself.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::wire::{
+    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, ProfileView, QueueAction, Request, Rows, Status, Subject,
+};
+use super::{Services, queue, rows};
+use crate::clock::Timestamp;
+use crate::consent::{ConsentState, fold};
+use crate::ledger::Record;
+use crate::mail::{Address, AddressKey, CopyId, SenderId};
+use crate::policy::{ConsentHistory, Mode, Unavailable};
+
+/// Answer one request. Reads run on a blocking thread; what is written is durable when this returns.
+pub async fn handle(request: Request, services: &Services) -> Answer {
+    match request {
+        Request::Import(import) => import_rows(import, services).await,
+        Request::Change { copy, action } => change(copy, action, services).await,
+        Request::Show { address, sender } => {
+            ask(services, move |services| show(services, &address, sender.as_deref())).await
+        }
+        Request::Suppressions { sender, after, limit } => {
+            ask(services, move |services| suppressions(services, sender.as_deref(), after, page(limit))).await
+        }
+        Request::Entries { subject, after, limit } => {
+            let entries = move |services: &Services| services.books.entries(&subject, after, page(limit));
+            ask(services, move |services| Ok(Answer::Entries { entries: entries(services)? })).await
+        }
+        Request::Pack { subject } => ask(services, move |services| pack(services, &subject)).await,
+        Request::Verify => ask(services, |services| Ok(Answer::Verified(services.books.verify()?))).await,
+        Request::Queue { after, limit } => {
+            ask(services, move |services| queue::list(services, after, page(limit))).await
+        }
+        Request::Copy { copy } => ask(services, move |services| queue::show(services, copy)).await,
+        Request::Status => ask(services, |services| Ok(Answer::Status(status(services)?))).await,
+        Request::Reload => ask(services, |services| Ok(reload(services))).await,
+    }
+}
+
+async fn import_rows(import: Import, services: &Services) -> Answer {
+    let count = match &import.rows {
+        Rows::Consents(rows) => rows.len(),
+        Rows::Customers(rows) => rows.len(),
+        Rows::Suppressions(rows) => rows.len(),
+    };
+    if count > MAX_ROWS {
+        return Answer::Failed { error: format!("{count} rows in one request; at most {MAX_ROWS}") };
+    }
+    let dry_run = import.dry_run;
+    let judge = move |services: &Services| {
+        let rules = services.control.rules();
+        rows::judge(import, &rules, &*services.register, services.clock.now())
+    };
+    let judged = match read(services, judge).await {
+        Ok(judged) => judged,
+        Err(answer) => return answer,
+    };
+    let record = Record { events: judged.events, sides: Vec::new() };
+    match write(services, record, dry_run).await {
+        Ok(()) => Answer::Imported(judged.imported),
+        Err(answer) => answer,
+    }
+}
+
+async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answer {
+    // Held until the change is durable, so that the worker neither tries nor forgets it meanwhile.
+    let Some(claim) = services.control.claim(copy) else {
+        return Answer::Failed { error: format!("{copy} is being tried at this moment; ask again") };
+    };
+    let plan = move |services: &Services| queue::change(services, copy, action, services.clock.now());
+    let found = read(services, plan).await;
+    let (record, text) = match found {
+        Ok(Ok(change)) => change,
+        Ok(Err(answer)) | Err(answer) => return answer,
+    };
+    if let Err(answer) = write(services, record, false).await {
+        return answer;
+    }
+    drop(claim);
+    services.control.wake();
+    Answer::Done { text }
+}
+
+/// Run `look` on a thread that may block.
+async fn read<T: Send + 'static>(
+    services: &Services,
+    look: impl FnOnce(&Services) -> Result<T, Unavailable> + Send + 'static,
+) -> Result<T, Answer> {
+    let services = services.clone();
+    match tokio::task::spawn_blocking(move || look(&services)).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(Answer::Failed { error: error.to_string() }),
+        Err(_) => {
+            Err(Answer::Failed { error: "the request failed inside the gateway; see its log".to_owned() })
+        }
+    }
+}
+
+/// Make `record` durable, unless it is empty or nothing is to be written.
+async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
+    if dry_run || (record.events.is_empty() && record.sides.is_empty()) {
+        return Ok(());
+    }
+    let written = services.scribe.record(record).await;
+    written.map(drop).map_err(|error| Answer::Failed { error: error.to_string() })
+}
+
+/// [`read`] for what is already an answer.
+async fn ask(
+    services: &Services,
+    look: impl FnOnce(&Services) -> Result<Answer, Unavailable> + Send + 'static,
+) -> Answer {
+    read(services, look).await.unwrap_or_else(|answer| answer)
+}
+
+fn page(limit: usize) -> usize {
+    limit.clamp(1, MAX_PAGE)
+}
+
+fn reload(services: &Services) -> Answer {
+    match services.control.reload() {
+        Ok(text) => Answer::Done { text },
+        Err(error) => Answer::Failed { error },
+    }
+}
+
+fn pack(services: &Services, subject: &Subject) -> Result<Answer, Unavailable> {
+    Ok(match services.books.pack(subject)? {
+        Some(zip) => Answer::Pack { zip: BASE64.encode(zip) },
+        None => Answer::Failed { error: format!("nothing is on record about {subject}") },
+    })
+}
+
+fn suppressions(
+    services: &Services,
+    sender: Option<&str>,
+    after: Option<(SenderId, AddressKey)>,
+    limit: usize,
+) -> Result<Answer, Unavailable> {
+    let rules = services.control.rules();
+    let sender = match sender.map(|name| rows::find_sender(&rules, Some(name))).transpose() {
+        Ok(sender) => sender.map(|sender| sender.id.clone()),
+        Err(error) => return Ok(Answer::Failed { error }),
+    };
+    let suppressions = services.books.suppressions(sender.as_ref(), after.as_ref(), limit)?;
+    Ok(Answer::Suppressions { suppressions })
+}
+
+fn show(services: &Services, address: &Address, sender: Option<&str>) -> Result<Answer, Unavailable> {
+    let rules = services.control.rules();
+    let senders = match sender {
+        None => rules.senders.clone(),
+        Some(name) => match rows::find_sender(&rules, Some(name)) {
+            Ok(sender) => vec![sender],
+            Err(error) => return Ok(Answer::Failed { error }),
+        },
+    };
+    let now = services.clock.now();
+    let profiles = senders
+        .iter()
+        .map(|sender| {
+            let profile = services.register.profile(&sender.id, address.key())?;
+            Ok(ProfileView {
+                sender: sender.id.clone(),
+                name: sender.name.clone(),
+                consents: profile.consents.into_iter().map(|history| consent_line(history, now)).collect(),
+                relations: profile.relations,
+                suppressions: profile.suppressions,
+                blocked: profile.block.map(|block| block.reply),
+            })
+        })
+        .collect::<Result<_, Unavailable>>()?;
+    Ok(Answer::Profiles { profiles })
+}
+
+fn consent_line(history: ConsentHistory, now: Timestamp) -> ConsentLine {
+    let (state, grade, since) = match fold(&history.events, now) {
+        ConsentState::None => ("none", None, None),
+        ConsentState::Requested => ("requested", None, None),
+        ConsentState::Granted { grade, since, .. } => ("granted", Some(grade), Some(since)),
+        ConsentState::Withdrawn { since } => ("withdrawn", None, Some(since)),
+    };
+    ConsentLine { purpose: history.purpose, state: state.to_owned(), grade, since, events: history.events }
+}
+
+fn status(services: &Services) -> Result<Status, Unavailable> {
+    let (spool, entries) = (services.spool.count()?, services.books.entry_count()?);
+    if let Some(status) = services.control.status() {
+        return Ok(Status { spool, entries, ..status });
+    }
+    let rules = services.control.rules();
+    let mode = match rules.mode {
+        Mode::Enforce => "enforce",
+        Mode::Observe => "observe",
+    };
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        name: String::new(),
+        mode: mode.to_owned(),
+        rules_sha256: rules.hash.clone(),
+        since: services.clock.now(),
+        listeners: Vec::new(),
+        sessions: 0,
+        next_hop: String::new(),
+        unsubscribe_healthy: false,
+        spool,
+        entries,
+    })
+}

@@ -1,0 +1,240 @@
+//! Rows of an import: judged one by one, written in one record (RULES L1, L2, L4, L16, L17, L19).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::wire::{ConsentRow, CustomerRow, Import, Imported, Reject, Rows, SuppressionRow};
+use crate::clock::Timestamp;
+use crate::consent::{ConsentEvent, ConsentEventKind, Relation, check_text};
+use crate::ledger::{Consented, Event, Related, Suppressed};
+use crate::mail::{AddressKey, Purpose, Sender, SenderId};
+use crate::policy::{Effect, Profile, Register, Rules, Unavailable};
+use crate::suppression::Suppression;
+
+/// Notes of one answer; more of the same kind help nobody.
+const MAX_NOTES: usize = 20;
+
+/// What one request comes to, before it is written.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// To be written.
+    pub(super) events: Vec<Event>,
+    /// To be told.
+    pub(super) imported: Imported,
+}
+
+/// Judge all rows of `import` against what is on record.
+pub(super) fn judge(
+    import: Import,
+    rules: &Rules,
+    register: &dyn Register,
+    now: Timestamp,
+) -> Result<Judged, Unavailable> {
+    let Import { source, texts, rows, .. } = import;
+    let texts = texts.into_iter().map(Text::new).collect();
+    let mut judge =
+        Judge { rules, register, now, source, texts, known: HashMap::new(), out: Judged::default() };
+    match rows {
+        Rows::Consents(rows) => rows.into_iter().try_for_each(|row| judge.consent(row))?,
+        Rows::Customers(rows) => rows.into_iter().try_for_each(|row| judge.customer(row))?,
+        Rows::Suppressions(rows) => rows.into_iter().try_for_each(|row| judge.suppression(row))?,
+    }
+    Ok(judge.out)
+}
+
+/// A consent text and what was found of it, by sender.
+struct Text {
+    text: String,
+    sha256: String,
+    verdicts: HashMap<SenderId, Option<String>>,
+}
+
+impl Text {
+    fn new(text: String) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { text, sha256, verdicts: HashMap::new() }
+    }
+
+    /// Why it is no consent text for `sender`; `None` when it is one.
+    fn fault(&mut self, sender: &Sender) -> Option<String> {
+        let text = &self.text;
+        let check = || {
+            let names: Vec<&str> =
+                std::iter::once(&sender.name).chain(&sender.trade_names).map(String::as_str).collect();
+            check_text(text, &names).err().map(|error| error.to_string())
+        };
+        self.verdicts.entry(sender.id.clone()).or_insert_with(check).clone()
+    }
+}
+
+struct Judge<'a> {
+    rules: &'a Rules,
+    register: &'a dyn Register,
+    now: Timestamp,
+    source: String,
+    texts: Vec<Text>,
+    /// Profiles that rows of this request asked for, grown by what the rows before added.
+    known: HashMap<(SenderId, AddressKey), Profile>,
+    out: Judged,
+}
+
+impl Judge<'_> {
+    fn consent(&mut self, row: ConsentRow) -> Result<(), Unavailable> {
+        let Some(sender) = self.sender(row.line, row.sender.as_deref()) else { return Ok(()) };
+        let purpose = Purpose(row.purpose.0.trim().to_owned());
+        if purpose.0.is_empty() {
+            return self
+                .reject(row.line, "L2: purpose missing; a consent is for a specific purpose".to_owned());
+        }
+        let mut evidence = row.evidence;
+        if let Some(position) = row.text {
+            let Some(text) = self.texts.get_mut(position) else {
+                return self.reject(row.line, "L2: the consent text is missing".to_owned());
+            };
+            if let Some(fault) = text.fault(&sender).filter(|_| row.kind == ConsentEventKind::Grant) {
+                return self.reject(row.line, fault);
+            }
+            evidence.text_sha256 = Some(text.sha256.clone());
+        }
+        let event = ConsentEvent { kind: row.kind, at: row.at, recorded_at: self.now, evidence };
+        if let Err(error) = event.check(self.now) {
+            return self.reject(row.line, error.to_string());
+        }
+        self.note_purpose(&purpose);
+        let address = row.address.key().clone();
+        let profile = self.profile(&sender.id, &address)?;
+        let same = |other: &ConsentEvent| {
+            other.kind == event.kind && other.at == event.at && other.evidence == event.evidence
+        };
+        if profile.consent(&purpose).iter().any(same) {
+            self.out.imported.already += 1;
+            return Ok(());
+        }
+        match profile.consents.iter_mut().find(|history| history.purpose == purpose) {
+            Some(history) => history.events.push(event.clone()),
+            None => profile.consents.push(crate::policy::ConsentHistory {
+                purpose: purpose.clone(),
+                events: vec![event.clone()],
+            }),
+        }
+        let source = self.source.clone();
+        self.add(Event::Consent(Consented { sender: sender.id.clone(), purpose, address, event, source }))
+    }
+
+    fn customer(&mut self, row: CustomerRow) -> Result<(), Unavailable> {
+        let Some(sender) = self.sender(row.line, row.sender.as_deref()) else { return Ok(()) };
+        let relation = Relation {
+            product: row.product.trim().to_owned(),
+            last_purchase: row.last_purchase,
+            recorded_at: self.now,
+            opt_out_offered: row.opt_out_offered,
+            given_in_sale: row.given_in_sale,
+            source: row.source,
+        };
+        if let Err(error) = relation.check(self.now) {
+            return self.reject(row.line, error.to_string());
+        }
+        if !relation.opt_out_offered {
+            self.note(
+                "L4: some rows say that no opt-out was offered; they are no basis for marketing".to_owned(),
+            );
+        }
+        if !relation.given_in_sale {
+            self.note(
+                "L4: some rows say that the address was not given in a sale; they are no basis".to_owned(),
+            );
+        }
+        let address = row.address.key().clone();
+        let profile = self.profile(&sender.id, &address)?;
+        let same =
+            |other: &Relation| Relation { recorded_at: relation.recorded_at, ..other.clone() } == relation;
+        if profile.relations.iter().any(same) {
+            self.out.imported.already += 1;
+            return Ok(());
+        }
+        profile.relations.push(relation.clone());
+        let source = self.source.clone();
+        self.add(Event::Relation(Related { sender: sender.id.clone(), address, relation, source }))
+    }
+
+    fn suppression(&mut self, row: SuppressionRow) -> Result<(), Unavailable> {
+        let Some(sender) = self.sender(row.line, row.sender.as_deref()) else { return Ok(()) };
+        // A tool whose clock runs ahead does not postpone an opt-out (RULES L3).
+        let since = row.since.min(self.now);
+        let suppression = Suppression { reason: row.reason, since, source: row.source };
+        let address = row.address.key().clone();
+        let profile = self.profile(&sender.id, &address)?;
+        if profile.suppressions.contains(&suppression) {
+            self.out.imported.already += 1;
+            return Ok(());
+        }
+        profile.suppressions.push(suppression.clone());
+        self.add(Event::Suppression(Suppressed { sender: sender.id.clone(), address, suppression }))
+    }
+
+    /// The sender of a row: the named one, or the only one.
+    fn sender(&mut self, line: u64, name: Option<&str>) -> Option<Arc<Sender>> {
+        let found = find_sender(self.rules, name);
+        found.map_err(|why| self.out.imported.rejected.push(Reject { line, why: format!("L2: {why}") })).ok()
+    }
+
+    /// What is on record for the address of a row, the rows before included.
+    fn profile(&mut self, sender: &SenderId, address: &AddressKey) -> Result<&mut Profile, Unavailable> {
+        let key = (sender.clone(), address.clone());
+        match self.known.entry(key) {
+            std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            std::collections::hash_map::Entry::Vacant(empty) => {
+                Ok(empty.insert(self.register.profile(sender, address)?))
+            }
+        }
+    }
+
+    /// A purpose that no rule has can never be a basis: most likely it is misspelt.
+    fn note_purpose(&mut self, purpose: &Purpose) {
+        let used =
+            self.rules.rules.iter().any(
+                |rule| matches!(&rule.effect, Effect::Class { purpose: Some(used), .. } if used == purpose),
+            );
+        if !used {
+            let note = format!(
+                "no rule of the config has the purpose \"{purpose}\", so it is no basis for any mail"
+            );
+            self.note(note);
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        let notes = &mut self.out.imported.notes;
+        if notes.len() < MAX_NOTES && !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+
+    fn add(&mut self, event: Event) -> Result<(), Unavailable> {
+        self.out.imported.added += 1;
+        self.out.events.push(event);
+        Ok(())
+    }
+
+    fn reject(&mut self, line: u64, why: String) -> Result<(), Unavailable> {
+        self.out.imported.rejected.push(Reject { line, why });
+        Ok(())
+    }
+}
+
+/// The sender with this name or id, or the only one; the error says what would be right.
+pub(super) fn find_sender(rules: &Rules, name: Option<&str>) -> Result<Arc<Sender>, String> {
+    let names =
+        || rules.senders.iter().map(|sender| format!("\"{}\"", sender.name)).collect::<Vec<_>>().join(", ");
+    match (name.map(str::trim).filter(|name| !name.is_empty()), rules.senders.as_slice()) {
+        (Some(name), senders) => senders
+            .iter()
+            .find(|sender| sender.name == name || sender.id.0 == name)
+            .cloned()
+            .ok_or_else(|| format!("the config has no sender \"{name}\"; it has {}", names())),
+        (None, [only]) => Ok(Arc::clone(only)),
+        (None, []) => Err("the config has no sender".to_owned()),
+        (None, _) => Err(format!("the sender is missing; one of {}", names())),
+    }
+}

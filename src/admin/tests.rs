@@ -1,0 +1,548 @@
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Mutex;
+
+use super::*;
+use crate::clock::{ManualClock, Timestamp};
+use crate::consent::{Act, ConsentEventKind, Evidence, Grade};
+use crate::ledger::{Batch, Book, Event, RecordError, Side, SpoolState, Spooled};
+use crate::mail::{Address, Class, Language, Purpose, Recipient, Reference, ReversePath, Sender};
+use crate::message::Rope;
+use crate::policy::{ConsentHistory, Effect, Match, Mode, OnRefused, Profile, Rule};
+use crate::shutdown::Shutdown;
+use crate::suppression::Reason;
+
+/// A store in memory: register, ledger, spool and running gateway in one.
+#[derive(Debug)]
+struct Memory {
+    rules: Arc<Rules>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    profiles: BTreeMap<(SenderId, AddressKey), Profile>,
+    suppressed: BTreeMap<(SenderId, AddressKey), Suppressed>,
+    entries: Vec<Event>,
+    spool: BTreeMap<CopyId, Spooled>,
+    commits: usize,
+    claimed: HashSet<CopyId>,
+    woken: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Shared(Arc<Memory>);
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+fn now() -> Timestamp {
+    "2026-11-24T12:00:00Z".parse().unwrap()
+}
+
+fn sender(id: &str, name: &str) -> Arc<Sender> {
+    Arc::new(Sender {
+        id: SenderId(id.to_owned()),
+        name: name.to_owned(),
+        trade_names: vec!["Voorbeeld".to_owned()],
+        kvk: "12345678".to_owned(),
+        address: "Dorpsstraat 1".to_owned(),
+        contact: address("info@voorbeeld.nl"),
+        domains: Vec::new(),
+        notify: Vec::new(),
+        language: Language::Nl,
+    })
+}
+
+fn rules(senders: &[&str]) -> Rules {
+    let senders: Vec<_> = senders.iter().map(|name| sender(name, &format!("{name} B.V."))).collect();
+    Rules {
+        rules: vec![Rule {
+            name: "newsletter".to_owned(),
+            matches: Match::default(),
+            effect: Effect::Class {
+                class: Class::Marketing,
+                sender: None,
+                purpose: Some(Purpose("nieuws".to_owned())),
+                similar_to: Vec::new(),
+            },
+        }],
+        senders,
+        mode: Mode::Enforce,
+        on_refused: OnRefused::Reject,
+        customer_window_months: 36,
+        personal_max_recipients: 5,
+        hash: "00".to_owned(),
+    }
+}
+
+impl Book for Shared {
+    fn commit(&mut self, batch: &mut Batch) -> Result<Vec<EntryNumber>, RecordError> {
+        let mut state = self.0.state.lock().unwrap();
+        state.commits += 1;
+        let mut numbers = Vec::new();
+        for record in batch.iter() {
+            numbers.push(state.entries.len() as u64);
+            for event in &record.events {
+                state.apply(event);
+            }
+            for side in &record.sides {
+                match side {
+                    Side::Spool(spooled) => drop(state.spool.insert(spooled.copy, (**spooled).clone())),
+                    Side::Unspool(copy) => drop(state.spool.remove(copy)),
+                    _ => {}
+                }
+            }
+        }
+        Ok(numbers)
+    }
+}
+
+impl State {
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Consent(it) => {
+                let profile = self.profiles.entry((it.sender.clone(), it.address.clone())).or_default();
+                match profile.consents.iter_mut().find(|history| history.purpose == it.purpose) {
+                    Some(history) => history.events.push(it.event.clone()),
+                    None => profile
+                        .consents
+                        .push(ConsentHistory { purpose: it.purpose.clone(), events: vec![it.event.clone()] }),
+                }
+            }
+            Event::Relation(it) => {
+                let profile = self.profiles.entry((it.sender.clone(), it.address.clone())).or_default();
+                profile.relations.push(it.relation.clone());
+            }
+            Event::Suppression(it) => {
+                let key = (it.sender.clone(), it.address.clone());
+                self.profiles.entry(key.clone()).or_default().suppressions.push(it.suppression.clone());
+                self.suppressed.insert(key, it.clone());
+            }
+            _ => {}
+        }
+        self.entries.push(event.clone());
+    }
+}
+
+impl Register for Memory {
+    fn profile(&self, sender: &SenderId, address: &AddressKey) -> Result<Profile, Unavailable> {
+        let state = self.state.lock().unwrap();
+        Ok(state.profiles.get(&(sender.clone(), address.clone())).cloned().unwrap_or_default())
+    }
+}
+
+impl Books for Memory {
+    fn entries(
+        &self,
+        subject: &Subject,
+        after: Option<EntryNumber>,
+        limit: usize,
+    ) -> Result<Vec<Filed>, Unavailable> {
+        let Subject::Address(address) = subject else { return Ok(Vec::new()) };
+        let state = self.state.lock().unwrap();
+        let entries = state.entries.iter().enumerate();
+        Ok(entries
+            .map(|(number, event)| (number as u64, event))
+            .filter(|(number, event)| {
+                event.addresses().contains(&address) && after.is_none_or(|after| *number > after)
+            })
+            .take(limit)
+            .map(|(number, event)| Filed { number, json: Some(event.summary()) })
+            .collect())
+    }
+
+    fn suppressions(
+        &self,
+        sender: Option<&SenderId>,
+        after: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<Suppressed>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        Ok(state
+            .suppressed
+            .iter()
+            .filter(|(key, _)| after.is_none_or(|after| *key > after))
+            .filter(|(key, _)| sender.is_none_or(|sender| key.0 == *sender))
+            .take(limit)
+            .map(|(_, suppressed)| suppressed.clone())
+            .collect())
+    }
+
+    fn pack(&self, subject: &Subject) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok((*subject != Subject::Entry(404)).then(|| b"zip".to_vec()))
+    }
+
+    fn verify(&self) -> Result<Verified, Unavailable> {
+        Err(Unavailable("disk".to_owned()))
+    }
+
+    fn entry_count(&self) -> Result<u64, Unavailable> {
+        Ok(self.state.lock().unwrap().entries.len() as u64)
+    }
+}
+
+impl SpoolView for Memory {
+    fn due(&self, _: Timestamp, _: usize) -> Result<Vec<CopyId>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn next_due(&self) -> Result<Option<Timestamp>, Unavailable> {
+        Ok(None)
+    }
+
+    fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        Ok(state
+            .spool
+            .get(&copy)
+            .cloned()
+            .and_then(|spooled| Some((spooled, Rope::new(bytes::Bytes::new(), Vec::new())?))))
+    }
+
+    fn list(&self, after: Option<CopyId>, limit: usize) -> Result<Vec<Spooled>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let later = state.spool.values().filter(|one| after.is_none_or(|after| one.copy > after));
+        Ok(later.take(limit).cloned().collect())
+    }
+
+    fn count(&self) -> Result<u64, Unavailable> {
+        Ok(self.state.lock().unwrap().spool.len() as u64)
+    }
+}
+
+impl Control for Memory {
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
+    }
+
+    fn status(&self) -> Option<Status> {
+        None
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        Err("sluis.toml:3:8: mode: wrong".to_owned())
+    }
+
+    fn claim(&self, copy: CopyId) -> Option<Claim> {
+        let state = self.state.lock().unwrap();
+        (!state.claimed.contains(&copy)).then(|| Claim(Box::new(())))
+    }
+
+    fn wake(&self) {
+        self.state.lock().unwrap().woken += 1;
+    }
+}
+
+/// A gateway in memory, and its pen's writer.
+struct House {
+    memory: Arc<Memory>,
+    services: Services,
+}
+
+fn house(senders: &[&str]) -> House {
+    let memory = Arc::new(Memory { rules: Arc::new(rules(senders)), state: Mutex::default() });
+    let (scribe, inbox) = Scribe::channel(16);
+    let mut book = Shared(Arc::clone(&memory));
+    std::thread::spawn(move || inbox.serve(&mut book, 16));
+    let services = Services {
+        scribe,
+        register: memory.clone(),
+        books: memory.clone(),
+        spool: memory.clone(),
+        control: memory.clone(),
+        clock: Arc::new(ManualClock::at(now())),
+    };
+    House { memory, services }
+}
+
+fn consent(line: u64, who: &str) -> ConsentRow {
+    ConsentRow {
+        line,
+        address: address(who),
+        sender: None,
+        purpose: Purpose("nieuws".to_owned()),
+        kind: ConsentEventKind::Grant,
+        at: "2025-03-01T10:00:00Z".parse().unwrap(),
+        text: Some(0),
+        evidence: Evidence {
+            act: Some(Act::TickedBox),
+            source: Some("https://voorbeeld.nl/nieuws".to_owned()),
+            ..Evidence::default()
+        },
+    }
+}
+
+fn import(rows: Rows) -> Request {
+    let texts = vec!["Ja, Voorbeeld mag mij nieuws sturen".to_owned(), "Ja, ook van partners".to_owned()];
+    Request::Import(Import { source: "test".to_owned(), dry_run: false, texts, rows })
+}
+
+async fn imported(house: &House, rows: Rows) -> Imported {
+    match handle(import(rows), &house.services).await {
+        Answer::Imported(imported) => imported,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn state(house: &House) -> std::sync::MutexGuard<'_, State> {
+    house.memory.state.lock().unwrap()
+}
+
+#[tokio::test]
+async fn l19_good_rows_go_in_as_one_record_and_bad_ones_are_named() {
+    let house = house(&["a"]);
+    let mut future = consent(3, "c@example.nl");
+    future.at = "2027-01-01T00:00:00Z".parse().unwrap();
+    let mut bare = consent(4, "d@example.nl");
+    (bare.text, bare.evidence) = (None, Evidence::default());
+    let mut stranger = consent(5, "e@example.nl");
+    stranger.sender = Some("Iemand B.V.".to_owned());
+    let mut partners = consent(6, "f@example.nl");
+    partners.text = Some(1);
+    let mut aimless = consent(7, "g@example.nl");
+    aimless.purpose = Purpose("  ".to_owned());
+    let rows = vec![consent(2, "b@example.nl"), future, bare, stranger, partners, aimless];
+    let answer = imported(&house, Rows::Consents(rows)).await;
+
+    assert_eq!((answer.added, answer.already), (1, 0));
+    let named: Vec<_> = answer.rejected.iter().map(|reject| (reject.line, &reject.why[..3])).collect();
+    assert_eq!(named, [(3, "L1:"), (4, "L2:"), (5, "L2:"), (6, "L2:"), (7, "L2:")], "{answer:?}");
+    assert_eq!(state(&house).commits, 1);
+    assert_eq!(state(&house).entries.len(), 1);
+}
+
+#[tokio::test]
+async fn l19_what_is_on_record_is_not_written_twice() {
+    let house = house(&["a"]);
+    let rows = || Rows::Consents(vec![consent(2, "b@example.nl"), consent(3, "B@Example.NL")]);
+    let first = imported(&house, rows()).await;
+    assert_eq!((first.added, first.already), (1, 1), "one mailbox, two spellings (L17)");
+    let again = imported(&house, rows()).await;
+    assert_eq!((again.added, again.already), (0, 2));
+    assert_eq!(state(&house).entries.len(), 1);
+    assert_eq!(state(&house).commits, 1, "nothing new, no commit");
+
+    let customer = CustomerRow {
+        line: 1,
+        address: address("b@example.nl"),
+        sender: None,
+        product: "hypotheek".to_owned(),
+        last_purchase: "2026-01-01T00:00:00Z".parse().unwrap(),
+        opt_out_offered: false,
+        given_in_sale: true,
+        source: None,
+    };
+    let nameless = CustomerRow { line: 2, product: " ".to_owned(), ..customer.clone() };
+    let rows = || Rows::Customers(vec![customer.clone(), nameless.clone()]);
+    let first = imported(&house, rows()).await;
+    assert_eq!((first.added, first.rejected.len()), (1, 1));
+    assert!(first.rejected[0].why.starts_with("L4:"), "{first:?}");
+    assert!(first.notes[0].contains("no opt-out was offered"), "{first:?}");
+    assert_eq!(imported(&house, rows()).await.already, 1);
+
+    let suppression = SuppressionRow {
+        line: 1,
+        address: address("b@example.nl"),
+        sender: Some("a".to_owned()),
+        reason: Reason::Objection,
+        since: "2027-01-01T00:00:00Z".parse().unwrap(),
+        source: "letter".to_owned(),
+    };
+    let rows = || Rows::Suppressions(vec![suppression.clone()]);
+    assert_eq!(imported(&house, rows()).await.added, 1);
+    assert_eq!(imported(&house, rows()).await.already, 1);
+    let since = state(&house).suppressed.values().next().unwrap().suppression.since;
+    assert_eq!(since, now(), "L3: an opt-out is not postponed");
+}
+
+#[tokio::test]
+async fn a_dry_run_writes_nothing_and_a_sender_must_be_clear() {
+    let house = house(&["a", "b"]);
+    let rows = Rows::Consents(vec![consent(2, "b@example.nl")]);
+    let answer = imported(&house, rows).await;
+    assert_eq!(answer.rejected[0].why, "L2: the sender is missing; one of \"a B.V.\", \"b B.V.\"");
+
+    let mut row = consent(2, "b@example.nl");
+    row.sender = Some("b B.V.".to_owned());
+    row.purpose = Purpose("nieuwss".to_owned());
+    let Request::Import(request) = import(Rows::Consents(vec![row])) else { panic!() };
+    let answer = handle(Request::Import(Import { dry_run: true, ..request }), &house.services).await;
+    let Answer::Imported(answer) = answer else { panic!("{answer:?}") };
+    assert_eq!(answer.added, 1);
+    assert!(answer.notes[0].contains("no rule of the config has the purpose \"nieuwss\""), "{answer:?}");
+    assert_eq!(state(&house).entries.len(), 0);
+
+    let many = vec![consent(2, "b@example.nl"); MAX_ROWS + 1];
+    let answer = handle(import(Rows::Consents(many)), &house.services).await;
+    assert!(matches!(answer, Answer::Failed { .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_is_on_record_is_shown() {
+    let house = house(&["a"]);
+    imported(&house, Rows::Consents(vec![consent(2, "b@example.nl")])).await;
+    let show = |sender: Option<&str>| Request::Show {
+        address: address("b@example.nl"),
+        sender: sender.map(str::to_owned),
+    };
+    let Answer::Profiles { profiles } = handle(show(None), &house.services).await else { panic!() };
+    assert_eq!(profiles.len(), 1);
+    assert_eq!(
+        (profiles[0].consents[0].state.as_str(), profiles[0].consents[0].grade),
+        ("granted", Some(Grade::B))
+    );
+    let answer = handle(show(Some("nobody")), &house.services).await;
+    assert!(matches!(answer, Answer::Failed { .. }));
+
+    let subject: Subject = "b@example.nl".parse().unwrap();
+    let request = Request::Entries { subject: subject.clone(), after: None, limit: 0 };
+    let Answer::Entries { entries } = handle(request, &house.services).await else { panic!() };
+    assert_eq!(entries.len(), 1);
+    let request = Request::Entries { subject, after: Some(0), limit: 10 };
+    assert_eq!(handle(request, &house.services).await, Answer::Entries { entries: Vec::new() });
+
+    let answer = handle(Request::Verify, &house.services).await;
+    assert_eq!(answer, Answer::Failed { error: Unavailable("disk".to_owned()).to_string() });
+    let answer = handle(Request::Pack { subject: Subject::Entry(404) }, &house.services).await;
+    assert_eq!(answer, Answer::Failed { error: "nothing is on record about #404".to_owned() });
+    let Answer::Status(status) = handle(Request::Status, &house.services).await else { panic!() };
+    assert_eq!((status.entries, status.mode.as_str()), (1, "enforce"));
+}
+
+fn spooled(copy: CopyId) -> Spooled {
+    Spooled {
+        copy,
+        class: Class::Marketing,
+        sender: None,
+        purpose: None,
+        rule: None,
+        reverse_path: ReversePath::Null,
+        recipients: vec![Recipient::new(address("b@example.nl"))],
+        ret: None,
+        envid: None,
+        original_sha256: [0; 32],
+        eight_bit: false,
+        smtputf8: false,
+        state: SpoolState::Held,
+        attempts: 3,
+        admitted_at: now(),
+        expires_at: now(),
+        last_reply: "421 later".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn copies_are_retried_held_and_dropped_but_not_while_they_are_tried() {
+    let house = house(&["a"]);
+    let copy = |index| CopyId { reference: Reference::new(now(), [7; 10]), index };
+    for index in 0..3 {
+        state(&house).spool.insert(copy(index), spooled(copy(index)));
+    }
+    let change = |index, action| handle(Request::Change { copy: copy(index), action }, &house.services);
+    assert!(matches!(change(0, QueueAction::Retry).await, Answer::Done { .. }));
+    assert_eq!(state(&house).spool[&copy(0)].state, SpoolState::Waiting { next: now() });
+    assert!(matches!(change(0, QueueAction::Hold).await, Answer::Done { .. }));
+    assert_eq!(state(&house).spool[&copy(0)].state, SpoolState::Held);
+    assert!(matches!(change(1, QueueAction::Drop).await, Answer::Done { .. }));
+    assert!(!state(&house).spool.contains_key(&copy(1)));
+    assert!(
+        matches!(state(&house).entries.last(), Some(Event::Cancelled(outcome)) if outcome.copy == copy(1))
+    );
+    assert_eq!(state(&house).woken, 3);
+
+    state(&house).claimed.insert(copy(2));
+    let answer = change(2, QueueAction::Drop).await;
+    assert!(matches!(&answer, Answer::Failed { error } if error.contains("being tried")), "{answer:?}");
+    assert!(matches!(change(9, QueueAction::Hold).await, Answer::Failed { .. }));
+    let Answer::Queue { copies } = handle(Request::Queue { after: None, limit: 1 }, &house.services).await
+    else {
+        panic!()
+    };
+    assert_eq!(copies.iter().map(|line| line.copy).collect::<Vec<_>>(), [copy(0)]);
+}
+
+#[test]
+fn subjects_are_told_apart() {
+    let reference = Reference::new(now(), [1; 10]);
+    for (text, subject) in [
+        ("Klant@Example.NL", Subject::Address(address("klant@example.nl").key().clone())),
+        ("<a@b>", Subject::MessageId("<a@b>".to_owned())),
+        ("#12", Subject::Entry(12)),
+        (&reference.to_string(), Subject::Reference(reference)),
+        (&format!("{reference}-3"), Subject::Copy(CopyId { reference, index: 3 })),
+    ] {
+        assert_eq!(text.parse(), Ok(subject.clone()), "{text}");
+        assert_eq!(subject.to_string().parse(), Ok(subject));
+    }
+    assert!("nothing".parse::<Subject>().is_err());
+}
+
+/// Run `ask` against a served socket on a thread that may block.
+async fn over_socket<T: Send + 'static>(
+    house: &House,
+    max_line: usize,
+    ask: impl FnOnce(&std::path::Path) -> T + Send + 'static,
+) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sluis.sock");
+    let shutdown = Shutdown::new();
+    let listener = Listener::bind(&path).unwrap();
+    let served = tokio::spawn(serve(listener, house.services.clone(), 2, max_line, shutdown.clone()));
+    let at = path.clone();
+    let answer = tokio::task::spawn_blocking(move || ask(&at)).await.unwrap();
+    shutdown.request();
+    served.await.unwrap();
+    shutdown.drained().await;
+    assert!(!path.exists(), "the socket is removed");
+    answer
+}
+
+#[tokio::test]
+async fn requests_and_answers_go_over_a_real_socket() {
+    let house = house(&["a"]);
+    let answers = over_socket(&house, 1 << 20, |path| {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Listener::bind(path).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+        let mut client = Client::connect(path, 1 << 20).unwrap().unwrap();
+        let rows = Rows::Consents(vec![consent(2, "b@example.nl")]);
+        [import(rows.clone()), import(rows), Request::Reload].map(|request| client.ask(&request).unwrap())
+    });
+    let [first, again, reload] = answers.await;
+    assert!(matches!(first, Answer::Imported(Imported { added: 1, .. })), "{first:?}");
+    assert!(matches!(again, Answer::Imported(Imported { already: 1, .. })), "{again:?}");
+    assert_eq!(reload, Answer::Failed { error: "sluis.toml:3:8: mode: wrong".to_owned() });
+}
+
+#[tokio::test]
+async fn lines_are_bounded_and_rubbish_is_answered() {
+    let house = house(&["a"]);
+    let told = over_socket(&house, 4_096, |path| {
+        use std::io::{BufRead as _, Write as _};
+        let say = |line: &[u8]| {
+            let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+            stream.write_all(line).unwrap();
+            let mut answer = String::new();
+            std::io::BufReader::new(stream).read_line(&mut answer).unwrap();
+            answer
+        };
+        let long = [b"{".repeat(5_000), b"\n".to_vec()].concat();
+        [say(b"{\"do\":\"fly\"}\n"), say(&long), say(b"\xff\n")]
+    });
+    let [unknown, long, binary] = told.await;
+    assert!(unknown.contains("not a request"), "{unknown}");
+    assert!(long.contains("longer than 4096 octets"), "{long}");
+    assert!(binary.contains("not a request"), "{binary}");
+}
+
+#[test]
+fn no_gateway_is_not_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sluis.sock");
+    assert!(Client::connect(&path, 1 << 20).unwrap().is_none());
+    // The socket of a gateway that was killed.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    assert!(Client::connect(&path, 1 << 20).unwrap().is_none());
+}

@@ -1,0 +1,408 @@
+//! Requests and answers as they stand in the JSON lines.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Relation};
+use crate::ledger::{EntryNumber, Suppressed};
+use crate::mail::{Address, AddressKey, CopyId, Purpose, Reference, SenderId};
+use crate::suppression::{Reason, Suppression};
+
+/// Rows of one import request.
+pub const MAX_ROWS: usize = 1_000;
+/// Items of one page of an answer.
+pub const MAX_PAGE: usize = 1_000;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Request {
+    /// Take rows into the register.
+    Import(Import),
+    /// What is on record for an address.
+    Show {
+        /// The address.
+        address: Address,
+        /// Name or id of a sender; all senders of the config when absent.
+        sender: Option<String>,
+    },
+    /// A page of suppressions.
+    Suppressions {
+        /// Name or id of a sender; all when absent.
+        sender: Option<String>,
+        /// The last one of the page before.
+        after: Option<(SenderId, AddressKey)>,
+        /// At most [`MAX_PAGE`].
+        limit: usize,
+    },
+    /// A page of entries.
+    Entries {
+        /// About what.
+        subject: Subject,
+        /// The last one of the page before.
+        after: Option<EntryNumber>,
+        /// At most [`MAX_PAGE`].
+        limit: usize,
+    },
+    /// The evidence pack.
+    Pack {
+        /// About what.
+        subject: Subject,
+    },
+    /// Check the whole ledger.
+    Verify,
+    /// A page of the spool.
+    Queue {
+        /// The last one of the page before.
+        after: Option<CopyId>,
+        /// At most [`MAX_PAGE`].
+        limit: usize,
+    },
+    /// One copy in the spool.
+    Copy {
+        /// Which.
+        copy: CopyId,
+    },
+    /// Do something to one copy in the spool.
+    Change {
+        /// Which.
+        copy: CopyId,
+        /// What.
+        action: QueueAction,
+    },
+    /// What the gateway does now.
+    Status,
+    /// Read the config file again.
+    Reload,
+}
+
+/// Rows to be taken into the register, all in one record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// Where they come from: `cli`, or a file name with the SHA-256 of the file.
+    pub source: String,
+    /// Judge only, write nothing.
+    pub dry_run: bool,
+    /// Consent texts as they were shown; rows refer to them by position.
+    #[serde(default)]
+    pub texts: Vec<String>,
+    /// At most [`MAX_ROWS`].
+    pub rows: Rows,
+}
+
+/// Rows of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "rows", rename_all = "snake_case")]
+pub enum Rows {
+    /// Consent events.
+    Consents(Vec<ConsentRow>),
+    /// Customer relations.
+    Customers(Vec<CustomerRow>),
+    /// Suppressions.
+    Suppressions(Vec<SuppressionRow>),
+}
+
+/// One consent event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentRow {
+    /// Line in the file it stands on.
+    pub line: u64,
+    /// Whose.
+    pub address: Address,
+    /// Name or id of the sender; the only one of the config when absent.
+    pub sender: Option<String>,
+    /// What for.
+    pub purpose: Purpose,
+    /// What happened.
+    pub kind: ConsentEventKind,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Position of the consent text in [`Import::texts`]; its hash then becomes the evidence's.
+    pub text: Option<usize>,
+    /// How it is known.
+    pub evidence: Evidence,
+}
+
+/// One customer relation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerRow {
+    /// Line in the file it stands on.
+    pub line: u64,
+    /// Whose.
+    pub address: Address,
+    /// Name or id of the sender; the only one of the config when absent.
+    pub sender: Option<String>,
+    /// The product group bought.
+    pub product: String,
+    /// The last transaction or the end of the contract.
+    pub last_purchase: Timestamp,
+    /// Whether opting out was offered when the address was taken.
+    pub opt_out_offered: bool,
+    /// Whether the customer gave the address in the sale.
+    pub given_in_sale: bool,
+    /// Order or contract number.
+    pub source: Option<String>,
+}
+
+/// One suppression.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuppressionRow {
+    /// Line in the file it stands on.
+    pub line: u64,
+    /// Whose.
+    pub address: Address,
+    /// Name or id of the sender; the only one of the config when absent.
+    pub sender: Option<String>,
+    /// Why.
+    pub reason: Reason,
+    /// Since when.
+    pub since: Timestamp,
+    /// Where it is known from.
+    pub source: String,
+}
+
+/// What a request is about: an address, a submission, a copy, a Message-ID, or one entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A mailbox.
+    Address(AddressKey),
+    /// Our reference of a submission.
+    Reference(Reference),
+    /// One copy of a submission.
+    Copy(CopyId),
+    /// A Message-ID with its angle brackets.
+    MessageId(String),
+    /// One entry by its number.
+    Entry(EntryNumber),
+}
+
+/// A text that is no subject.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{0}\" is no address, no reference of ours, no Message-ID in <…> and no entry number; \
+     write klant@example.nl, <id@example.nl> or a reference from the log"
+)]
+pub struct SubjectError(pub String);
+
+impl std::str::FromStr for Subject {
+    type Err = SubjectError;
+
+    fn from_str(text: &str) -> Result<Self, SubjectError> {
+        let text = text.trim();
+        if text.starts_with('<') && text.ends_with('>') {
+            return Ok(Self::MessageId(text.to_owned()));
+        }
+        if let Ok(number) = text.trim_start_matches('#').parse() {
+            return Ok(Self::Entry(number));
+        }
+        if let Ok(reference) = Reference::parse(text) {
+            return Ok(Self::Reference(reference));
+        }
+        if let Ok(copy) = CopyId::parse(text) {
+            return Ok(Self::Copy(copy));
+        }
+        Address::parse(text)
+            .map(|address| Self::Address(address.key().clone()))
+            .map_err(|_| SubjectError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Reference(reference) => reference.fmt(f),
+            Self::Copy(copy) => copy.fmt(f),
+            Self::MessageId(id) => f.write_str(id),
+            Self::Entry(number) => write!(f, "#{number}"),
+        }
+    }
+}
+
+/// What can be done to a copy in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueAction {
+    /// Try it now; releases a held one.
+    Retry,
+    /// Keep it until `retry` or `drop`.
+    Hold,
+    /// Give it up, without a DSN.
+    Drop,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// What became of the rows.
+    Imported(Imported),
+    /// What is on record, one for each sender.
+    Profiles {
+        /// In the order of the config.
+        profiles: Vec<ProfileView>,
+    },
+    /// A page of suppressions; the last page is shorter than was asked for.
+    Suppressions {
+        /// In order of sender and address.
+        suppressions: Vec<Suppressed>,
+    },
+    /// A page of entries; the last page is shorter than was asked for.
+    Entries {
+        /// In order.
+        entries: Vec<Filed>,
+    },
+    /// An evidence pack.
+    Pack {
+        /// The zip file, base64.
+        zip: String,
+    },
+    /// What checking the ledger found.
+    Verified(Verified),
+    /// A page of the spool; the last page is shorter than was asked for.
+    Queue {
+        /// In order of id.
+        copies: Vec<CopyLine>,
+    },
+    /// It was done; what to tell.
+    Done {
+        /// One line.
+        text: String,
+    },
+    /// What the gateway does.
+    Status(Status),
+    /// It was not done.
+    Failed {
+        /// One line.
+        error: String,
+    },
+}
+
+/// What became of the rows of one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Rows that were written (or would be).
+    pub added: u64,
+    /// Rows whose fact was on record before.
+    pub already: u64,
+    /// Rows that were not taken.
+    pub rejected: Vec<Reject>,
+    /// What somebody should look at.
+    pub notes: Vec<String>,
+}
+
+/// A row that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// Line in the file.
+    pub line: u64,
+    /// Why, beginning with the RULES number.
+    pub why: String,
+}
+
+/// What is on record for one address with one sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileView {
+    /// The sender's id.
+    pub sender: SenderId,
+    /// Its name.
+    pub name: String,
+    /// One line per purpose.
+    pub consents: Vec<ConsentLine>,
+    /// Purchases.
+    pub relations: Vec<Relation>,
+    /// Suppressions, of the base address too.
+    pub suppressions: Vec<Suppression>,
+    /// The answer of the next hop that blocked it, if it is blocked.
+    pub blocked: Option<String>,
+}
+
+/// A consent history and what it comes to today.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentLine {
+    /// What for.
+    pub purpose: Purpose,
+    /// `none`, `requested`, `granted` or `withdrawn`.
+    pub state: String,
+    /// The grade of a consent that stands.
+    pub grade: Option<Grade>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// The history.
+    pub events: Vec<ConsentEvent>,
+}
+
+/// An entry as it stands in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filed {
+    /// Its number.
+    pub number: EntryNumber,
+    /// Its exact bytes, one JSON object; `None` once it was erased.
+    pub json: Option<String>,
+}
+
+/// What checking the ledger found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Entries that were read.
+    pub entries: u64,
+    /// Checkpoints that were checked.
+    pub checkpoints: u64,
+    /// What differs; empty when all is well.
+    pub findings: Vec<String>,
+}
+
+/// A copy in the spool, for a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyLine {
+    /// Its id.
+    pub copy: CopyId,
+    /// Its class.
+    pub class: String,
+    /// MAIL FROM, empty for the null path.
+    pub reverse_path: String,
+    /// Recipients that still wait.
+    pub recipients: Vec<Address>,
+    /// `trying`, `waiting` or `held`.
+    pub state: String,
+    /// When it is tried next.
+    pub next: Option<Timestamp>,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it came.
+    pub admitted_at: Timestamp,
+    /// When it is given up.
+    pub expires_at: Timestamp,
+    /// The last failure.
+    pub last_reply: String,
+}
+
+/// What a gateway does now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// Host name.
+    pub name: String,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// Hash of the rules in force.
+    pub rules_sha256: String,
+    /// Since when it runs.
+    pub since: Timestamp,
+    /// What it listens on, as `smtp 127.0.0.1:2525`.
+    pub listeners: Vec<String>,
+    /// Sessions that are open.
+    pub sessions: u64,
+    /// The next hop.
+    pub next_hop: String,
+    /// Whether the unsubscribe endpoint answers its own health check.
+    pub unsubscribe_healthy: bool,
+    /// Copies in the spool.
+    pub spool: u64,
+    /// Entries in the ledger.
+    pub entries: u64,
+}

@@ -1,0 +1,69 @@
+//! The running gateway as the admin room sees it.
+
+use std::sync::Arc;
+
+use super::running::Reload;
+use crate::admin::{Claim, Control, Status};
+use crate::limits::Limits;
+use crate::mail::CopyId;
+use crate::policy::{Mode, Rules};
+use crate::relay::Spool;
+use crate::unsubscribe::Health;
+
+/// What a status tells that does not change while the gateway runs.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub name: String,
+    pub since: jiff::Timestamp,
+    pub listeners: Vec<String>,
+    pub next_hop: String,
+}
+
+/// The controls of a gateway that runs.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub reload: Arc<Reload>,
+    pub spool: Spool,
+    pub health: Health,
+    pub limits: Limits,
+    pub facts: Facts,
+}
+
+impl Control for Remote {
+    fn rules(&self) -> Arc<Rules> {
+        self.reload.rules_in_force()
+    }
+
+    fn status(&self) -> Option<Status> {
+        let rules = self.rules();
+        let facts = self.facts.clone();
+        Some(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: facts.name,
+            mode: match rules.mode {
+                Mode::Enforce => "enforce".to_owned(),
+                Mode::Observe => "observe".to_owned(),
+            },
+            rules_sha256: rules.hash.clone(),
+            since: facts.since,
+            listeners: facts.listeners,
+            sessions: self.limits.open() as u64,
+            next_hop: facts.next_hop,
+            unsubscribe_healthy: self.health.is_up(),
+            spool: 0,
+            entries: 0,
+        })
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        self.reload.reload()
+    }
+
+    fn claim(&self, copy: CopyId) -> Option<Claim> {
+        self.spool.claim(copy).map(|flight| Claim(Box::new(flight)))
+    }
+
+    fn wake(&self) {
+        self.spool.wake();
+    }
+}

@@ -1,0 +1,242 @@
+//! What the config says, in the words of each room. Nothing is decided here.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::keys::{self, KeyFolder};
+use crate::clock::{SharedClock, Timestamp};
+use crate::config::{self, Algorithm, Dkim, ListenerTls};
+use crate::gateway::{self, Signers};
+use crate::limits::{LimitSettings, Limits};
+use crate::message::{self, Signer};
+use crate::net::tls::Trust;
+use crate::secret::{Secret, SharedEntropy};
+use crate::submission::{self, Accounts, Tls};
+use crate::{net, relay, store, unsubscribe};
+
+/// Octets that our own headers and footers may add to a message (RULES P5).
+const EDIT_ROOM: u64 = 64 * 1024;
+
+/// One hour: the window in which failed sign-ins are counted.
+const SIGN_IN_WINDOW: Duration = Duration::from_secs(60 * 60);
+
+pub(super) fn limits(settings: &config::Settings, clock: &SharedClock) -> Limits {
+    let limits = &settings.limits;
+    let at_least_one = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+    Limits::new(
+        LimitSettings {
+            connections: limits.connections,
+            connections_per_ip: limits.connections_per_ip,
+            sign_in_failures_per_ip: at_least_one(limits.sign_in_failures_per_ip),
+            sign_in_failures_per_account: at_least_one(limits.sign_in_failures_per_account),
+            sign_in_window: SIGN_IN_WINDOW,
+            messages_per_account: NonZeroU32::new(limits.messages_per_hour),
+            message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
+            ..LimitSettings::default()
+        },
+        clock,
+    )
+}
+
+/// One value per listener, in the order of the config.
+pub(super) fn listeners(
+    settings: &config::Settings,
+    folder: &KeyFolder,
+    limits: &Limits,
+    entropy: &SharedEntropy,
+    now: Timestamp,
+) -> Result<Vec<submission::Settings>> {
+    let accounts = accounts(settings, entropy)?;
+    let needs_tls = settings.listeners.iter().any(|listener| listener.tls != ListenerTls::None);
+    let certificate = if needs_tls { Some(server_tls(settings, folder, now)?) } else { None };
+    let tls = |kind| match (kind, &certificate) {
+        (ListenerTls::Starttls, Some(config)) => Tls::StartTls(config.clone()),
+        (ListenerTls::Implicit, Some(config)) => Tls::Implicit(config.clone()),
+        _ => Tls::None,
+    };
+    let one = |listener: &config::Listener| submission::Settings {
+        name: listener.name.clone(),
+        hostname: settings.name.ascii().to_owned(),
+        tls: tls(listener.tls),
+        accounts: accounts.clone(),
+        loopback_auth_without_tls: listener.auth_without_tls_on_loopback,
+        trusted: if listener.auth_required { Vec::new() } else { settings.trusted.networks.clone() },
+        trusted_senders: settings.trusted.senders.clone(),
+        size_limit: settings.limits.message_size,
+        edit_room: EDIT_ROOM,
+        recipients: settings.limits.recipients,
+        errors: u32::try_from(settings.limits.bad_commands).unwrap_or(u32::MAX),
+        sign_in_failures: 3,
+        normalise_bare_lf: listener.normalise_bare_lf,
+        timeouts: submission::Timeouts {
+            command: settings.limits.command_timeout,
+            data_block: settings.limits.data_timeout,
+            ..submission::Timeouts::default()
+        },
+        limits: limits.clone(),
+        entropy: entropy.clone(),
+    };
+    Ok(settings.listeners.iter().map(one).collect())
+}
+
+fn accounts(settings: &config::Settings, entropy: &SharedEntropy) -> Result<Option<Arc<Accounts>>> {
+    if settings.accounts.is_empty() {
+        return Ok(None);
+    }
+    let one = |account: &config::Account| submission::Account {
+        name: account.name.clone(),
+        hash: Secret::new(account.password_hash.clone()),
+        senders: account.senders.clone(),
+    };
+    let accounts = settings.accounts.iter().map(one).collect();
+    Ok(Some(Arc::new(Accounts::new(accounts, &**entropy)?)))
+}
+
+fn server_tls(
+    settings: &config::Settings,
+    folder: &KeyFolder,
+    now: Timestamp,
+) -> Result<Arc<rustls::ServerConfig>> {
+    match &settings.tls {
+        Some(files) => {
+            keys::read_private(&files.key)?;
+            Ok(net::tls::server_config(&files.certificate, &files.key)?)
+        }
+        None => {
+            let files = folder.development_tls(settings.name.ascii(), now)?;
+            Ok(net::tls::server_config(&files.certificate, &files.key)?)
+        }
+    }
+}
+
+pub(super) fn relay(settings: &config::Settings) -> relay::Settings {
+    let hop = &settings.relay;
+    let next_hop = match &hop.next_hop {
+        config::NextHop::Directory(folder) => relay::NextHop::Directory(folder.clone()),
+        config::NextHop::Server { host, port } => relay::NextHop::Smtp(relay::SmtpHop {
+            host: host.clone(),
+            port: *port,
+            tls: match hop.tls {
+                config::RelayTls::None => relay::TlsMode::None,
+                config::RelayTls::Starttls => relay::TlsMode::StartTls,
+                config::RelayTls::Implicit => relay::TlsMode::Implicit,
+            },
+            tls_name: hop.tls_name.clone(),
+            trust: match (&hop.ca_file, hop.verify) {
+                (_, false) => Trust::Anybody,
+                (Some(file), true) => Trust::CaFile(file.clone()),
+                (None, true) => Trust::System,
+            },
+            credentials: hop.credentials.as_ref().map(|credentials| relay::Credentials {
+                username: credentials.username.clone(),
+                password: credentials.password.clone(),
+            }),
+        }),
+    };
+    relay::Settings {
+        next_hop,
+        helo: settings.name.ascii().to_owned(),
+        timeouts: relay::Timeouts {
+            connect: hop.connect_timeout,
+            command: hop.command_timeout,
+            data_block: hop.data_timeout,
+            data_end: hop.final_timeout,
+            ..relay::Timeouts::default()
+        },
+        pool: relay::PoolSettings {
+            connections: hop.connections,
+            messages: hop.messages_per_connection,
+            idle: hop.idle_timeout,
+            ..relay::PoolSettings::default()
+        },
+    }
+}
+
+pub(super) fn spool(settings: &config::Settings) -> relay::SpoolSettings {
+    let hop = &settings.relay;
+    relay::SpoolSettings {
+        retry: hop.retry.clone(),
+        expire_after: hop.expire_after,
+        in_doubt: match hop.in_doubt {
+            config::InDoubt::Retry => relay::InDoubt::Retry,
+            config::InDoubt::Hold => relay::InDoubt::Hold,
+        },
+        // Half of the connections at most are for what waited; sessions have the rest.
+        concurrency: (hop.connections / 2).max(1),
+        ..relay::SpoolSettings::new(settings.name.ascii(), settings.postmaster.clone())
+    }
+}
+
+pub(super) fn store(
+    settings: &config::Settings,
+    signer: crate::ledger::checkpoint::Signer,
+) -> store::Settings {
+    store::Settings {
+        queue: settings.limits.ledger_queue,
+        max_batch: settings.limits.ledger_batch,
+        ..store::Settings::new(signer)
+    }
+}
+
+pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> {
+    Ok(gateway::Settings {
+        hostname: settings.name.ascii().to_owned(),
+        unsubscribe_url: settings.unsubscribe.url.clone(),
+        unsubscribe_mailto: settings.unsubscribe.mailto.clone(),
+        patience: settings.relay.patience,
+        queue_when_down: settings.relay.queue_when_down,
+        expire_after: jiff::SignedDuration::try_from(settings.relay.expire_after)?,
+        structure: message::Limits {
+            depth: settings.limits.depth,
+            parts: settings.limits.parts,
+            headers: settings.limits.header_fields,
+            header_bytes: settings.limits.header,
+        },
+        max_received: settings.limits.received,
+        signers: signers(settings)?,
+    })
+}
+
+/// The DKIM keys by domain; a key file that is not there yet is made, and its DNS record logged.
+fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
+    let Dkim::Keys(wanted) = &settings.dkim else { return Ok(Vec::new()) };
+    let mut signers: Vec<Signers> = Vec::new();
+    for one in wanted {
+        let key = match one.algorithm {
+            Algorithm::RsaSha256 => keys::dkim_rsa(&one.key_file),
+            Algorithm::Ed25519Sha256 => keys::dkim_ed25519(&one.key_file),
+        }
+        .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
+        if key.made {
+            tracing::warn!(
+                name = %format!("{}._domainkey.{}", one.selector, one.domain.ascii()),
+                record = %key.record,
+                "a DKIM key was made; publish this TXT record"
+            );
+        }
+        let signer =
+            Signer { domain: one.domain.ascii().to_owned(), selector: one.selector.clone(), key: key.key };
+        match signers.iter_mut().find(|signers| signers.domain == one.domain) {
+            Some(signers) => signers.keys.push(signer),
+            None => signers.push(Signers { domain: one.domain.clone(), keys: vec![signer] }),
+        }
+    }
+    Ok(signers)
+}
+
+pub(super) fn page(settings: &config::Settings) -> unsubscribe::Limits {
+    let limits = &settings.limits;
+    unsubscribe::Limits {
+        http: net::http::Limits {
+            connections: limits.http_connections,
+            header: limits.http_timeout,
+            ..net::http::Limits::default()
+        },
+        body: limits.http_body,
+        body_time: limits.http_timeout,
+        ..unsubscribe::Limits::default()
+    }
+}

@@ -1,0 +1,398 @@
+//! One gateway, from config to stopped.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+
+use super::books::StoreBooks;
+use super::control::{Facts, Remote};
+use super::keys::KeyFolder;
+use super::letters::Letters;
+use super::rooms;
+use crate::clock::SharedClock;
+use crate::config::{self, ListenerTls};
+use crate::gateway::{self, Gateway, InForce};
+use crate::ledger::{Event, Record, Scribe, Side};
+use crate::limits::Limits;
+use crate::mail::Address;
+use crate::policy::{Mode, Rules};
+use crate::relay::{self, Relay, Spool};
+use crate::secret::SharedEntropy;
+use crate::shutdown::Shutdown;
+use crate::store::{self, Closing, Store};
+use crate::submission;
+use crate::telemetry::Metrics;
+use crate::token::Keys;
+use crate::unsubscribe::{self, Desk, Health};
+use crate::{admin, metrics};
+
+/// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
+const BACKLOG: u32 = 1024;
+
+/// A listener and where it is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// Its name in the config.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How TLS starts there.
+    pub tls: ListenerTls,
+}
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Running {
+    submission: Vec<Bound>,
+    unsubscribe: SocketAddr,
+    metrics: Option<SocketAddr>,
+    shutdown: Shutdown,
+    store: Store,
+    scribe: Scribe,
+    closing: Closing,
+    health: Health,
+    reload: Arc<Reload>,
+    stop_within: std::time::Duration,
+}
+
+/// What a reload swaps, and what it needs to make it.
+#[derive(Debug)]
+pub(super) struct Reload {
+    file: PathBuf,
+    folder: KeyFolder,
+    limits: Limits,
+    tokens: Arc<Keys>,
+    clock: SharedClock,
+    entropy: SharedEntropy,
+    scribe: Scribe,
+    bound: Vec<config::Listener>,
+    listeners: Vec<watch::Sender<Arc<submission::Settings>>>,
+    in_force: watch::Sender<Arc<InForce>>,
+    rules: watch::Sender<Arc<Rules>>,
+    desk: watch::Sender<Arc<unsubscribe::Settings>>,
+}
+
+impl Running {
+    /// Start a gateway: keys, store, recovery, listeners, in that order; nothing is accepted before what an
+    /// earlier run left behind is recorded.
+    pub async fn start(
+        settings: config::Settings,
+        clock: SharedClock,
+        entropy: SharedEntropy,
+    ) -> Result<Self> {
+        let folder = KeyFolder::open(&settings.data)?;
+        let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
+        let tokens = Arc::new(folder.token(&*entropy)?);
+        let path = settings.data.join("sluis.redb");
+        let store = Store::open(&path, rooms::store(&settings, signer), clock.clone(), entropy.clone())?;
+        recover(&store, &settings)?;
+        let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
+        scribe.record(config_entry(&settings)).await?;
+
+        let shutdown = Shutdown::new();
+        let limits = rooms::limits(&settings, &clock);
+        let rules = Arc::new(settings.rules.clone());
+        let (in_force, in_force_seen) =
+            watch::channel(Arc::new(InForce { rules: rules.clone(), settings: rooms::gateway(&settings)? }));
+        let (rules_sender, rules_seen) = watch::channel(rules);
+        let health = Health::new();
+
+        let relay = Relay::new(rooms::relay(&settings))?;
+        let spool = Spool::new(relay::Parts {
+            relay: relay.clone(),
+            view: Arc::new(store.clone()),
+            scribe: scribe.clone(),
+            register: Arc::new(store.clone()),
+            rules: rules_seen,
+            unsubscribe_up: health.subscribe(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            shutdown: shutdown.clone(),
+            settings: rooms::spool(&settings),
+        });
+        let gateway = Gateway::new(gateway::Parts {
+            in_force: in_force_seen,
+            register: Arc::new(store.clone()),
+            scribe: scribe.clone(),
+            relay: relay.clone(),
+            spool: spool.clone(),
+            tokens: tokens.clone(),
+            unsubscribe_up: health.subscribe(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        });
+
+        // Every port is bound before anything is served, so that a port that is taken stops the start.
+        let page = bind(settings.unsubscribe.listen, "the unsubscribe page")?;
+        let unsubscribe = page.local_addr()?;
+        let mut bound = Vec::new();
+        for listener in &settings.listeners {
+            bound.push(bind(listener.address, &format!("listener {}", listener.name))?);
+        }
+        let metrics_listener =
+            settings.metrics.map(|address| bind(address, "the metrics listener")).transpose()?;
+        let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+
+        let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens)));
+        let letters = Arc::new(Letters::new(spool.clone(), &settings, clock.clone(), entropy.clone()));
+        let desk = Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters));
+        shutdown.spawn(unsubscribe::run(
+            page,
+            desk.clone(),
+            entropy.clone(),
+            rooms::page(&settings),
+            shutdown.clone(),
+        ));
+        shutdown.spawn(health.clone().watch_over(unsubscribe, desk, entropy.clone(), shutdown.clone()));
+
+        // The next hop's limits shape EHLO, so they are asked for before the first client comes; a next
+        // hop that is down is no reason not to start.
+        if let Err(answer) = relay.probe().await {
+            tracing::warn!(next_hop = relay.name(), %answer, "the next hop does not answer yet");
+        }
+        let worker = spool.clone();
+        shutdown.spawn(async move { worker.run().await });
+
+        let now = clock.now();
+        let mut listeners = Vec::new();
+        let mut submission = Vec::new();
+        let each = rooms::listeners(&settings, &folder, &limits, &entropy, now)?;
+        for ((one, listener), config) in each.into_iter().zip(bound).zip(&settings.listeners) {
+            let address = listener.local_addr()?;
+            submission.push(Bound { name: config.name.clone(), address, tls: config.tls });
+            let (sender, seen) = watch::channel(Arc::new(one));
+            listeners.push(sender);
+            shutdown.spawn(submission::run(listener, seen, gateway.clone(), shutdown.clone()));
+        }
+
+        let reload = Arc::new(Reload {
+            file: settings.file.clone(),
+            folder,
+            limits,
+            tokens,
+            clock: clock.clone(),
+            entropy,
+            scribe: scribe.clone(),
+            bound: settings.listeners.clone(),
+            listeners,
+            in_force,
+            rules: rules_sender,
+            desk: desk_sender,
+        });
+        let services = admin::Services {
+            scribe: scribe.clone(),
+            register: Arc::new(store.clone()),
+            books: Arc::new(StoreBooks::new(store.clone())),
+            spool: Arc::new(store.clone()),
+            control: Arc::new(Remote {
+                reload: reload.clone(),
+                spool,
+                health: health.clone(),
+                limits: reload.limits.clone(),
+                facts: Facts {
+                    name: settings.name.ascii().to_owned(),
+                    since: now,
+                    listeners: submission.iter().map(|bound| format!("smtp {}", bound.address)).collect(),
+                    next_hop: relay.name().to_owned(),
+                },
+            }),
+            clock,
+        };
+        let socket = settings.admin_socket();
+        let socket = admin::Listener::bind(&socket)
+            .with_context(|| format!("the admin socket {} cannot be made", socket.display()))?;
+        let (connections, longest) = (settings.limits.admin_connections, settings.limits.admin_message);
+        shutdown.spawn(admin::serve(socket, services, connections, longest, shutdown.clone()));
+        if let Some(listener) = metrics_listener {
+            let exporter = Metrics::install()?;
+            shutdown.spawn(exporter.clone().upkeep(shutdown.clone()));
+            shutdown.spawn(exporter.serve(listener, shutdown.clone()));
+        }
+        let running = Self {
+            submission,
+            unsubscribe,
+            metrics,
+            shutdown,
+            store,
+            scribe,
+            closing,
+            health,
+            reload,
+            stop_within: settings.stop_within,
+        };
+        running.until_healthy().await;
+        Ok(running)
+    }
+
+    /// The page answers itself within moments of its start; waiting for it spares the first marketing
+    /// message a 451.
+    async fn until_healthy(&self) {
+        let mut seen = self.health.subscribe();
+        let wait = seen.wait_for(|up| *up);
+        if tokio::time::timeout(std::time::Duration::from_secs(5), wait).await.is_err() {
+            tracing::warn!("the unsubscribe page does not answer yet; marketing waits for it");
+        }
+    }
+
+    /// The submission listeners, in the order of the config.
+    pub fn submission(&self) -> &[Bound] {
+        &self.submission
+    }
+
+    /// Where the unsubscribe page listens.
+    pub fn unsubscribe(&self) -> SocketAddr {
+        self.unsubscribe
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
+    }
+
+    /// The pen.
+    pub fn scribe(&self) -> &Scribe {
+        &self.scribe
+    }
+
+    /// The store, to read.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The public key that verifies this gateway's checkpoints and packs.
+    pub fn ledger_key(&self) -> String {
+        self.store.verifier().to_owned()
+    }
+
+    /// An evidence pack of everything on record about `address`: a zip file.
+    pub async fn pack_of(&self, address: &Address) -> Result<Vec<u8>> {
+        self.scribe.record(Record { events: Vec::new(), sides: vec![Side::Checkpoint] }).await?;
+        let books = StoreBooks::new(self.store.clone());
+        let subject = admin::Subject::Address(address.key().clone());
+        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject)).await??;
+        pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))
+    }
+
+    /// Read the config file again and take it whole or not at all; the error says what is wrong.
+    pub fn reload(&self) -> Result<String, String> {
+        self.reload.reload()
+    }
+
+    /// Whether a stop was asked for from inside.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Stop: no new sessions, those that are busy finish within the config's `stop_within`, then the last
+    /// checkpoint is signed and the store closed. Says whether everything finished in time.
+    pub async fn stop(self) -> bool {
+        self.shutdown.request();
+        let drained = tokio::time::timeout(self.stop_within, self.shutdown.drained()).await.is_ok();
+        if !drained {
+            tracing::warn!("some sessions did not finish in time; what they had begun shows up as in doubt");
+        }
+        let Self { scribe, closing, reload, store, .. } = self;
+        drop((scribe, reload));
+        if drained {
+            // Every other holder of the pen has ended, so its writer ends now.
+            if let Err(error) = tokio::task::spawn_blocking(move || closing.join()).await {
+                tracing::error!(%error, "closing the ledger");
+            }
+        } else if let Err(error) = store.checkpoint() {
+            tracing::error!(%error, "no final checkpoint");
+        }
+        drained
+    }
+}
+
+impl Reload {
+    /// Read the file again; swap rules, senders, accounts, certificates and settings, or nothing.
+    pub(super) fn reload(&self) -> Result<String, String> {
+        let environment = config::Environment::of_process(self.clock.now());
+        let settings = config::load(&self.file, &environment).map_err(|problems| problems.to_string())?;
+        let same = |(old, new): (&config::Listener, &config::Listener)| old.address == new.address;
+        if settings.listeners.len() != self.bound.len()
+            || !self.bound.iter().zip(&settings.listeners).all(same)
+        {
+            return Err("listener addresses cannot change while the gateway runs; restart it".to_owned());
+        }
+        let error = |error: anyhow::Error| format!("{error:#}");
+        let listeners =
+            rooms::listeners(&settings, &self.folder, &self.limits, &self.entropy, self.clock.now())
+                .map_err(error)?;
+        let gateway = rooms::gateway(&settings).map_err(error)?;
+        // Everything is made; from here on nothing can fail.
+        let rules = Arc::new(settings.rules.clone());
+        self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
+        self.rules.send_replace(rules.clone());
+        self.desk.send_replace(Arc::new(desk_settings(&settings, &self.tokens)));
+        for (sender, one) in self.listeners.iter().zip(listeners) {
+            sender.send_replace(Arc::new(one));
+        }
+        let (scribe, record) = (self.scribe.clone(), config_entry(&settings));
+        tokio::spawn(async move {
+            if let Err(error) = scribe.record(record).await {
+                tracing::error!(%error, "the new config is in force, but its entry could not be written");
+            }
+        });
+        tracing::info!(rules = %rules.hash, "config reloaded");
+        Ok(format!("config reloaded; rules {}", rules.hash))
+    }
+
+    pub(super) fn rules_in_force(&self) -> Arc<Rules> {
+        self.rules.borrow().clone()
+    }
+}
+
+fn recover(store: &Store, settings: &config::Settings) -> Result<()> {
+    let in_doubt = match settings.relay.in_doubt {
+        config::InDoubt::Retry => store::InDoubt::Retry,
+        config::InDoubt::Hold => store::InDoubt::Hold,
+    };
+    let found = store.recover(in_doubt)?;
+    if !found.in_doubt.is_empty() || !found.interrupted.is_empty() {
+        tracing::warn!(
+            straight_through = found.in_doubt.len(),
+            from_spool = found.interrupted.len(),
+            "the gateway was stopped while copies were on their way: they are in doubt"
+        );
+        for copy in found.in_doubt.iter().chain(&found.interrupted) {
+            tracing::warn!(%copy, "in doubt");
+        }
+    }
+    metrics::spool_waiting(found.spooled);
+    Ok(())
+}
+
+fn config_entry(settings: &config::Settings) -> Record {
+    Record::of(Event::ConfigInForce {
+        rules_sha256: settings.rules.hash.clone(),
+        mode: match settings.rules.mode {
+            Mode::Enforce => "enforce".to_owned(),
+            Mode::Observe => "observe".to_owned(),
+        },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+fn desk_settings(settings: &config::Settings, tokens: &Keys) -> unsubscribe::Settings {
+    unsubscribe::Settings {
+        keys: tokens.clone(),
+        senders: settings.rules.senders.clone(),
+        hosts: settings.unsubscribe.hosts.clone(),
+        trusted_proxies: settings.unsubscribe.trusted_proxies.clone(),
+    }
+}
+
+fn bind(address: SocketAddr, what: &str) -> Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket
+        .bind(address)
+        .and_then(|()| socket.listen(BACKLOG))
+        .with_context(|| format!("{what} cannot listen on {address}"))
+}

@@ -1,0 +1,77 @@
+//! `sluis serve`: start, say where, run until a signal, stop.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Running;
+use crate::clock::SystemClock;
+use crate::config::{self, ListenerTls};
+use crate::secret::SystemEntropy;
+
+/// Serve until SIGTERM or SIGINT; SIGHUP reads the config again.
+pub async fn serve(settings: config::Settings) -> Result<()> {
+    // Asked for before anything starts, so that no signal is missed.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let welcome = Welcome::of(&settings);
+    let running = Running::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await?;
+    welcome.print(&running);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                if let Err(problems) = running.reload() {
+                    tracing::error!("the config was not reloaded; the old one stays in force:\n{problems}");
+                }
+            }
+        }
+    }
+    tracing::info!("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+/// What is said at start.
+struct Welcome {
+    next_hop: String,
+    try_from: Option<String>,
+}
+
+impl Welcome {
+    fn of(settings: &config::Settings) -> Self {
+        let next_hop = match &settings.relay.next_hop {
+            config::NextHop::Directory(folder) => format!("files in {}", folder.display()),
+            config::NextHop::Server { host, port } => format!("{host}:{port}"),
+        };
+        let domain = settings.rules.senders.first().and_then(|sender| sender.domains.first());
+        Self { next_hop, try_from: domain.map(|domain| format!("nieuws@{domain}")) }
+    }
+
+    fn print(&self, running: &Running) {
+        for bound in running.submission() {
+            let tls = match bound.tls {
+                ListenerTls::Starttls => "STARTTLS",
+                ListenerTls::Implicit => "implicit TLS",
+                ListenerTls::None => "no TLS",
+            };
+            println!("submission   {} ({tls})", bound.address);
+        }
+        println!("unsubscribe  http://{}/", running.unsubscribe());
+        if let Some(address) = running.metrics() {
+            println!("metrics      http://{address}/metrics");
+        }
+        println!("next hop     {}", self.next_hop);
+        let plain = running.submission().iter().find(|bound| bound.tls != ListenerTls::Implicit);
+        if let (Some(bound), Some(from)) = (plain, &self.try_from) {
+            println!(
+                "try          printf 'From: <{from}>\\nSubject: try\\n\\nhello\\n' | curl -sS --crlf -v -T - \
+                 smtp://{} --mail-from {from} --mail-rcpt klant@example.org",
+                bound.address
+            );
+        }
+    }
+}

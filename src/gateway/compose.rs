@@ -1,0 +1,219 @@
+//! Compose: from permits to finished copies.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::admit::{Journey, Rejected};
+use super::{Gateway, Signers};
+use crate::mail::{Class, CopyId, TokenId};
+use crate::message::{self, Brief, ComposeError, Composed, Signer, Unsubscribe};
+use crate::policy::{Clause, Mode, Permit, Refusal};
+use crate::token::{self, Claim};
+
+/// One copy that is ready, before it is recorded.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub id: CopyId,
+    pub class: Class,
+    /// Positions in the envelope, with the permits.
+    pub recipients: Vec<(usize, Permit)>,
+    pub composed: Composed,
+    pub token: Option<TokenId>,
+    /// Under observe: what kept it from being edited as marketing.
+    pub observed: Option<Refusal>,
+}
+
+impl Gateway {
+    /// Make all copies: one per recipient for marketing, one for all alike for every other class. `Err`
+    /// is a failure of ours; refusals for the message's own sake come back beside the drafts.
+    pub(super) fn compose_all(
+        &self,
+        journey: &Journey<'_>,
+        permits: Vec<(usize, Permit)>,
+    ) -> Result<(Vec<Draft>, Vec<Rejected>), String> {
+        let mut drafts = Vec::new();
+        let mut rejected = Vec::new();
+        for (index, group) in (0..).zip(grouped(permits)) {
+            let id = CopyId { reference: journey.reference, index };
+            match self.compose_one(journey, id, group)? {
+                Ok(draft) => drafts.push(draft),
+                Err(refused) => rejected.extend(refused),
+            }
+        }
+        Ok((drafts, rejected))
+    }
+
+    fn compose_one(
+        &self,
+        journey: &Journey<'_>,
+        id: CopyId,
+        recipients: Vec<(usize, Permit)>,
+    ) -> Result<Result<Draft, Vec<Rejected>>, String> {
+        // Groups are never empty, and all permits of one agree in class and sender.
+        let permit = recipients[0].1.clone();
+        let class = permit.class();
+        let (unsubscribe, token) = self.way_out(journey, &permit);
+        let attempt = self.compose_as(journey, id, class, &permit, unsubscribe.as_ref());
+        let (composed, observed) = match attempt {
+            Ok(composed) => (composed, None),
+            Err(ComposeError::Failed(reason)) => return Err(reason),
+            Err(error) => {
+                let (refusal, malformed) = refusal(error, &permit);
+                if journey.in_force.rules.mode == Mode::Enforce {
+                    let refused = |(index, _)| Rejected { index, refusal: refusal.clone(), malformed };
+                    return Ok(Err(recipients.into_iter().map(refused).collect()));
+                }
+                // Observe blocks nothing: what enforcement would have refused goes out as it came.
+                let plain = self
+                    .compose_as(journey, id, Class::Personal, &permit, None)
+                    .map_err(|error| error.to_string())?;
+                (plain, Some(refusal))
+            }
+        };
+        let token = if observed.is_none() { token } else { None };
+        Ok(Ok(Draft { id, class, recipients, composed, token, observed }))
+    }
+
+    fn compose_as(
+        &self,
+        journey: &Journey<'_>,
+        id: CopyId,
+        class: Class,
+        permit: &Permit,
+        unsubscribe: Option<&Unsubscribe>,
+    ) -> Result<Composed, ComposeError> {
+        let settings = &journey.in_force.settings;
+        let is_ours = |candidate: &str| self.is_ours(&settings.unsubscribe_url, candidate);
+        let brief = Brief {
+            class,
+            sender: permit.sender().map(Arc::as_ref),
+            purpose: permit.purpose(),
+            unsubscribe,
+            trace: &format!("{id} {}", settings.hostname),
+            received: Some(&received(journey)),
+            message_id: &format!("<{}@{}>", journey.reference, settings.hostname),
+            now: journey.now,
+            next_hop_8bit: self.parts.relay.abilities().eight_bit,
+            is_ours: &is_ours,
+        };
+        let signers = signers_for(&settings.signers, journey.message);
+        message::compose(journey.message, &brief, signers)
+    }
+
+    /// The opt-out of a marketing copy; the token names the sender, the recipient and this submission.
+    fn way_out(&self, journey: &Journey<'_>, permit: &Permit) -> (Option<Unsubscribe>, Option<TokenId>) {
+        let (Class::Marketing, Some(sender)) = (permit.class(), permit.sender()) else {
+            return (None, None);
+        };
+        let settings = &journey.in_force.settings;
+        let token = self.parts.tokens.mint(
+            &Claim {
+                sender: sender.id.clone(),
+                address: permit.recipient().key().clone(),
+                reference: journey.reference,
+                purpose: permit.purpose().cloned(),
+            },
+            &*self.parts.entropy,
+        );
+        let unsubscribe = Unsubscribe {
+            url: format!("{}/u/{token}", settings.unsubscribe_url),
+            mailto: settings
+                .unsubscribe_mailto
+                .as_ref()
+                .map(|mailbox| format!("mailto:{mailbox}?subject={token}")),
+            list_id: list_id(permit, &settings.hostname),
+        };
+        (Some(unsubscribe), Some(token::id(&token)))
+    }
+
+    /// Whether a link, or a token in it, is one that this gateway sealed (RULES P12).
+    fn is_ours(&self, base: &str, candidate: &str) -> bool {
+        let token =
+            candidate.strip_prefix(base).and_then(|rest| rest.strip_prefix("/u/")).unwrap_or(candidate);
+        self.parts.tokens.open(token).is_ok()
+    }
+}
+
+/// Marketing: one copy per recipient. Other classes: one copy for all that agree in class and sender.
+fn grouped(permits: Vec<(usize, Permit)>) -> Vec<Vec<(usize, Permit)>> {
+    let mut groups: Vec<Vec<(usize, Permit)>> = Vec::new();
+    for (index, permit) in permits {
+        let alike = |group: &&mut Vec<(usize, Permit)>| {
+            let first = &group[0].1;
+            permit.class() != Class::Marketing
+                && first.class() == permit.class()
+                && first.sender().map(|s| &s.id) == permit.sender().map(|s| &s.id)
+        };
+        match groups.iter_mut().find(alike) {
+            Some(group) => group.push((index, permit)),
+            None => groups.push(vec![(index, permit)]),
+        }
+    }
+    groups
+}
+
+fn refusal(error: ComposeError, permit: &Permit) -> (Refusal, bool) {
+    let (clause, malformed) = match error {
+        ComposeError::Identity(why) => (Clause::Identity { why }, false),
+        ComposeError::NoOptOut(why) => (Clause::NoOptOut { why }, false),
+        ComposeError::Malformed(why) | ComposeError::Failed(why) => (Clause::Malformed { why }, true),
+    };
+    let refusal = Refusal {
+        clause,
+        rule: permit.rule().map(str::to_owned),
+        sender: permit.sender().map(|sender| sender.name.clone()),
+        purpose: permit.purpose().cloned(),
+    };
+    (refusal, malformed)
+}
+
+/// The keys of the nearest domain that is the From domain or above it (DMARC relaxed alignment).
+fn signers_for<'a>(signers: &'a [Signers], message: &message::Message) -> &'a [Signer] {
+    let Some(from) = message.from() else { return &[] };
+    signers
+        .iter()
+        .filter(|one| from.address.domain().is_within(&one.domain))
+        .max_by_key(|one| one.domain.ascii().len())
+        .map_or(&[], |one| &one.keys)
+}
+
+/// A List-Id that is stable per sender and purpose (RULES P10; RFC 2919): a label made from the purpose,
+/// under our own name.
+fn list_id(permit: &Permit, hostname: &str) -> String {
+    let purpose = permit.purpose().map_or("", |purpose| purpose.0.as_str());
+    let mut label = String::new();
+    for c in purpose.chars().flat_map(char::to_lowercase) {
+        match c {
+            'a'..='z' | '0'..='9' => label.push(c),
+            _ if label.ends_with('-') || label.is_empty() => {}
+            _ => label.push('-'),
+        }
+        if label.len() >= 48 {
+            break;
+        }
+    }
+    let label = label.trim_matches('-');
+    let sender = permit.sender().map_or("", |sender| sender.id.0.as_str());
+    match label {
+        "" => format!("{sender}.{hostname}"),
+        label => format!("{label}.{sender}.{hostname}"),
+    }
+}
+
+/// The value of our Received field (RFC 5321 4.4), folded.
+fn received(journey: &Journey<'_>) -> String {
+    let client = &journey.submission.client;
+    let at = journey.now.strftime("%a, %d %b %Y %H:%M:%S +0000");
+    let helo: String =
+        client.helo.chars().filter(|c| c.is_ascii_graphic() && !"()<>;\\\"".contains(*c)).take(255).collect();
+    format!(
+        "from {helo} ({ip})\r\n\tby {by} (Sluis) with {protocol} id {reference};\r\n\t{at}",
+        ip = match client.connection.ip {
+            IpAddr::V4(ip) => format!("[{ip}]"),
+            IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+        },
+        by = journey.in_force.settings.hostname,
+        protocol = client.protocol,
+        reference = journey.reference,
+    )
+}

@@ -1,0 +1,173 @@
+//! Record, relay, record, reply: the straight way of one copy, and the way of several by the spool.
+
+use super::admit::{Journey, Rejected, named, needs_smtputf8};
+use super::compose::Draft;
+use super::settle::spooled_reply;
+use super::{Gateway, handover};
+use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
+use crate::mail::Recipient;
+use crate::relay::{Copy, CopyRecipient};
+use crate::smtp::reply::Reply;
+
+impl Gateway {
+    /// One copy: the next hop's answer is the client's answer; no spool.
+    pub(super) async fn straight_through(
+        &self,
+        journey: &Journey<'_>,
+        draft: Draft,
+        mut record: Record,
+        rejected: &[Rejected],
+    ) -> Reply {
+        let original = self.original_sha256(journey);
+        self.admit_into(&mut record, journey, &draft, original, false);
+        // A crash before this commit: the client has no answer and nothing left. After it: in doubt at
+        // start-up (promise 1).
+        if let Err(error) = self.parts.scribe.record(record).await {
+            return Reply::deferred(&error.to_string());
+        }
+        let copy = copy(journey, &draft);
+        let delivery = self.parts.relay.deliver(&copy).await;
+        self.settle_straight(journey, &draft, &copy, delivery, original, &named(journey, rejected)).await
+    }
+
+    /// Several copies: durable in the spool first, then delivered while the client waits.
+    pub(super) async fn by_way_of_spool(
+        &self,
+        journey: &Journey<'_>,
+        drafts: Vec<Draft>,
+        mut record: Record,
+        rejected: &[Rejected],
+    ) -> Reply {
+        let original = self.original_sha256(journey);
+        let mut copies = Vec::with_capacity(drafts.len());
+        for draft in &drafts {
+            self.admit_into(&mut record, journey, draft, original, true);
+            let spooled = self.spooled(journey, draft, original, SpoolState::Trying);
+            record.sides.push(Side::Spool(Box::new(spooled.clone())));
+            copies.push((copy(journey, draft), spooled));
+        }
+        if let Err(error) = self.parts.scribe.record(record).await {
+            return Reply::deferred(&error.to_string());
+        }
+        let settings = &journey.in_force.settings;
+        let first = self
+            .parts
+            .spool
+            .deliver_first(copies, &self.returned(journey), settings.patience, settings.queue_when_down)
+            .await;
+        spooled_reply(journey.reference, first, &named(journey, rejected))
+    }
+
+    pub(super) fn original_sha256(&self, journey: &Journey<'_>) -> [u8; 32] {
+        crate::message::Rope::whole(journey.submission.message.clone()).sha256()
+    }
+
+    /// The `admitted` entry of a draft and what must be durable with it.
+    fn admit_into(
+        &self,
+        record: &mut Record,
+        journey: &Journey<'_>,
+        draft: &Draft,
+        original: [u8; 32],
+        spooled: bool,
+    ) {
+        let client = &journey.submission.client;
+        // All permits of a draft agree in what is asked of the first.
+        let permit = &draft.recipients[0].1;
+        let recipients = draft.recipients.iter().map(|(_, permit)| AdmittedRecipient {
+            recipient: permit.recipient().clone(),
+            basis: permit.basis().clone(),
+            observed: permit.observed().or(draft.observed.as_ref()).cloned(),
+        });
+        record.events.push(Event::Admitted(Box::new(Admitted {
+            copy: draft.id,
+            handover: Some(handover(client)),
+            tool: journey.message.tool(),
+            class: draft.class,
+            sender: permit.sender().map(|sender| Party { id: sender.id.clone(), name: sender.name.clone() }),
+            purpose: permit.purpose().cloned(),
+            rule: permit.rule().map(str::to_owned),
+            rules_sha256: journey.in_force.rules.hash.clone(),
+            reverse_path: journey.submission.envelope.reverse_path.to_string(),
+            recipients: recipients.collect(),
+            message_id: draft.composed.message_id.clone(),
+            original_sha256: hex(&original),
+            sent_sha256: hex(&draft.composed.rope.sha256()),
+            size: draft.composed.rope.len() as u64,
+            edits: draft.composed.edits.clone(),
+            dkim: draft.composed.dkim.clone(),
+            token: draft.token.clone(),
+            next_hop: self.parts.relay.name().to_owned(),
+        })));
+        if spooled || Keep::of(draft.class) != Keep::Hash {
+            keep_bytes(record, journey, draft, original);
+        }
+    }
+
+    pub(super) fn spooled(
+        &self,
+        journey: &Journey<'_>,
+        draft: &Draft,
+        original: [u8; 32],
+        state: SpoolState,
+    ) -> Spooled {
+        let envelope = &journey.submission.envelope;
+        let permit = &draft.recipients[0].1;
+        Spooled {
+            copy: draft.id,
+            class: draft.class,
+            sender: permit.sender().map(|sender| sender.id.clone()),
+            purpose: permit.purpose().cloned(),
+            rule: permit.rule().map(str::to_owned),
+            reverse_path: envelope.reverse_path.clone(),
+            recipients: draft.recipients.iter().map(|(at, _)| envelope.recipients[*at].clone()).collect(),
+            ret: envelope.ret,
+            envid: envelope.envid.clone(),
+            original_sha256: original,
+            eight_bit: draft.composed.eight_bit,
+            smtputf8: needs_smtputf8(journey.submission, journey.message),
+            state,
+            attempts: 1,
+            admitted_at: journey.now,
+            expires_at: journey.now + journey.in_force.settings.expire_after,
+            last_reply: String::new(),
+        }
+    }
+}
+
+/// What rebuilding the copy needs: the original, once per record, and the edits of this copy.
+pub(super) fn keep_bytes(record: &mut Record, journey: &Journey<'_>, draft: &Draft, original: [u8; 32]) {
+    if !record.sides.iter().any(|side| matches!(side, Side::Original { sha256, .. } if *sha256 == original)) {
+        let bytes = journey.submission.message.clone();
+        record.sides.push(Side::Original { sha256: original, bytes });
+    }
+    record.sides.push(Side::Edits {
+        copy: draft.id,
+        original_sha256: original,
+        rope: draft.composed.rope.clone(),
+        keep: Keep::of(draft.class),
+    });
+}
+
+/// The copy as the relay takes it: its recipients are its permits.
+pub(super) fn copy(journey: &Journey<'_>, draft: &Draft) -> Copy {
+    let envelope = &journey.submission.envelope;
+    let recipients = draft.recipients.iter().map(|(at, permit)| {
+        let Recipient { notify, orcpt, .. } = &envelope.recipients[*at];
+        CopyRecipient { permit: permit.clone(), notify: *notify, orcpt: orcpt.clone() }
+    });
+    Copy {
+        id: draft.id,
+        reverse_path: envelope.reverse_path.clone(),
+        recipients: recipients.collect(),
+        rope: draft.composed.rope.clone(),
+        eight_bit: draft.composed.eight_bit,
+        smtputf8: needs_smtputf8(journey.submission, journey.message),
+        ret: envelope.ret,
+        envid: envelope.envid.clone(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

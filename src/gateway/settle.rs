@@ -1,0 +1,208 @@
+//! What became of the copies: entries, spool, DSNs, and the one reply for all recipients.
+
+use super::Gateway;
+use super::admit::Journey;
+use super::compose::Draft;
+use super::deliver::keep_bytes;
+use crate::ledger::{Event, Outcome, Record, Side, SpoolState};
+use crate::mail::{Address, Recipient, Reference};
+use crate::metrics;
+use crate::relay::{Answer, Copy, Delivery, Fate, FirstTry, dsn};
+use crate::smtp::reply::Reply;
+
+/// The recipients of one delivery, sorted by fate; positions are those of the copy.
+#[derive(Debug, Default)]
+struct Sorted<'a> {
+    relayed: Vec<(usize, &'a Answer)>,
+    refused: Vec<(usize, &'a Answer)>,
+    deferred: Vec<(usize, &'a Answer)>,
+    in_doubt: Vec<(usize, &'a Answer)>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(delivery: &'a Delivery) -> Self {
+        let mut sorted = Self::default();
+        for (at, fate) in delivery.fates.iter().enumerate() {
+            match fate {
+                Fate::Relayed(answer) => sorted.relayed.push((at, answer)),
+                Fate::Refused(answer) => sorted.refused.push((at, answer)),
+                Fate::Deferred(answer) => sorted.deferred.push((at, answer)),
+                Fate::InDoubt(answer) => sorted.in_doubt.push((at, answer)),
+            }
+        }
+        sorted
+    }
+}
+
+impl Gateway {
+    /// Settle a copy that went straight through.
+    pub(super) async fn settle_straight(
+        &self,
+        journey: &Journey<'_>,
+        draft: &Draft,
+        copy: &Copy,
+        delivery: Delivery,
+        original: [u8; 32],
+        named: &[(Address, String)],
+    ) -> Reply {
+        let sorted = Sorted::of(&delivery);
+        let mut record = Record::default();
+        let outcome = |fates: &[(usize, &Answer)]| Outcome {
+            copy: draft.id,
+            recipients: fates.iter().map(|(at, _)| copy.recipients[*at].permit.recipient().clone()).collect(),
+            reply: fates.first().map(|(_, answer)| answer.to_string()).unwrap_or_default(),
+            next_hop: delivery.next_hop.clone(),
+            tls: delivery.tls.clone(),
+            attempt: 1,
+        };
+        for (fates, event, word) in [
+            (&sorted.relayed, Event::Relayed as fn(Outcome) -> Event, "relayed"),
+            (&sorted.refused, Event::Bounced, "bounced"),
+            (&sorted.deferred, Event::Delayed, "delayed"),
+            (&sorted.in_doubt, Event::InDoubt, "in_doubt"),
+        ] {
+            if !fates.is_empty() {
+                record.events.push(event(outcome(fates)));
+                fates.iter().for_each(|_| metrics::recipient_outcome(word));
+            }
+        }
+        let reply = if sorted.relayed.is_empty() {
+            unrelayed_reply(&sorted, copy)
+        } else {
+            self.keep_the_rest(&mut record, journey, draft, &sorted, original);
+            relayed_reply(&sorted, copy, named)
+        };
+        self.close(record, &sorted, reply).await
+    }
+
+    /// Somebody has it, so the client will not come again: the others wait in the spool or are bounced.
+    fn keep_the_rest(
+        &self,
+        record: &mut Record,
+        journey: &Journey<'_>,
+        draft: &Draft,
+        sorted: &Sorted<'_>,
+        original: [u8; 32],
+    ) {
+        let recipient = |at: usize| -> Recipient {
+            journey.submission.envelope.recipients[draft.recipients[at].0].clone()
+        };
+        let waiting: Vec<_> =
+            sorted.deferred.iter().chain(&sorted.in_doubt).map(|(at, _)| recipient(*at)).collect();
+        if !waiting.is_empty() {
+            let next = self.parts.spool.next_try(1, journey.now);
+            let mut spooled = self.spooled(journey, draft, original, SpoolState::Waiting { next });
+            spooled.recipients = waiting;
+            spooled.last_reply = sorted
+                .deferred
+                .iter()
+                .chain(&sorted.in_doubt)
+                .next()
+                .map(|(_, answer)| answer.to_string())
+                .unwrap_or_default();
+            keep_bytes(record, journey, draft, original);
+            record.sides.push(Side::Spool(Box::new(spooled)));
+        }
+        let failures: Vec<_> = sorted
+            .refused
+            .iter()
+            .map(|(at, answer)| dsn::Failure::by_next_hop(recipient(*at), answer, self.parts.relay.name()))
+            .collect();
+        self.parts.spool.bounce(record, &self.returned(journey), failures, journey.now);
+    }
+
+    /// Make the outcome durable, then answer.
+    async fn close(&self, record: Record, sorted: &Sorted<'_>, reply: Reply) -> Reply {
+        let depends_on_record = !record.sides.is_empty();
+        match self.parts.scribe.record(record).await {
+            Ok(_) => {
+                if depends_on_record {
+                    self.parts.spool.wake();
+                }
+                reply
+            }
+            Err(error) if depends_on_record && !sorted.relayed.is_empty() => {
+                // Some have it, but the others are not durable anywhere: better twice than never.
+                tracing::error!(%error, "an outcome could not be recorded");
+                Reply::deferred(&error.to_string())
+            }
+            Err(error) => {
+                // The next hop's answer stands; the open admission shows up as in doubt at start-up.
+                tracing::error!(%error, "an outcome could not be recorded");
+                reply
+            }
+        }
+    }
+
+    /// What a DSN tells of the message it is about.
+    pub(super) fn returned(&self, journey: &Journey<'_>) -> dsn::Returned {
+        let envelope = &journey.submission.envelope;
+        dsn::Returned {
+            reference: journey.reference,
+            reverse_path: envelope.reverse_path.clone(),
+            envid: envelope.envid.clone(),
+            ret: envelope.ret,
+            arrived_at: journey.now,
+            message: journey.submission.message.clone(),
+            automatic: journey.message.is_automatic(),
+        }
+    }
+}
+
+/// Nobody has it: the client keeps the message, and learns the next hop's own words.
+fn unrelayed_reply(sorted: &Sorted<'_>, copy: &Copy) -> Reply {
+    // One that may be tried again, or may have gone, makes the whole temporary: the client comes again,
+    // and who was refused for good is refused again then.
+    if let Some((_, answer)) = sorted.deferred.first() {
+        return Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text);
+    }
+    if let Some((_, answer)) = sorted.in_doubt.first() {
+        return Reply::deferred(&answer.text);
+    }
+    let named: Vec<_> = sorted
+        .refused
+        .iter()
+        .map(|(at, answer)| (copy.recipients[*at].permit.recipient().clone(), answer.to_string()))
+        .collect();
+    match sorted.refused.as_slice() {
+        [(_, answer), rest @ ..] if rest.iter().all(|(_, other)| other == answer) => {
+            Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text)
+        }
+        _ => Reply::refused_by_next_hop(&named),
+    }
+}
+
+/// Somebody has it: the next hop's own reply, and who does not get it (promise 2).
+fn relayed_reply(sorted: &Sorted<'_>, copy: &Copy, named: &[(Address, String)]) -> Reply {
+    let mut not_sent = named.to_vec();
+    let name = |(at, answer): &(usize, &Answer)| {
+        (copy.recipients[*at].permit.recipient().clone(), answer.to_string())
+    };
+    not_sent.extend(sorted.refused.iter().map(name));
+    // Only a relayed answer leads here.
+    let answer = sorted.relayed[0].1;
+    Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text).but_not(&not_sent)
+}
+
+/// Several copies: what the spool knows after the first try, and who was refused by policy before it.
+pub(super) fn spooled_reply(reference: Reference, first: FirstTry, named: &[(Address, String)]) -> Reply {
+    let not_sent = |refused: Vec<(Address, Answer)>| -> Vec<(Address, String)> {
+        let refused = refused.into_iter().map(|(address, answer)| (address, answer.to_string()));
+        named.iter().cloned().chain(refused).collect()
+    };
+    match first {
+        FirstTry::Relayed(answer) => {
+            Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text).but_not(named)
+        }
+        FirstTry::Partly { relayed, refused, .. } => {
+            Reply::next_hop(relayed.code, relayed.enhanced.as_deref(), &relayed.text)
+                .but_not(&not_sent(refused))
+        }
+        FirstTry::Refused(refused) => Reply::refused_by_next_hop(&not_sent(refused)),
+        FirstTry::Queued { refused, .. } => Reply::queued(reference).but_not(&not_sent(refused)),
+        FirstTry::Down(answer) => Reply::unavailable(&answer.text, answer.to_string()),
+        FirstTry::Unproven(error) => {
+            Reply::unavailable("the message could not be recorded, try again later", error.to_string())
+        }
+    }
+}
