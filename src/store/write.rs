@@ -213,10 +213,8 @@ impl Store {
                 numbers.push(tip.edge.size());
                 pages.write(record, tip)?;
             }
-            let wished = batch
-                .iter()
-                .flat_map(|record| record.sides())
-                .any(|(side, _)| matches!(side, Side::Checkpoint));
+            let wished =
+                batch.iter().flat_map(Ready::sides).any(|(side, _)| matches!(side, Side::Checkpoint));
             // The first batch after a start sets the time from which the minute counts.
             let since = *tip.signed_at.get_or_insert(now);
             let every =
