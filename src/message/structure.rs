@@ -13,7 +13,7 @@ use super::Limits;
 use super::header::{Block, Bounds, Field, Parameter, scan, structured};
 
 /// Lines that begin like a delimiter and are none, looked into per multipart (promise 10).
-const MAX_DOUBTS: usize = 64;
+const MAX_DOUBTS: usize = 16;
 
 /// Content-Transfer-Encoding (RFC 2045 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
