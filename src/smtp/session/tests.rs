@@ -1,3 +1,4 @@
+use crate::smtp::line::LineError;
 use super::*;
 
 fn terms() -> Terms {
