@@ -258,7 +258,9 @@ fn xtext_decoded(text: &str) -> String {
 }
 
 fn date(at: Timestamp) -> String {
-    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_string(&at).unwrap_or_else(|_| at.to_string())
+    // As a zoned time: a bare timestamp would be printed with `-0000`, "no zone known".
+    let utc = at.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+    jiff::fmt::rfc2822::to_string(&utc).unwrap_or_else(|_| at.to_string())
 }
 
 /// What the sender gets back: the whole message if it asked for it and it fits, else its header.
