@@ -128,7 +128,7 @@ fn links(out: &[u8]) -> Vec<usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn promises_3_4_9_hold_for_random_messages(tree in tree(), seven in any::<bool>()) {
