@@ -25,8 +25,9 @@ enum Coding {
     Base64,
 }
 
+/// Without `b`: mail-parser takes a boundary in the middle of a line for one.
 fn words() -> impl Strategy<Value = String> {
-    "(([a-z=.<>&-]{1,12}|é|-- |From |[{][{]|[.])( |\r\n|\r\n\r\n)){0,30}"
+    "(([ac-z=.<>&-]{1,12}|é|-- |From |[{][{]|[.])( |\r\n|\r\n\r\n)){0,30}"
 }
 
 fn leaf() -> impl Strategy<Value = Tree> {
