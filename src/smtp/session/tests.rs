@@ -1,5 +1,6 @@
 use crate::smtp::line::LineError;
 use super::*;
+use crate::smtp::line::LineError;
 
 fn terms() -> Terms {
     Terms {
