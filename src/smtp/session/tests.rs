@@ -1,4 +1,3 @@
-use crate::smtp::line::LineError;
 use super::*;
 use crate::smtp::line::LineError;
 
