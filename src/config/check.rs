@@ -9,9 +9,9 @@ use toml::de::DeTable;
 
 use super::problem::Problems;
 use super::reader::{Doc, Section};
-use super::settings::{Limits, LogFormat, LogSettings, Settings};
-use super::value::{count, host_name, mailbox, seconds, socket};
-use super::{inbound, outbound, rules};
+use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
+use super::value::{host_name, mailbox, seconds, socket};
+use super::{inbound, limits, outbound, rules};
 use crate::clock::Timestamp;
 use crate::mail::Address;
 
@@ -107,7 +107,8 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
     let relay = outbound::relay(root.section("relay"), &data, environment);
     let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay);
     let dkim = outbound::dkim(&root, &senders, &relay);
-    let limits = limits(root.section("limits"));
+    let limits = limits::limits(root.section("limits"));
+    let ledger = ledger(root.section("ledger"));
     let log = log(root.section("log"));
     let metrics = metrics(root.section("metrics"));
     root.finish();
@@ -132,55 +133,24 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
         dkim,
         limits,
         rules,
+        ledger,
         log,
         metrics,
         warnings: Vec::new(),
     })
 }
 
-fn limits(section: Section<'_>) -> Limits {
-    let d = Limits::default();
-    let (second, hour) = (seconds(1), seconds(3_600));
-    let octets = |key, range, default| section.size(key, range).unwrap_or(default);
-    let small = |key, range, default: usize| octets(key, range, default as u64) as usize;
-    let number = |key, range, default| section.number(key, range).unwrap_or(default);
-    let rate = |key, default: u32| number(key, 1..=u64::from(u32::MAX), u64::from(default)) as u32;
-    let limits = Limits {
-        message_size: octets("message_size", 64 << 10..=2 << 30, d.message_size),
-        message_memory: octets("message_memory", 1 << 20..=1 << 40, d.message_memory),
-        recipients: count(&section, "recipients", 100..=100_000, d.recipients),
-        connections: count(&section, "connections", 1..=100_000, d.connections),
-        connections_per_ip: count(&section, "connections_per_ip", 1..=100_000, d.connections_per_ip),
-        command_line: small("command_line", 512..=64 << 10, d.command_line),
-        bad_commands: count(&section, "bad_commands", 1..=10_000, d.bad_commands),
-        command_timeout: section.duration("command_timeout", second..=hour).unwrap_or(d.command_timeout),
-        data_timeout: section.duration("data_timeout", second..=hour).unwrap_or(d.data_timeout),
-        header: small("header", 1 << 10..=16 << 20, d.header),
-        header_fields: count(&section, "header_fields", 50..=100_000, d.header_fields),
-        parts: count(&section, "parts", 1..=100_000, d.parts),
-        depth: count(&section, "depth", 1..=100, d.depth),
-        received: count(&section, "received", 5..=1_000, d.received),
-        sign_in_failures_per_ip: rate("sign_in_failures_per_ip", d.sign_in_failures_per_ip),
-        sign_in_failures_per_account: rate("sign_in_failures_per_account", d.sign_in_failures_per_account),
-        messages_per_hour: rate("messages_per_hour", d.messages_per_hour),
-        spool_copies: number("spool_copies", 1..=100_000_000, d.spool_copies),
-        spool_size: octets("spool_size", 1 << 20..=1 << 50, d.spool_size),
-        ledger_queue: count(&section, "ledger_queue", 1..=1_000_000, d.ledger_queue),
-        ledger_batch: count(&section, "ledger_batch", 1..=100_000, d.ledger_batch),
-        http_connections: count(&section, "http_connections", 1..=100_000, d.http_connections),
-        http_body: small("http_body", 1 << 10..=16 << 20, d.http_body),
-        http_timeout: section.duration("http_timeout", second..=hour).unwrap_or(d.http_timeout),
-        admin_connections: count(&section, "admin_connections", 1..=1_000, d.admin_connections),
-        admin_message: small("admin_message", 1 << 20..=1 << 30, d.admin_message),
+fn ledger(section: Section<'_>) -> LedgerSettings {
+    let defaults = LedgerSettings::default();
+    let settings = LedgerSettings {
+        checkpoint_every: section
+            .duration("checkpoint_every", seconds(1)..=seconds(86_400))
+            .unwrap_or(defaults.checkpoint_every),
+        cache: section.size("cache", 1 << 20..=1 << 40).unwrap_or(defaults.cache),
+        quick_repair: section.flag("quick_repair").unwrap_or(defaults.quick_repair),
     };
-    if limits.message_memory < limits.message_size {
-        section.error("message_memory", "is less than message_size: not even one message would fit");
-    }
-    if limits.connections_per_ip > limits.connections && section.has("connections_per_ip") {
-        section.error("connections_per_ip", "is more than connections");
-    }
     section.finish();
-    limits
+    settings
 }
 
 fn log(section: Section<'_>) -> LogSettings {

@@ -12,6 +12,7 @@
 mod check;
 mod hash;
 mod inbound;
+mod limits;
 mod outbound;
 mod place;
 mod problem;
@@ -24,8 +25,9 @@ mod value;
 pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
 pub use settings::{
-    Account, Algorithm, Credentials, Dkim, DkimKey, InDoubt, Limits, Listener, ListenerTls, LogFormat,
-    LogSettings, NextHop, RelaySettings, RelayTls, Settings, TlsFiles, Trusted, UnsubscribeSettings,
+    Account, Algorithm, Credentials, Dkim, DkimKey, InDoubt, LedgerSettings, Limits, Listener, ListenerTls,
+    LogFormat, LogSettings, NextHop, RelaySettings, RelayTls, Settings, TlsFiles, Trusted,
+    UnsubscribeSettings,
 };
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(super) fn relay(section: Section<'_>, data: &Path, environment: &Environment
     if section.has("retry") && section.texts("retry").is_empty() {
         section.error("retry", "is empty; write the waits between tries: [\"1m\", \"5m\", \"15m\"]");
     }
-    let defaults = [60, 300, 900, 3_600, 10_800].map(Duration::from_secs).to_vec();
+    let defaults = [60, 300, 900, 1_800, 3_600, 7_200, 14_400].map(Duration::from_secs).to_vec();
     let second = seconds(1);
     let settings = RelaySettings {
         tls,
@@ -68,6 +68,8 @@ pub(super) fn relay(section: Section<'_>, data: &Path, environment: &Environment
         expire_after: section.duration("expire_after", seconds(60)..=days(30)).unwrap_or(days(5)),
         connections: count(&section, "connections", 1..=1_000, 20),
         messages_per_connection: count(&section, "messages_per_connection", 1..=100_000, 100),
+        connection_wait: section.duration("connection_wait", second..=seconds(3_600)).unwrap_or(seconds(60)),
+        background: count(&section, "background", 1..=1_000, 10),
         idle_timeout: section.duration("idle_timeout", second..=seconds(3_600)).unwrap_or(seconds(30)),
         connect_timeout: section.duration("connect_timeout", second..=seconds(600)).unwrap_or(seconds(30)),
         command_timeout: section.duration("command_timeout", second..=seconds(3_600)).unwrap_or(seconds(300)),
@@ -164,7 +166,6 @@ pub(super) fn unsubscribe(section: Section<'_>, relay: &Option<RelaySettings>) -
         url,
         mailto: section.parsed("mailto", mailbox),
         hosts: section.list("hosts", host_name),
-        call_on: section.list("call_on", host_name),
         trusted_proxies: section.list("trusted_proxies", network),
     };
     section.finish();

@@ -44,6 +44,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Senders, rules, mode and windows.
     pub rules: Rules,
+    /// How the ledger is kept.
+    pub ledger: LedgerSettings,
     /// How it logs.
     pub log: LogSettings,
     /// Where metrics are read over HTTP; `None` (default): nowhere.
@@ -152,6 +154,10 @@ pub struct RelaySettings {
     pub connections: usize,
     /// Messages over one connection (default 100).
     pub messages_per_connection: usize,
+    /// How long a copy waits for a free connection (default 60 s).
+    pub connection_wait: Duration,
+    /// Copies from the spool that are tried at once (default 10).
+    pub background: usize,
     /// How long an idle connection is kept (default 30 s).
     pub idle_timeout: Duration,
     /// TCP connect and TLS handshake (default 30 s).
@@ -219,8 +225,6 @@ pub struct UnsubscribeSettings {
     pub mailto: Option<Address>,
     /// Host names that the page answers to; empty: any.
     pub hosts: Vec<Domain>,
-    /// Hosts whose one-click links, found in a tool's own messages, are called (RULES P8).
-    pub call_on: Vec<Domain>,
     /// Reverse proxies whose `Forwarded` or `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -232,7 +236,6 @@ impl Default for UnsubscribeSettings {
             url: "http://127.0.0.1:8025".to_owned(),
             mailto: None,
             hosts: Vec::new(),
-            call_on: Vec::new(),
             trusted_proxies: Vec::new(),
         }
     }
@@ -282,14 +285,22 @@ pub struct Limits {
     pub connections: usize,
     /// SMTP connections of one IP address.
     pub connections_per_ip: usize,
-    /// One command line.
-    pub command_line: usize,
     /// Commands of one session that were wrong, before it is closed.
-    pub bad_commands: usize,
+    pub bad_commands: u32,
     /// Wait for the next command.
     pub command_timeout: Duration,
     /// Wait for the next block of a message.
     pub data_timeout: Duration,
+    /// Wait for the whole of a message.
+    pub message_timeout: Duration,
+    /// Wait for a client to take a reply.
+    pub write_timeout: Duration,
+    /// Wait for a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Wait for the register's answer about one recipient.
+    pub decision_timeout: Duration,
+    /// Wait for room in `message_memory`.
+    pub memory_wait: Duration,
     /// Octets of one header block.
     pub header: usize,
     /// Header fields in all.
@@ -300,16 +311,20 @@ pub struct Limits {
     pub depth: usize,
     /// `Received` fields, against loops (RFC 5321 6.3).
     pub received: usize,
-    /// Failed sign-ins of one IP address in an hour.
+    /// Failed sign-ins of one session, before it is closed.
+    pub sign_in_failures_per_session: u32,
+    /// Failed sign-ins of one IP address within `sign_in_window`.
     pub sign_in_failures_per_ip: u32,
-    /// Failed sign-ins of one account in an hour.
+    /// Failed sign-ins of one account within `sign_in_window`.
     pub sign_in_failures_per_account: u32,
+    /// In which time failed sign-ins are forgiven.
+    pub sign_in_window: Duration,
     /// Messages of one account (or trusted address) in an hour.
     pub messages_per_hour: u32,
+    /// IP addresses and accounts that are remembered for the counts above.
+    pub remembered: usize,
     /// Copies in the spool.
     pub spool_copies: u64,
-    /// Octets of the originals in the spool.
-    pub spool_size: u64,
     /// Records that wait for the pen.
     pub ledger_queue: usize,
     /// Records in one commit.
@@ -318,8 +333,12 @@ pub struct Limits {
     pub http_connections: usize,
     /// One HTTP request body.
     pub http_body: usize,
-    /// One HTTP request, from its first byte to the answer.
+    /// One HTTP request body, and one request header.
     pub http_timeout: Duration,
+    /// An HTTP connection without a request.
+    pub http_idle: Duration,
+    /// Unsubscribes that wait for the ledger.
+    pub http_pending: usize,
     /// Connections to the admin socket.
     pub admin_connections: usize,
     /// One request or answer on the admin socket.
@@ -334,28 +353,53 @@ impl Default for Limits {
             recipients: 1_000,
             connections: 1_000,
             connections_per_ip: 100,
-            command_line: 4_096,
             bad_commands: 20,
             command_timeout: Duration::from_secs(5 * 60),
             data_timeout: Duration::from_secs(3 * 60),
+            message_timeout: Duration::from_secs(3_600),
+            write_timeout: Duration::from_secs(2 * 60),
+            handshake_timeout: Duration::from_secs(30),
+            decision_timeout: Duration::from_secs(60),
+            memory_wait: Duration::from_secs(20),
             header: 256 << 10,
             header_fields: 2_000,
             parts: 512,
             depth: 16,
             received: 50,
+            sign_in_failures_per_session: 3,
             sign_in_failures_per_ip: 20,
             sign_in_failures_per_account: 10,
+            sign_in_window: Duration::from_secs(15 * 60),
             messages_per_hour: 10_000,
+            remembered: 10_000,
             spool_copies: 100_000,
-            spool_size: 10 << 30,
             ledger_queue: 1_024,
             ledger_batch: 256,
             http_connections: 512,
             http_body: 64 << 10,
-            http_timeout: Duration::from_secs(15),
+            http_timeout: Duration::from_secs(20),
+            http_idle: Duration::from_secs(30),
+            http_pending: 4_096,
             admin_connections: 8,
             admin_message: 64 << 20,
         }
+    }
+}
+
+/// How the ledger is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// A checkpoint is signed at least this often, while anything happens.
+    pub checkpoint_every: Duration,
+    /// Octets of the store that may be kept in memory.
+    pub cache: u64,
+    /// Start at once after a crash, however large the store is; each commit then costs a second sync.
+    pub quick_repair: bool,
+}
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self { checkpoint_every: Duration::from_secs(60), cache: 64 << 20, quick_repair: false }
     }
 }
 

@@ -86,6 +86,7 @@ fn every_key_is_documented_and_every_documented_default_is_the_default() {
     assert_eq!(settings.limits, plain.limits);
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.log, plain.log);
+    assert_eq!(settings.ledger, plain.ledger);
     assert_eq!(settings.listeners, plain.listeners);
     assert_eq!(settings.postmaster, plain.postmaster);
     assert_eq!(settings.data, plain.data);
@@ -108,6 +109,7 @@ fn every_key_is_documented_and_every_documented_default_is_the_default() {
         (other.messages_per_connection, other.idle_timeout, other.connect_timeout, other.command_timeout)
     );
     assert_eq!((one.data_timeout, one.final_timeout), (other.data_timeout, other.final_timeout));
+    assert_eq!((one.connection_wait, one.background), (other.connection_wait, other.background));
 
     // Every key that the program asks for stands in the file, under its own table.
     let written = check::known_keys(&full, &environment(&[]));

@@ -35,8 +35,7 @@ pub fn senders_asked(rules: &Rules, facts: &Facts<'_>) -> Vec<SenderId> {
 /// has to wait for the message. Never returns `Forward`.
 ///
 /// Every case that the message can still turn out to be is judged; all must be refused, or all deferred.
-/// What is told is the first that says more than that the sender is the wrong one, without what the cases do
-/// not agree on.
+/// What is told is about the likeliest cases, without what these do not agree on.
 pub fn screen(rules: &Rules, facts: &Facts<'_>) -> Option<Decision> {
     let cases = open_cases(rules, facts)?;
     let circumstances = Circumstances::of(facts);
@@ -58,20 +57,27 @@ pub fn screen(rules: &Rules, facts: &Facts<'_>) -> Option<Decision> {
     if refused != 0 && refused != judged.len() {
         return None;
     }
-    let telling = judged.iter().position(|(_, verdict)| {
-        !matches!(verdict, Verdict::Refuse(Clause::NotYourSender | Clause::UnknownSender))
-    });
-    let chosen = telling.unwrap_or(0);
-    if chosen >= judged.len() {
-        return None;
-    }
-    let (case, verdict) = judged.swap_remove(chosen);
+    let first = judged.iter().map(|(case, verdict)| likeness(case, verdict)).min()?;
+    judged.retain(|(case, verdict)| likeness(case, verdict) == first);
+    let likely: Vec<Case<'_>> = judged.iter().map(|(case, _)| **case).collect();
+    let (case, verdict) = judged.swap_remove(0);
     let mut decision = conclude(rules, case, facts.recipient, verdict);
-    keep_what_all_agree_on(&mut decision, case, &cases);
+    keep_what_all_agree_on(&mut decision, case, &likely);
     Some(decision)
 }
 
-/// A reply must not name a sender, purpose or rule that the message may turn out not to have.
+/// Which cases a reply should speak of: those of a rule and a sender that fit each other, before messages of
+/// another sender, messages that no rule knows, and messages of nobody.
+fn likeness(case: &Case<'_>, verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::Refuse(Clause::UnknownSender) => 3,
+        _ if case.rule.is_none() => 2,
+        Verdict::Refuse(Clause::NotYourSender) => 1,
+        _ => 0,
+    }
+}
+
+/// Of several cases a reply names the sender, the purpose and the rule only as far as they are the same.
 fn keep_what_all_agree_on(decision: &mut Decision, chosen: &Case<'_>, cases: &[Case<'_>]) {
     if cases.iter().any(|case| case.rule != chosen.rule) {
         decision.rule = None;

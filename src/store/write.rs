@@ -51,6 +51,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Commits so far, over the whole life of the store.
+    #[cfg(test)]
+    pub(super) fn commits(&self) -> u64 {
+        self.tip.commits
+    }
+
     /// Open or make the store on `disk`.
     pub(super) fn open(disk: &dyn Disk, settings: &Settings) -> Result<(Database, Self), OpenError> {
         let database = disk.open(settings.cache_bytes)?;

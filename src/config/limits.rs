@@ -1,0 +1,63 @@
+//! Every bound (promise 10).
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::reader::Section;
+use super::settings::Limits;
+use super::value::{count, seconds};
+
+/// Read `[limits]`.
+pub(super) fn limits(section: Section<'_>) -> Limits {
+    let d = Limits::default();
+    let octets = |key, range, default| section.size(key, range).unwrap_or(default);
+    let small = |key, range, default: usize| octets(key, range, default as u64) as usize;
+    let many = |key, range: RangeInclusive<u64>, default| count(&section, key, range, default);
+    let rate = |key, default: u32| section.number(key, 1..=u64::from(u32::MAX)).map_or(default, |n| n as u32);
+    let wait =
+        |key, default: Duration| section.duration(key, seconds(1)..=seconds(86_400)).unwrap_or(default);
+    let limits = Limits {
+        message_size: octets("message_size", 64 << 10..=2 << 30, d.message_size),
+        message_memory: octets("message_memory", 1 << 20..=1 << 40, d.message_memory),
+        recipients: many("recipients", 100..=100_000, d.recipients),
+        connections: many("connections", 1..=100_000, d.connections),
+        connections_per_ip: many("connections_per_ip", 1..=100_000, d.connections_per_ip),
+        bad_commands: rate("bad_commands", d.bad_commands),
+        command_timeout: wait("command_timeout", d.command_timeout),
+        data_timeout: wait("data_timeout", d.data_timeout),
+        message_timeout: wait("message_timeout", d.message_timeout),
+        write_timeout: wait("write_timeout", d.write_timeout),
+        handshake_timeout: wait("handshake_timeout", d.handshake_timeout),
+        decision_timeout: wait("decision_timeout", d.decision_timeout),
+        memory_wait: wait("memory_wait", d.memory_wait),
+        header: small("header", 1 << 10..=16 << 20, d.header),
+        header_fields: many("header_fields", 50..=100_000, d.header_fields),
+        parts: many("parts", 1..=100_000, d.parts),
+        depth: many("depth", 1..=100, d.depth),
+        received: many("received", 5..=1_000, d.received),
+        sign_in_failures_per_session: rate("sign_in_failures_per_session", d.sign_in_failures_per_session),
+        sign_in_failures_per_ip: rate("sign_in_failures_per_ip", d.sign_in_failures_per_ip),
+        sign_in_failures_per_account: rate("sign_in_failures_per_account", d.sign_in_failures_per_account),
+        sign_in_window: wait("sign_in_window", d.sign_in_window),
+        messages_per_hour: rate("messages_per_hour", d.messages_per_hour),
+        remembered: many("remembered", 100..=10_000_000, d.remembered),
+        spool_copies: section.number("spool_copies", 1..=100_000_000).unwrap_or(d.spool_copies),
+        ledger_queue: many("ledger_queue", 1..=1_000_000, d.ledger_queue),
+        ledger_batch: many("ledger_batch", 1..=100_000, d.ledger_batch),
+        http_connections: many("http_connections", 1..=100_000, d.http_connections),
+        http_body: small("http_body", 1 << 10..=16 << 20, d.http_body),
+        http_timeout: wait("http_timeout", d.http_timeout),
+        http_idle: wait("http_idle", d.http_idle),
+        http_pending: many("http_pending", 1..=1_000_000, d.http_pending),
+        admin_connections: many("admin_connections", 1..=1_000, d.admin_connections),
+        admin_message: small("admin_message", 1 << 20..=1 << 30, d.admin_message),
+    };
+    if limits.message_memory < limits.message_size {
+        section.error("message_memory", "is less than message_size: not even one message would fit");
+    }
+    if limits.connections_per_ip > limits.connections && section.has("connections_per_ip") {
+        section.error("connections_per_ip", "is more than connections");
+    }
+    section.finish();
+    limits
+}
