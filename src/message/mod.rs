@@ -6,15 +6,34 @@
 //! (promise 4), signed last. Pure: no IO, no clock, no randomness of its own. Deliberately absent: any
 //! decision whether the message may go.
 
+mod body;
+mod charset;
 mod compose;
+mod edit;
+mod footer;
+mod header;
+mod html;
+mod identity;
+mod list;
+mod plan;
+mod recode;
 mod rope;
+mod sign;
+mod structure;
+mod trace;
+mod transfer;
 
 pub use compose::{Brief, ComposeError, Composed, Signer, SigningKey, Unsubscribe, compose};
+pub use plan::Plan;
 pub use rope::{Piece, Rope};
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::mail::Address;
+use header::{Block, Field};
+use structure::Tree;
 
 /// Bounds on structure (promise 10); beyond them marketing is refused and the rest passes unedited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +54,11 @@ impl Default for Limits {
     }
 }
 
-/// A parsed message: the original bytes, and where everything is.
+/// A parsed message: the original bytes, and where everything is. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Message {
     original: Bytes,
+    tree: Arc<Tree>,
 }
 
 /// The mailbox in a From header.
@@ -53,8 +73,9 @@ pub struct FromMailbox {
 impl Message {
     /// Index `original`. Never fails: what cannot be understood shows in the answers of the other
     /// methods and in [`compose`].
-    pub fn parse(original: Bytes, _limits: &Limits) -> Self {
-        Self { original }
+    pub fn parse(original: Bytes, limits: &Limits) -> Self {
+        let tree = Arc::new(structure::index(&original, limits));
+        Self { original, tree }
     }
 
     /// The bytes as the client gave them.
@@ -62,50 +83,94 @@ impl Message {
         &self.original
     }
 
+    fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The header of the message itself; the tree always has its root.
+    fn head(&self) -> &Block {
+        &self.tree.parts[0].block
+    }
+
+    /// The only field called `name`.
+    fn only<'a>(&'a self, name: &'a str) -> Option<&'a Field> {
+        let field = self.head().first(&self.original, name)?;
+        (self.head().named(&self.original, name).count() == 1).then_some(field)
+    }
+
     /// The From mailbox, when there is exactly one From field with exactly one mailbox.
     pub fn from(&self) -> Option<FromMailbox> {
-        unimplemented!("room message")
+        let mut mailboxes = self.only("From")?.mailboxes(&self.original);
+        let (name, address) = mailboxes.pop()?;
+        if !mailboxes.is_empty() {
+            return None;
+        }
+        let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        Some(FromMailbox { name, address: Address::parse(&address).ok()? })
     }
 
     /// All header fields in order: lower-case name and unfolded value, encoded words decoded.
     pub fn headers(&self) -> Vec<(String, String)> {
-        unimplemented!("room message")
+        let bytes = &self.original;
+        self.head()
+            .fields
+            .iter()
+            .map(|field| {
+                let name = String::from_utf8_lossy(&bytes[field.name.clone()]).to_ascii_lowercase();
+                (name, field.decoded(bytes))
+            })
+            .collect()
     }
 
     /// The Message-ID with its angle brackets, when there is exactly one.
     pub fn message_id(&self) -> Option<String> {
-        unimplemented!("room message")
+        let text = self.only("Message-ID")?.text(&self.original);
+        (text.starts_with('<') && text.ends_with('>')).then_some(text)
     }
 
     /// The List-Id between its angle brackets, lower-case.
     pub fn list_id(&self) -> Option<String> {
-        unimplemented!("room message")
+        list::list_id(&self.original, self.head())
     }
 
     /// The tool that made it: User-Agent, else X-Mailer.
     pub fn tool(&self) -> Option<String> {
-        unimplemented!("room message")
+        ["User-Agent", "X-Mailer"]
+            .iter()
+            .find_map(|name| self.head().first(&self.original, name))
+            .map(|field| field.decoded(&self.original))
+            .filter(|tool| !tool.is_empty())
     }
 
     /// The mailboxes in To and Cc that can be read.
     pub fn visible_recipients(&self) -> Vec<Address> {
-        unimplemented!("room message")
+        let fields = &self.head().fields;
+        fields
+            .iter()
+            .filter(|field| field.is(&self.original, "To") || field.is(&self.original, "Cc"))
+            .flat_map(|field| field.mailboxes(&self.original))
+            .filter_map(|(_, address)| Address::parse(&address).ok())
+            .collect()
     }
 
     /// Whether it is a DSN, an MDN or an automatic reply by its own headers (RULES P9, P13): a
     /// `multipart/report`, or `Auto-Submitted` other than `no`.
     pub fn is_automatic(&self) -> bool {
-        unimplemented!("room message")
+        let auto = self.head().first(&self.original, "Auto-Submitted").map(|field| {
+            let text = field.text(&self.original).to_ascii_lowercase();
+            text.split([';', '(']).next().unwrap_or_default().trim() != "no"
+        });
+        self.tree.parts[0].media == "multipart/report" || auto == Some(true)
     }
 
     /// Received fields: for the loop limit (RFC 5321 6.3).
     pub fn received_count(&self) -> usize {
-        unimplemented!("room message")
+        self.head().named(&self.original, "Received").count()
     }
 
     /// Whether the header has octets over 127, so that it needs SMTPUTF8 (RFC 6532).
     pub fn has_utf8_headers(&self) -> bool {
-        unimplemented!("room message")
+        !self.original[self.head().range.clone()].is_ascii()
     }
 
     /// Whether it has octets over 127 anywhere.
@@ -116,6 +181,14 @@ impl Message {
     /// The tool's own one-click link: the https URI of List-Unsubscribe, when List-Unsubscribe-Post is
     /// there too (RULES P8).
     pub fn one_click_link(&self) -> Option<String> {
-        unimplemented!("room message")
+        let post = self.head().first(&self.original, "List-Unsubscribe-Post")?.text(&self.original);
+        if !post.eq_ignore_ascii_case("List-Unsubscribe=One-Click") {
+            return None;
+        }
+        let value = self.head().first(&self.original, "List-Unsubscribe")?.text(&self.original);
+        list::uris(&value).into_iter().find(|uri| uri.get(..8).is_some_and(|s| s.eq_ignore_ascii_case("https://")))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! What is the same for all copies of a message (RULES L7, L8, P2, P5, P8, P12), worked out once.
+//!
+//! A newsletter to 500 recipients is indexed, decoded and planned once; [`Plan::copy`] then fills in link,
+//! trace and signature. Deliberately absent: anything that depends on the recipient.
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+use super::body::{self, PartPlan, Wish};
+use super::footer::Footer;
+use super::recode::{self, Recode};
+use super::sign::{Covered, covered};
+use super::structure::Shape;
+use super::{Brief, ComposeError, Message, identity, list, trace};
+use crate::mail::Class;
+
+/// A message, a class and a sender: ready to make copies of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(super) message: Message,
+    pub(super) class: Class,
+    pub(super) next_hop_8bit: bool,
+    pub(super) footers: Option<Footers>,
+    pub(super) parts: Vec<Planned>,
+    /// Recoded parts that get no footer.
+    pub(super) recodes: Vec<Recode>,
+    pub(super) wrap: Option<Wrap>,
+    pub(super) head: Head,
+    /// Whether the original has octets over 127.
+    pub(super) eight_bit: bool,
+}
+
+/// The sender's footers in both flavours.
+#[derive(Debug, Clone)]
+pub(super) struct Footers {
+    pub text: Footer,
+    pub html: Footer,
+}
+
+/// One body part: what to put in, or only how to recode it when it has our footer already.
+#[derive(Debug, Clone)]
+pub(super) struct Planned {
+    pub number: usize,
+    pub edit: PartPlan,
+    pub bare: Option<Recode>,
+}
+
+/// The message as the first part of a new multipart/mixed, a footer as the second.
+#[derive(Debug, Clone)]
+pub(super) struct Wrap {
+    pub why: &'static str,
+    pub boundary: String,
+    /// The Content-* fields, which move to the inner part.
+    pub fields: Vec<Range<usize>>,
+    /// Links in the text parts at the top: one of ours means that it is wrapped already.
+    pub links: Vec<String>,
+}
+
+/// What is in the header.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Head {
+    /// Fields that go, each with the lower-case name.
+    pub removed: Vec<(Range<usize>, &'static str)>,
+    /// The tool's own List-Unsubscribe and List-Unsubscribe-Post: ours take their place.
+    pub unsubscribe: Option<Range<usize>>,
+    pub post: Option<Range<usize>>,
+    pub has_list_id: bool,
+    pub has_date: bool,
+    pub has_message_id: bool,
+    pub has_mime: bool,
+    /// Values of Sluis-Trace fields from outside.
+    pub traces: Vec<String>,
+    pub signatures: Vec<(Range<usize>, Covered)>,
+}
+
+impl Plan {
+    /// Check and plan `message` for `brief`'s class, sender, purpose and next hop; its `unsubscribe` tells
+    /// what the links look like. The copies' own briefs must agree in these.
+    pub fn new(message: &Message, brief: &Brief<'_>) -> Result<Self, ComposeError> {
+        if brief.class == Class::Marketing {
+            admissible(message, brief)?;
+        }
+        let footers = brief.sender.map(|sender| {
+            let link = brief.class == Class::Marketing;
+            Footers {
+                text: Footer::text(sender, brief.purpose, link),
+                html: Footer::html(sender, brief.purpose, link),
+            }
+        });
+        let mut plan = Self {
+            message: message.clone(),
+            class: brief.class,
+            next_hop_8bit: brief.next_hop_8bit,
+            footers,
+            parts: Vec::new(),
+            recodes: Vec::new(),
+            wrap: None,
+            head: head(message, brief.class),
+            eight_bit: message.has_eight_bit(),
+        };
+        plan.bodies(brief);
+        if !brief.next_hop_8bit {
+            plan.seven_bit()?;
+        }
+        Ok(plan)
+    }
+
+    /// Decide between editing inside, wrapping, and leaving alone.
+    fn bodies(&mut self, brief: &Brief<'_>) {
+        let Some(footers) = &self.footers else { return };
+        let tree = self.message.tree();
+        let sound = !tree.over && !tree.parts[0].block.junk;
+        if !matches!(self.class, Class::Marketing | Class::Service) || !sound {
+            return;
+        }
+        let shape = if tree.ambiguous { Shape::Opaque("unclear structure") } else { tree.shape() };
+        let wish = Wish {
+            text: &footers.text,
+            html: &footers.html,
+            link: brief.unsubscribe.filter(|_| self.class == Class::Marketing).map(|u| u.url.as_str()),
+            next_hop_8bit: self.next_hop_8bit,
+        };
+        let why = match shape {
+            Shape::Bodies(numbers) => match plan_parts(&self.message, &numbers, &wish) {
+                Ok(parts) => {
+                    self.parts = parts;
+                    return;
+                }
+                Err(why) => why,
+            },
+            Shape::Opaque(why) => why,
+            Shape::Bare => "no text",
+        };
+        if self.class == Class::Marketing {
+            self.wrap = Some(wrap(&self.message, why));
+        }
+    }
+
+    /// RULES P5: nothing 8-bit may be left in the body.
+    fn seven_bit(&mut self) -> Result<(), ComposeError> {
+        let refuse = |why: &str| {
+            ComposeError::Malformed(format!("the next hop takes no 8-bit mail, and there are {why}"))
+        };
+        let tree = self.message.tree();
+        let bytes = self.message.original();
+        let edited: Vec<usize> = self.parts.iter().map(|part| part.number).collect();
+        self.recodes = recode::all(bytes, tree, &edited).map_err(refuse)?;
+        for part in &mut self.parts {
+            part.bare = recode::leaf(bytes, part.number, &tree.parts[part.number]).map_err(refuse)?;
+        }
+        if self.wrap.is_some() && self.recodes.iter().any(|recode| recode.part == 0) {
+            return Err(refuse("8-bit octets in a message that is wrapped whole"));
+        }
+        Ok(())
+    }
+
+    /// Whether the copies are the same for all recipients but for the trace.
+    pub fn wraps(&self) -> Option<&'static str> {
+        self.wrap.as_ref().map(|wrap| wrap.why)
+    }
+}
+
+/// What every marketing message must be before anything is edited.
+fn admissible(message: &Message, brief: &Brief<'_>) -> Result<(), ComposeError> {
+    let Some(sender) = brief.sender else {
+        return Err(ComposeError::Identity("no sender is known for this message".to_owned()));
+    };
+    let Some(way_out) = brief.unsubscribe else {
+        return Err(ComposeError::NoOptOut("there is no unsubscribe link for this message".to_owned()));
+    };
+    let tree = message.tree();
+    if tree.over {
+        return Err(ComposeError::Malformed("too many headers or parts, or nested too deep".to_owned()));
+    }
+    if tree.parts[0].block.junk {
+        return Err(ComposeError::Malformed("the header has a line that is no field".to_owned()));
+    }
+    identity::check(message, sender)?;
+    list::fields(way_out).map(|_| ())
+}
+
+fn plan_parts(message: &Message, numbers: &[usize], wish: &Wish<'_>) -> Result<Vec<Planned>, body::Reason> {
+    let tree = message.tree();
+    numbers
+        .iter()
+        .map(|&number| {
+            let part = &tree.parts[number];
+            let edit = body::plan(message.original(), part, number > 0, wish)?;
+            Ok(Planned { number, edit, bare: None })
+        })
+        .collect()
+}
+
+fn wrap(message: &Message, why: &'static str) -> Wrap {
+    let bytes = message.original();
+    let tree = message.tree();
+    let fields = tree.parts[0]
+        .block
+        .fields
+        .iter()
+        .filter(|field| bytes[field.name.clone()].to_ascii_lowercase().starts_with(b"content-"))
+        .map(|field| field.all.clone())
+        .collect();
+    let mut links = Vec::new();
+    for &child in &tree.parts[0].children {
+        let part = &tree.parts[child];
+        if part.media.starts_with("text/") && !part.attachment {
+            links.extend(body::links_of(bytes, part));
+        }
+    }
+    Wrap { why, boundary: boundary(message), fields, links }
+}
+
+/// A boundary that the message does not have in it, and the same each time.
+fn boundary(message: &Message) -> String {
+    let bytes = message.original();
+    let head = &bytes[..message.head().body.min(4096)];
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, head);
+    let hex: String = digest.as_ref()[..9].iter().map(|b| format!("{b:02x}")).collect();
+    let mut number = 0_u64;
+    loop {
+        // `=_` cannot occur in quoted-printable or base64 (RFC 2045 6.7).
+        let boundary = format!("=_sluis_{hex}_{number}");
+        if memmem::find(bytes, boundary.as_bytes()).is_none() {
+            return boundary;
+        }
+        number += 1;
+    }
+}
+
+fn head(message: &Message, class: Class) -> Head {
+    let bytes = message.original();
+    let block = message.head();
+    let mut head = Head::default();
+    let marketing = class == Class::Marketing;
+    for field in &block.fields {
+        let all = field.all.clone();
+        let name = bytes[field.name.clone()].to_ascii_lowercase();
+        match name.as_slice() {
+            // RULES P2; a resent blind copy is as blind (RFC 5322 3.6.6).
+            b"bcc" => head.removed.push((all, "bcc")),
+            b"resent-bcc" => head.removed.push((all, "resent-bcc")),
+            b"sluis-trace" => {
+                head.traces.push(field.text(bytes));
+                head.removed.push((all, "sluis-trace"));
+            }
+            b"list-unsubscribe" if marketing => match head.unsubscribe {
+                None => head.unsubscribe = Some(all),
+                Some(_) => head.removed.push((all, "list-unsubscribe")),
+            },
+            b"list-unsubscribe-post" if marketing => match head.post {
+                None => head.post = Some(all),
+                Some(_) => head.removed.push((all, "list-unsubscribe-post")),
+            },
+            b"list-id" => head.has_list_id = true,
+            b"date" => head.has_date = true,
+            b"message-id" => head.has_message_id = true,
+            b"mime-version" => head.has_mime = true,
+            b"dkim-signature" => head.signatures.push((all, covered(&bytes[field.value.clone()]))),
+            _ => {}
+        }
+    }
+    debug_assert!(trace::TRACE.eq_ignore_ascii_case("sluis-trace"));
+    head
+}

@@ -1,0 +1,332 @@
+//! Transfer encodings with their places (RFC 2045 6): what the octets of a part mean, where in the raw
+//! part a decoded octet is, and our own octets written so that they fit there.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, STANDARD};
+use memchr::{memchr, memrchr};
+
+/// Longest quoted-printable line, without its CRLF (RFC 2045 6.7).
+const QP_LINE: usize = 76;
+
+/// Tolerates set trailing bits, as decoders of readers do.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+
+/// One step of a quoted-printable scan: raw length, and the decoded octets.
+enum Step {
+    /// A decoded octet.
+    Octet(usize, u8),
+    /// Raw octets that mean nothing: a soft break, or white space at the end of a line.
+    Nothing(usize),
+}
+
+/// What is at `raw[at..]`. Damaged escapes stand for themselves, as readers show them.
+fn qp_step(raw: &[u8], at: usize) -> Step {
+    match raw[at] {
+        b'=' => {
+            let rest = &raw[at + 1..];
+            let pad = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+            if rest[pad..].is_empty() {
+                return Step::Nothing(1 + pad);
+            }
+            if rest[pad..].starts_with(b"\r\n") {
+                return Step::Nothing(pad + 3);
+            }
+            if rest[pad..].starts_with(b"\n") {
+                return Step::Nothing(pad + 2);
+            }
+            match (rest.first().and_then(hex), rest.get(1).and_then(hex)) {
+                (Some(high), Some(low)) => Step::Octet(3, high << 4 | low),
+                _ => Step::Octet(1, b'='),
+            }
+        }
+        b' ' | b'\t' => {
+            let pad = raw[at..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+            match raw.get(at + pad) {
+                Some(b'\r' | b'\n') | None => Step::Nothing(pad),
+                _ => Step::Octet(1, raw[at]),
+            }
+        }
+        other => Step::Octet(1, other),
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "used as a function of Option<&u8>")]
+fn hex(digit: &u8) -> Option<u8> {
+    char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// Decode quoted-printable.
+pub(crate) fn qp_decode(raw: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while at < raw.len() {
+        // Runs without anything special are copied whole.
+        let run = raw[at..].iter().take_while(|b| !matches!(b, b'=' | b' ' | b'\t')).count();
+        decoded.extend_from_slice(&raw[at..at + run]);
+        at += run;
+        if at == raw.len() {
+            break;
+        }
+        match qp_step(raw, at) {
+            Step::Octet(len, octet) => {
+                decoded.push(octet);
+                at += len;
+            }
+            Step::Nothing(len) => at += len,
+        }
+    }
+    decoded
+}
+
+/// Where the decoded offsets `wanted` (sorted) are in `raw`: at the start of the octet's own token, after
+/// any soft break before it.
+pub(crate) fn qp_places(raw: &[u8], wanted: &[usize]) -> Vec<usize> {
+    let mut places = Vec::with_capacity(wanted.len());
+    let (mut at, mut decoded) = (0, 0);
+    while at < raw.len() && places.len() < wanted.len() {
+        match qp_step(raw, at) {
+            Step::Octet(len, _) => {
+                while wanted.get(places.len()) == Some(&decoded) {
+                    places.push(at);
+                }
+                decoded += 1;
+                at += len;
+            }
+            Step::Nothing(len) => at += len,
+        }
+    }
+    places.resize(wanted.len(), raw.len());
+    places
+}
+
+/// Octets for `content` at `raw[start..end]` (which they replace) of a quoted-printable part: the lines
+/// around stay under 76 columns and mean what they meant.
+pub(crate) fn qp_splice(raw: &[u8], start: usize, end: usize, content: &[u8]) -> Vec<u8> {
+    let before = &raw[..start];
+    let mut out = Vec::with_capacity(content.len() * 5 / 4 + 8);
+    let at_end = start == raw.len();
+    let dangling = at_end && before.trim_ascii_end().ends_with(b"=") && !before.ends_with(b"\n");
+    let mid_line = !before.is_empty() && !before.ends_with(b"\n");
+    // White space that means something, and a stray `=`, need the soft break to keep meaning it.
+    let padded = !at_end && matches!(before.last(), Some(b' ' | b'\t' | b'='));
+    if dangling {
+        // A soft break whose CRLF belongs to the delimiter after the part.
+        out.extend_from_slice(b"\r\n");
+    } else if mid_line && (padded || !content.starts_with(b"\r\n")) {
+        out.extend_from_slice(b"=\r\n");
+    }
+    qp_encode_into(content, &mut out);
+    let more_on_line = raw.get(end).is_some_and(|b| !matches!(b, b'\r' | b'\n'));
+    if more_on_line && !out.is_empty() && !out.ends_with(b"\n") {
+        out.extend_from_slice(b"=\r\n");
+    }
+    out
+}
+
+/// Encode whole text as quoted-printable; CRLF is a line break, a lone CR or LF is escaped.
+pub(crate) fn qp_encode(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len() * 5 / 4 + 8);
+    qp_encode_into(content, &mut out);
+    out
+}
+
+fn qp_encode_into(content: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut column = 0;
+    let mut at = 0;
+    while at < content.len() {
+        let b = content[at];
+        if b == b'\r' && content.get(at + 1) == Some(&b'\n') {
+            out.extend_from_slice(b"\r\n");
+            column = 0;
+            at += 2;
+            continue;
+        }
+        let at_line_end = at + 1 == content.len() || content[at + 1..].starts_with(b"\r\n");
+        // A dot or "From " at the start of a line is escaped: some paths still mangle them.
+        let fragile = column == 0 && (b == b'.' || content[at..].starts_with(b"From "));
+        let plain = match b {
+            b' ' | b'\t' => !at_line_end,
+            b'=' => false,
+            b'!'..=b'~' => !fragile,
+            _ => false,
+        };
+        let width = if plain { 1 } else { 3 };
+        let room = if at_line_end { QP_LINE } else { QP_LINE - 1 };
+        if column + width > room {
+            out.extend_from_slice(b"=\r\n");
+            column = 0;
+            continue;
+        }
+        if plain {
+            out.push(b);
+        } else {
+            out.extend_from_slice(&[b'=', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
+        }
+        column += width;
+        at += 1;
+    }
+}
+
+/// Escape the octets over 127 of a part that is quoted-printable already, line by line; `None` when it
+/// has none.
+pub(crate) fn qp_recode(raw: &[u8]) -> Option<Vec<u8>> {
+    if raw.is_ascii() {
+        return None;
+    }
+    Some(qp_encode(&qp_decode(raw)))
+}
+
+/// Decode base64 with white space in it; `None` when it has anything else, or padding before its end.
+pub(crate) fn base64_decode(raw: &[u8]) -> Option<Vec<u8>> {
+    let mut packed: Vec<u8> = raw.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    let used = packed.iter().rposition(|b| *b != b'=').map_or(0, |n| n + 1);
+    if packed.len() - used > 2 {
+        return None;
+    }
+    packed.truncate(used);
+    LENIENT.decode(&packed).ok()
+}
+
+/// The last line start of `raw` at or before decoded offset `wanted` from which base64 can be written
+/// anew: raw offset and decoded offset.
+pub(crate) fn base64_line(raw: &[u8], wanted: usize) -> (usize, usize) {
+    let mut found = (0, 0);
+    let (mut digits, mut at) = (0, 0);
+    while at < raw.len() {
+        if digits % 4 == 0 {
+            if digits / 4 * 3 > wanted {
+                break;
+            }
+            found = (at, digits / 4 * 3);
+        }
+        let end = memchr(b'\n', &raw[at..]).map_or(raw.len(), |n| at + n + 1);
+        let line = &raw[at..end];
+        if memchr(b'=', line).is_some() {
+            break;
+        }
+        digits += line.iter().filter(|b| !b.is_ascii_whitespace()).count();
+        at = end;
+    }
+    found
+}
+
+/// The line length that a base64 part is written with.
+pub(crate) fn base64_width(raw: &[u8]) -> usize {
+    let first = memchr(b'\n', raw).map_or(&b""[..], |n| raw[..n].trim_ascii());
+    match first.len() / 4 * 4 {
+        len @ 4..=996 => len,
+        _ => QP_LINE,
+    }
+}
+
+/// Encode as base64 in lines of `width`; `raw_end` is what the part ended with, and decides whether the
+/// last line gets a CRLF.
+pub(crate) fn base64_encode(content: &[u8], width: usize, raw_end: &[u8]) -> Vec<u8> {
+    let text = STANDARD.encode(content);
+    let mut out = Vec::with_capacity(text.len() + text.len() / width.max(4) * 2 + 2);
+    for line in text.as_bytes().chunks(width.max(4)) {
+        if !out.is_empty() {
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(line);
+    }
+    if raw_end.ends_with(b"\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// The longest line of `bytes`, without its CRLF.
+pub(crate) fn longest_line(bytes: &[u8]) -> usize {
+    let mut longest = 0;
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]) {
+        let line = &bytes[start..end];
+        longest = longest.max(line.strip_suffix(b"\r").unwrap_or(line).len());
+        start = (end + 1).min(bytes.len());
+    }
+    longest
+}
+
+/// The whole line of `bytes` around `range`: its length without what is in the range.
+pub(crate) fn line_around(bytes: &[u8], range: std::ops::Range<usize>) -> usize {
+    let start = memrchr(b'\n', &bytes[..range.start]).map_or(0, |n| n + 1);
+    let end = memchr(b'\n', &bytes[range.end..]).map_or(bytes.len(), |n| range.end + n);
+    range.start - start + (end - range.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn p12_quoted_printable_and_its_places() {
+        let raw = b"a=3Db  \r\nc=\r\nd=XX =E9 \t\r\ne";
+        assert_eq!(qp_decode(raw), b"a=b\r\ncd=XX \xe9\r\ne");
+        assert_eq!(qp_places(raw, &[0, 1, 2, 6, 999]), [0, 1, 4, 13, raw.len()]);
+    }
+
+    #[test]
+    fn p12_quoted_printable_lines_stay_under_76() {
+        let raw = b"some words in the middle </body>";
+        let out = qp_splice(raw, 25, 25, "\r\né and a long line that has to be broken somewhere because it is long \r\n".as_bytes());
+        let mut whole = raw[..25].to_vec();
+        whole.extend_from_slice(&out);
+        whole.extend_from_slice(&raw[25..]);
+        assert!(longest_line(&whole) <= 76);
+        assert!(String::from_utf8(qp_decode(&whole)).unwrap().contains("middle \r\né and"));
+        assert!(!whole.windows(3).any(|w| w == b" \r\n"), "no white space before a line end");
+        assert_eq!(qp_splice(b"foo=", 4, 4, b"\r\nbar"), b"\r\n\r\nbar", "the soft break is completed");
+    }
+
+    #[test]
+    fn p12_base64_tail() {
+        let raw = b"QUJDREVG\r\nR0hJSktM\r\nTU5P\r\n";
+        assert_eq!(base64_decode(raw).unwrap(), b"ABCDEFGHIJKLMNO");
+        assert_eq!(base64_line(raw, 7), (10, 6));
+        assert_eq!(base64_line(raw, 15), (20, 12));
+        assert_eq!(base64_width(raw), 8);
+        assert_eq!(base64_encode(b"ABCDEFG", 8, b"\r\n"), b"QUJDREVG\r\nRw==\r\n");
+        assert_eq!(base64_decode(b"QUJD====QUJD"), None);
+        assert_eq!(base64_decode(b"QU!D"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn p12_quoted_printable_round_trip(content in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let raw = qp_encode(&content);
+            prop_assert_eq!(qp_decode(&raw), content);
+            prop_assert!(longest_line(&raw) <= 76);
+            prop_assert!(raw.is_ascii());
+        }
+
+        #[test]
+        fn p12_quoted_printable_splice_keeps_the_rest(
+            text in "[a-zé= \t.]{0,120}", more in "[a-zé =\t]{0,200}", at in 0..40_usize
+        ) {
+            let raw = qp_encode(text.as_bytes());
+            let at = at.min(text.len());
+            let place = qp_places(&raw, &[at])[0];
+            let out = qp_splice(&raw, place, place, more.as_bytes());
+            let whole = [&raw[..place], &out, &raw[place..]].concat();
+            let wanted = [&text.as_bytes()[..at], more.as_bytes(), &text.as_bytes()[at..]].concat();
+            prop_assert_eq!(qp_decode(&whole), wanted);
+            // A full line that ends where the splice begins gets the `=` as its 77th octet.
+            prop_assert!(longest_line(&whole) <= 77);
+        }
+
+        #[test]
+        fn p12_base64_round_trip(content in proptest::collection::vec(any::<u8>(), 0..400), width in 1..40_usize, at in 0..400_usize) {
+            let raw = base64_encode(&content, width * 4, b"\r\n");
+            prop_assert_eq!(base64_decode(&raw).unwrap(), content.clone());
+            let (place, decoded) = base64_line(&raw, at.min(content.len()));
+            prop_assert!(decoded <= at);
+            prop_assert_eq!(base64_decode(&raw[..place]).unwrap(), &content[..decoded]);
+        }
+    }
+}
