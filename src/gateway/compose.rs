@@ -5,10 +5,28 @@ use std::sync::Arc;
 
 use super::admit::{Journey, Rejected};
 use super::{Gateway, Signers};
-use crate::mail::{Class, CopyId, TokenId};
-use crate::message::{self, Brief, ComposeError, Composed, Signer, Unsubscribe};
+use crate::mail::{Class, CopyId, Purpose, SenderId, TokenId};
+use crate::message::{Brief, ComposeError, Composed, Message, Plan, Signer, Unsubscribe};
 use crate::policy::{Clause, Mode, Permit, Refusal};
 use crate::token::{self, Claim};
+
+/// What is worked out once per message for all copies of one class, sender and purpose.
+#[derive(Debug, Default)]
+struct Plans(Vec<((Class, Option<SenderId>, Option<Purpose>), Result<Plan, ComposeError>)>);
+
+impl Plans {
+    fn plan(&mut self, message: &Message, brief: &Brief<'_>) -> Result<&Plan, ComposeError> {
+        let key = (brief.class, brief.sender.map(|sender| sender.id.clone()), brief.purpose.cloned());
+        let at = match self.0.iter().position(|(known, _)| *known == key) {
+            Some(at) => at,
+            None => {
+                self.0.push((key, Plan::new(message, brief)));
+                self.0.len() - 1
+            }
+        };
+        self.0[at].1.as_ref().map_err(Clone::clone)
+    }
+}
 
 /// One copy that is ready, before it is recorded.
 #[derive(Debug)]
@@ -33,9 +51,10 @@ impl Gateway {
     ) -> Result<(Vec<Draft>, Vec<Rejected>), String> {
         let mut drafts = Vec::new();
         let mut rejected = Vec::new();
+        let mut plans = Plans::default();
         for (index, group) in (0..).zip(grouped(permits)) {
             let id = CopyId { reference: journey.reference, index };
-            match self.compose_one(journey, id, group)? {
+            match self.compose_one(journey, &mut plans, id, group)? {
                 Ok(draft) => drafts.push(draft),
                 Err(refused) => rejected.extend(refused),
             }
@@ -46,6 +65,7 @@ impl Gateway {
     fn compose_one(
         &self,
         journey: &Journey<'_>,
+        plans: &mut Plans,
         id: CopyId,
         recipients: Vec<(usize, Permit)>,
     ) -> Result<Result<Draft, Vec<Rejected>>, String> {
@@ -53,7 +73,7 @@ impl Gateway {
         let permit = recipients[0].1.clone();
         let class = permit.class();
         let (unsubscribe, token) = self.way_out(journey, &permit);
-        let attempt = self.compose_as(journey, id, class, &permit, unsubscribe.as_ref());
+        let attempt = self.compose_as(journey, plans, id, class, &permit, unsubscribe.as_ref());
         let (composed, observed) = match attempt {
             Ok(composed) => (composed, None),
             Err(ComposeError::Failed(reason)) => return Err(reason),
@@ -65,7 +85,7 @@ impl Gateway {
                 }
                 // Observe blocks nothing: what enforcement would have refused goes out as it came.
                 let plain = self
-                    .compose_as(journey, id, Class::Personal, &permit, None)
+                    .compose_as(journey, plans, id, Class::Personal, &permit, None)
                     .map_err(|error| error.to_string())?;
                 (plain, Some(refusal))
             }
@@ -77,6 +97,7 @@ impl Gateway {
     fn compose_as(
         &self,
         journey: &Journey<'_>,
+        plans: &mut Plans,
         id: CopyId,
         class: Class,
         permit: &Permit,
@@ -97,7 +118,7 @@ impl Gateway {
             is_ours: &is_ours,
         };
         let signers = signers_for(&settings.signers, journey.message);
-        message::compose(journey.message, &brief, signers)
+        plans.plan(journey.message, &brief)?.copy(&brief, signers)
     }
 
     /// The opt-out of a marketing copy; the token names the sender, the recipient and this submission.
@@ -168,7 +189,7 @@ fn refusal(error: ComposeError, permit: &Permit) -> (Refusal, bool) {
 }
 
 /// The keys of the nearest domain that is the From domain or above it (DMARC relaxed alignment).
-fn signers_for<'a>(signers: &'a [Signers], message: &message::Message) -> &'a [Signer] {
+fn signers_for<'a>(signers: &'a [Signers], message: &Message) -> &'a [Signer] {
     let Some(from) = message.from() else { return &[] };
     signers
         .iter()
