@@ -7,7 +7,7 @@
 //! | `tls/ca.key`, `tls/ca.pem` | a development authority of this machine alone |
 //! | `tls/key.pem`, `tls/cert.pem` | the development certificate it signed |
 //!
-//! A private key that others on the machine can read is refused, with the command that mends it: whoever
+//! A private key that others on the machine can read or change (more than 0640) is refused, with the command that mends it: whoever
 //! reads the ledger key can forge checkpoints, and whoever reads a token key can unsubscribe anybody. Files
 //! appear whole or not at all, so a crash at first start leaves nothing half-made. Token keys are never
 //! made anew while others exist: that would break every link sent so far (promise 7).
@@ -224,15 +224,16 @@ pub fn server_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerCo
     Ok(Arc::new(config))
 }
 
-/// The bytes of a file that only its owner may read; `None` when there is no such file.
+/// The bytes of a file that only its owner, and perhaps a group made for it, may read; `None` when there is
+/// no such file.
 pub fn read_private(path: &Path) -> Result<Option<Secret>> {
     let mode = match fs::metadata(path) {
         Ok(metadata) => metadata.permissions().mode(),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     };
-    if mode & 0o077 != 0 {
-        bail!("{path}: others can read this key; run: chmod 600 {path}", path = path.display());
+    if mode & 0o037 != 0 {
+        bail!("{path}: others can read or change this key; run: chmod 600 {path}", path = path.display());
     }
     let bytes = fs::read(path).with_context(|| path.display().to_string())?;
     Ok(Some(Secret::new(bytes)))
@@ -402,9 +403,14 @@ mod tests {
         let folder = KeyFolder::open(home.path()).unwrap();
         folder.token(&SystemEntropy).unwrap();
         let path = home.path().join("keys/token.key");
+        for mode in [0o644, 0o660, 0o604, 0o777] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = folder.token(&SystemEntropy).unwrap_err().to_string();
+            let path = path.display();
+            assert_eq!(error, format!("{path}: others can read or change this key; run: chmod 600 {path}"));
+        }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = folder.token(&SystemEntropy).unwrap_err().to_string();
-        assert_eq!(error, format!("{p}: others can read this key; run: chmod 600 {p}", p = path.display()));
+        folder.token(&SystemEntropy).unwrap();
     }
 
     #[test]

@@ -190,8 +190,7 @@ fn around_state(charset: Charset, decoded: &[u8], edit: &mut Edit) {
 }
 
 fn is_pgp(text: &[u8]) -> bool {
-    memmem::find_iter(text, b"-----BEGIN PGP ")
-        .any(|at| at == 0 || text[at - 1] == b'\n')
+    memmem::find_iter(text, b"-----BEGIN PGP ").any(|at| at == 0 || text[at - 1] == b'\n')
 }
 
 struct Found {
@@ -400,11 +399,8 @@ impl PartPlan {
         convert: bool,
         next_hop_8bit: bool,
     ) -> Form {
-        let whole = |coding| Form::Written {
-            range: part.body.clone(),
-            pieces: pieces(decoded, &self.edits),
-            coding,
-        };
+        let whole =
+            |coding| Form::Written { range: part.body.clone(), pieces: pieces(decoded, &self.edits), coding };
         let last = raw.ends_with(b"\n") || raw.is_empty();
         match part.coding {
             Coding::Base64 if convert => whole(Spelling::Base64 { width: code::base64_width(raw), last }),
@@ -496,7 +492,9 @@ impl PartPlan {
 impl Edit {
     /// Whether what is put in begins and ends on lines of its own, so that it lengthens no line.
     fn slot_has_own_lines(&self, content: &[u8]) -> bool {
-        matches!(self.slot, Slot::Footer { .. }) && code::longest_line(content) < MAX_LINE && !content.is_empty()
+        matches!(self.slot, Slot::Footer { .. })
+            && code::longest_line(content) < MAX_LINE
+            && !content.is_empty()
     }
 }
 

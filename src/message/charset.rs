@@ -42,7 +42,9 @@ impl Charset {
             Some(e) if e == encoding_rs::ISO_2022_JP => Self::Iso2022Jp,
             Some(e) if e == encoding_rs::UTF_16LE || e == encoding_rs::UTF_16BE => Self::Wide(e),
             Some(e) if e == encoding_rs::X_USER_DEFINED => Self::Unknown,
-            Some(encoding) => Self::Table { encoding, latin: label.contains("8859") || label.contains("latin") },
+            Some(encoding) => {
+                Self::Table { encoding, latin: label.contains("8859") || label.contains("latin") }
+            }
             None => Self::Unknown,
         }
     }

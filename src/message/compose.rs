@@ -371,7 +371,8 @@ impl Plan {
         let mut pieces = head;
         pieces.append(&mut body);
         let eight_bit = self.is_eight_bit(original, &pieces);
-        let rope = Rope::new(original.clone(), pieces).ok_or_else(|| failed("an edit outside the message"))?;
+        let rope =
+            Rope::new(original.clone(), pieces).ok_or_else(|| failed("an edit outside the message"))?;
         Ok(Composed { rope, edits: draft.edits, dkim, message_id, eight_bit })
     }
 

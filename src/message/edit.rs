@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn promise_4_outside_the_splices_nothing_changes() {
         let original = b"0123456789";
-        let splices = ordered(vec![(7..8, b"seven".to_vec()), (2..2, b"a".to_vec()), (2..2, b"b".to_vec())]).unwrap();
+        let splices =
+            ordered(vec![(7..8, b"seven".to_vec()), (2..2, b"a".to_vec()), (2..2, b"b".to_vec())]).unwrap();
         let mut out = Vec::new();
         pieces(0..10, &splices, &mut out);
         assert_eq!(bytes(original, &out), b"01ab23456seven89");

@@ -123,10 +123,7 @@ impl Footer {
             folded(&escape(&l.register))
         );
         let around = (
-            format!(
-                "{}<br>\r\n<a href=\"",
-                folded(&escape(&l.why)),
-            ),
+            format!("{}<br>\r\n<a href=\"", folded(&escape(&l.why)),),
             format!("\"\r\nstyle=\"color:#4a7dbd;text-decoration:underline\">{}</a>\r\n", escape(l.stop)),
         );
         let inline = folded(&escape(&format!("{}, {}, {}", one_line(&sender.name), l.address, l.register)));
@@ -249,7 +246,9 @@ mod tests {
         for language in [Language::Nl, Language::En, Language::De, Language::Fr] {
             let sender = sender(language);
             let text = Footer::text(&sender, None, true).render(true, Some("https://x.nl/u/abc"));
-            for part in ["Voorbeeld & Zonen B.V.", "Dorpsstraat 1, 1234 AB Ons Dorp", "12345678", "info@voorbeeld.nl"] {
+            for part in
+                ["Voorbeeld & Zonen B.V.", "Dorpsstraat 1, 1234 AB Ons Dorp", "12345678", "info@voorbeeld.nl"]
+            {
                 assert!(text.contains(part), "{part} in {text}");
             }
             assert!(text.contains("\r\nhttps://x.nl/u/abc\r\n"), "{text}");

@@ -32,8 +32,7 @@ impl Scan {
 }
 
 /// Elements whose content is text up to their own end tag (WHATWG HTML 13.2.6.2).
-const RAW_TEXT: [&str; 8] =
-    ["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"];
+const RAW_TEXT: [&str; 8] = ["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"];
 
 /// Tokenize `html` to its end.
 pub(crate) fn scan(html: &[u8]) -> Scan {

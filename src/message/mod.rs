@@ -186,7 +186,9 @@ impl Message {
             return None;
         }
         let value = self.head().first(&self.original, "List-Unsubscribe")?.text(&self.original);
-        list::uris(&value).into_iter().find(|uri| uri.get(..8).is_some_and(|s| s.eq_ignore_ascii_case("https://")))
+        list::uris(&value)
+            .into_iter()
+            .find(|uri| uri.get(..8).is_some_and(|s| s.eq_ignore_ascii_case("https://")))
     }
 }
 

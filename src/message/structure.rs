@@ -346,7 +346,8 @@ mod tests {
         let open = tree("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nno end\r\n");
         assert_eq!(open.shape(), Shape::Bodies(vec![1]));
         assert!(!open.ambiguous);
-        let adjacent = tree("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n--x\r\n\r\nb\r\n--x--\r\n");
+        let adjacent =
+            tree("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n--x\r\n\r\nb\r\n--x--\r\n");
         assert_eq!(adjacent.parts.len(), 3);
         assert!(adjacent.parts[1].body.is_empty());
         assert!(tree("Content-Type: multipart/mixed; boundary=x\r\n\r\nnothing\r\n").ambiguous);
@@ -381,7 +382,8 @@ mod tests {
             deep += &format!("Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n");
         }
         assert!(index(deep.as_bytes(), &limits).over);
-        let wide = format!("Content-Type: multipart/mixed; boundary=x\r\n\r\n{}--x--", "--x\r\n\r\nb\r\n".repeat(9));
+        let wide =
+            format!("Content-Type: multipart/mixed; boundary=x\r\n\r\n{}--x--", "--x\r\n\r\nb\r\n".repeat(9));
         let tree = index(wide.as_bytes(), &limits);
         assert!(tree.over && tree.parts.len() <= 4);
     }

@@ -115,8 +115,12 @@ fn l7_who_may_write_as_the_sender() {
         let more = format!("Reply-To: {reply}\r\n");
         assert!(matches!(refused(from, &more), Some(ComposeError::Identity(_))), "{reply}");
     }
-    assert_eq!(refused("Voorbeeld Hypotheken <noreply@voorbeeld.nl>", "Reply-To: info@voorbeeld.nl\r\n"), None);
-    for more in ["Subject: y\r\n", "To: c@example.org\r\n", "From: Voorbeeld Hypotheken <a@voorbeeld.nl>\r\n"] {
+    assert_eq!(
+        refused("Voorbeeld Hypotheken <noreply@voorbeeld.nl>", "Reply-To: info@voorbeeld.nl\r\n"),
+        None
+    );
+    for more in ["Subject: y\r\n", "To: c@example.org\r\n", "From: Voorbeeld Hypotheken <a@voorbeeld.nl>\r\n"]
+    {
         assert!(matches!(refused(from, more), Some(ComposeError::Malformed(_))), "{more}");
     }
 }
@@ -204,18 +208,21 @@ fn p12_the_charset_is_kept_where_it_can_be() {
     let go = |rest: &str| {
         run(&format!("{HEAD}{rest}"), Class::Marketing, |b| french(b, owned)).unwrap().rope.to_vec()
     };
-    let latin = go("Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\nx\r\n");
+    let latin =
+        go("Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\nx\r\n");
     assert!(latin.windows(8).any(|w| w == b"\xe9t\xe9 envo"), "in latin-1");
     let ascii = String::from_utf8(go("\r\nHallo\r\n")).unwrap();
     assert!(ascii.contains("Content-Type: text/plain; charset=utf-8\r\n"), "{ascii}");
-    assert!(ascii.contains("Content-Transfer-Encoding: quoted-printable\r\n") && ascii.contains("=C3=A9t=C3=A9"));
+    assert!(
+        ascii.contains("Content-Transfer-Encoding: quoted-printable\r\n") && ascii.contains("=C3=A9t=C3=A9")
+    );
     assert!(ascii.contains("MIME-Version: 1.0\r\n"));
     let jp = go("Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$BF|\x1b(B\r\n");
     let jp = String::from_utf8(jp).unwrap();
     assert!(jp.contains("charset=utf-8") && jp.contains("=E6=97=A5"), "{jp}");
     let html = go("Content-Type: text/html; charset=iso-2022-jp\r\n\r\n<p>\x1b$BF|</body>");
-    assert!(html.windows(12).any(|w| w == b"<p>\x1b$BF|\x1b(B\r"), "back in ASCII before the footer");
-    assert!(html.ends_with(b"</div>\r\n\x1b$B</body>"), "and as it was after it");
+    let back = b"F|</body>\x1b(B\r\n<div";
+    assert!(html.windows(back.len()).any(|w| w == back), "a tag in double-byte characters is none");
 }
 
 #[test]
@@ -242,7 +249,8 @@ fn promise_4_service_has_the_identity_only() {
 
 #[test]
 fn p2_blind_copies_go_and_missing_fields_come() {
-    let out = text("From: a@x.nl\r\nBcc: secret@x.nl,\r\n more@x.nl\r\nTo: b@x.nl\r\n\r\nx\r\n", Class::Personal);
+    let out =
+        text("From: a@x.nl\r\nBcc: secret@x.nl,\r\n more@x.nl\r\nTo: b@x.nl\r\n\r\nx\r\n", Class::Personal);
     assert!(!out.contains("secret") && !out.contains("more@"), "{out}");
     assert!(out.contains("Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n"));
     assert!(out.contains("Message-ID: <made@voorbeeld.nl>\r\n"));
@@ -274,7 +282,8 @@ fn p5_eight_bit_is_recoded_for_a_next_hop_without_it() {
         --b\r\nContent-Type: application/x\r\nContent-Transfer-Encoding: 8bit\r\n\r\né\r\n--b--\r\n";
     let out = go(mixed, Class::Marketing).unwrap().rope.to_vec();
     assert!(out.is_ascii() && String::from_utf8(out).unwrap().contains("w6k="));
-    let signed = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\né\r\n--b\r\n\r\nx\r\n--b--\r\n";
+    let signed =
+        "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\né\r\n--b\r\n\r\nx\r\n--b--\r\n";
     for class in [Class::Personal, Class::Marketing] {
         assert!(matches!(go(signed, class), Err(ComposeError::Malformed(_))));
     }

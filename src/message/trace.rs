@@ -19,7 +19,11 @@ fn field(name: &str, value: &str) -> Result<Vec<u8>, ComposeError> {
             && !line.trim_ascii().is_empty()
             && !line.contains(|c: char| c.is_control() && c != '\t')
     });
-    if sound && !value.is_empty() { Ok(text.into_bytes()) } else { Err(ComposeError::Failed(format!("{name} cannot be written"))) }
+    if sound && !value.is_empty() {
+        Ok(text.into_bytes())
+    } else {
+        Err(ComposeError::Failed(format!("{name} cannot be written")))
+    }
 }
 
 /// Received, when it is wanted, and the trace.

@@ -274,7 +274,12 @@ mod tests {
     #[test]
     fn p12_quoted_printable_lines_stay_under_76() {
         let raw = b"some words in the middle </body>";
-        let out = qp_splice(raw, 25, 25, "\r\né and a long line that has to be broken somewhere because it is long \r\n".as_bytes());
+        let out = qp_splice(
+            raw,
+            25,
+            25,
+            "\r\né and a long line that has to be broken somewhere because it is long \r\n".as_bytes(),
+        );
         let mut whole = raw[..25].to_vec();
         whole.extend_from_slice(&out);
         whole.extend_from_slice(&raw[25..]);

@@ -160,6 +160,7 @@ pub struct Decision {
 
 /// Forward, refuse or defer.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment; a box would be one more allocation")]
 pub enum Answer {
     /// It may go.
     Forward(Permit),
