@@ -2,15 +2,18 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sluis::mail::Address;
+use sluis::mail::{Address, AddressError};
 use sluis::smtp::command::Command;
 use sluis::smtp::reply::Reply;
 
 fn kept(address: &Address, line: &[u8]) {
     assert!(line.windows(address.as_str().len()).any(|part| part == address.as_str().as_bytes()));
     assert!(!address.as_str().contains(['\r', '\n', '\0']));
-    let again = Address::parse(address.key().as_str()).expect("a key is an address");
-    assert_eq!(again.key(), address.key(), "a key is its own key");
+    // Folding may make a key longer than an address can be.
+    match Address::parse(address.key().as_str()) {
+        Ok(again) => assert_eq!(again.key(), address.key(), "a key is its own key"),
+        Err(error) => assert_eq!(error, AddressError::TooLong),
+    }
 }
 
 fuzz_target!(|line: &[u8]| {

@@ -123,7 +123,8 @@ impl AddressKey {
         Self(key)
     }
 
-    /// The key as text; it is itself a valid address.
+    /// The key as text. It is itself written like an address, though folding may have made it longer
+    /// than an address can be.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -295,6 +296,14 @@ mod tests {
             assert!(Address::parse(text).is_err(), "{text:?}");
         }
         assert!(Address::parse(&format!("{}@example.nl", "a".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn a_key_that_folding_made_longer_is_still_read_back() {
+        let address = Address::parse(&format!("{}@x.nl", "\u{130}".repeat(32))).unwrap();
+        assert!(address.key().as_str().len() > 64 + 5);
+        let json = serde_json::to_string(address.key()).unwrap();
+        assert_eq!(&serde_json::from_str::<AddressKey>(&json).unwrap(), address.key());
     }
 
     #[test]
