@@ -254,7 +254,8 @@ async fn promise_8_a_pack_of_a_real_send_verifies_with_the_public_key_alone() {
     assert!(report.is_sound(), "{:?}", report.problems);
     assert!(report.entries.len() >= 3, "consent, admitted, relayed");
     assert_eq!(report.messages.len(), 1);
-    let other = sluis::ledger::checkpoint::Signer::generate("sluis.test", &sluis::secret::SystemEntropy).unwrap();
+    let other =
+        sluis::ledger::checkpoint::Signer::generate("sluis.test", &sluis::secret::SystemEntropy).unwrap();
     let foreign = sluis::ledger::verify::verify_pack(std::io::Cursor::new(&pack), other.verifier());
     assert!(!foreign.is_ok_and(|report| report.is_sound()), "somebody else's key");
 }

@@ -104,13 +104,14 @@ impl Gateway {
         unsubscribe: Option<&Unsubscribe>,
     ) -> Result<Composed, ComposeError> {
         let settings = &journey.in_force.settings;
-        let is_ours = |candidate: &str| self.is_ours(&settings.unsubscribe_url, candidate);
+        let is_ours = |candidate: &str| self.is_ours(&settings.unsubscribe_url, permit, candidate);
+        let trace = self.trace(id, class, permit, &settings.hostname);
         let brief = Brief {
             class,
             sender: permit.sender().map(Arc::as_ref),
             purpose: permit.purpose(),
             unsubscribe,
-            trace: &format!("{id} {}", settings.hostname),
+            trace: &trace,
             received: Some(&received(journey)),
             message_id: &format!("<{}@{}>", journey.reference, settings.hostname),
             now: journey.now,
@@ -147,11 +148,30 @@ impl Gateway {
         (Some(unsubscribe), Some(token::id(&token)))
     }
 
-    /// Whether a link, or a token in it, is one that this gateway sealed (RULES P12).
-    fn is_ours(&self, base: &str, candidate: &str) -> bool {
-        let token =
-            candidate.strip_prefix(base).and_then(|rest| rest.strip_prefix("/u/")).unwrap_or(candidate);
-        self.parts.tokens.open(token).is_ok()
+    /// The value of `Sluis-Trace`: copy, gateway, class, sender, and a mark over these.
+    fn trace(&self, id: CopyId, class: Class, permit: &Permit, hostname: &str) -> String {
+        let sender = permit.sender().map_or("-", |sender| sender.id.0.as_str());
+        let text = format!("{id} {hostname} {class} {sender}");
+        let mark = self.parts.tokens.mark(&text);
+        format!("{text}\r\n\t{mark}")
+    }
+
+    /// Whether an earlier run of ours did this already (RULES P12): a link that opts this very recipient
+    /// out of this sender, or our own trace on service mail of this sender.
+    fn is_ours(&self, base: &str, permit: &Permit, candidate: &str) -> bool {
+        let Some(sender) = permit.sender() else { return false };
+        if let Some(token) = candidate.strip_prefix(base).and_then(|rest| rest.strip_prefix("/u/")) {
+            return self
+                .parts
+                .tokens
+                .open(token)
+                .is_ok_and(|claim| claim.sender == sender.id && claim.address == *permit.recipient().key());
+        }
+        let words: Vec<&str> = candidate.split_ascii_whitespace().collect();
+        let [copy, hostname, class, of, mark] = words[..] else { return false };
+        class == Class::Service.as_str()
+            && of == sender.id.0
+            && self.parts.tokens.is_marked(&format!("{copy} {hostname} {class} {of}"), mark)
     }
 }
 

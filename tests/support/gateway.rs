@@ -36,9 +36,18 @@ pub struct TestGateway {
 }
 
 /// The config of the tests; `extra` comes first, so it can hold top-level keys.
-pub fn config_text(folder: &Path, next_hop: SocketAddr, page: SocketAddr, extra: &str, relay: &str) -> String {
+pub fn config_text(
+    folder: &Path,
+    next_hop: SocketAddr,
+    page: SocketAddr,
+    extra: &str,
+    relay: &str,
+) -> String {
     let data = folder.join("var");
     let data = data.display();
+    let key = folder.join("dkim.pem");
+    sluis::app::keys::dkim_ed25519(&key).unwrap();
+    let key = key.display();
     format!(
         r#"name = "sluis.test"
 data = "{data}"
@@ -64,7 +73,7 @@ url = "http://{page}"
 domain = "voorbeeldhypotheken.nl"
 selector = "test"
 algorithm = "ed25519-sha256"
-key_file = "{data}/dkim.pem"
+key_file = "{key}"
 
 [[sender]]
 name = "Voorbeeld Hypotheken B.V."
@@ -129,7 +138,8 @@ impl TestGateway {
 
     /// A consent of grade B for the newsletter, a month old.
     pub async fn consent(&self, who: &[&str]) {
-        self.record(who.iter().map(|who| consented(who, ConsentEventKind::Grant, month_ago())).collect()).await;
+        self.record(who.iter().map(|who| consented(who, ConsentEventKind::Grant, month_ago())).collect())
+            .await;
     }
 
     /// A purchase of a mortgage, a month ago.
