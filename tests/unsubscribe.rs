@@ -267,6 +267,24 @@ async fn p7_at_once_is_one_entry_too() {
     assert_eq!(house.unsubscribed().len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn p7_a_thousand_at_once_are_all_durable() {
+    let house = Arc::new(House::open().await);
+    let clicks: Vec<_> = (0..1_000)
+        .map(|number| {
+            let house = house.clone();
+            tokio::spawn(async move {
+                let token = house.token(&format!("reader{number}@example.nl"));
+                house.ask(one_click(&token)).await.status
+            })
+        })
+        .collect();
+    for click in clicks {
+        assert_eq!(click.await.unwrap(), 200);
+    }
+    assert_eq!(house.unsubscribed().len(), 1_000);
+}
+
 #[tokio::test]
 async fn p7_no_limit_by_address_and_one_connection_for_many() {
     let house = House::open().await;

@@ -8,11 +8,13 @@ mod control;
 pub mod demo;
 pub mod keys;
 mod letters;
+mod offline;
 mod rooms;
 mod running;
 mod serve;
 
 pub use books::StoreBooks;
+pub use offline::Offline;
 pub use running::{Bound, Running};
 pub use serve::serve;
 

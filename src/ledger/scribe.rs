@@ -218,6 +218,7 @@ impl Record {
 impl Ready {
     /// Spell out and compress `record`. Fails only on an event that cannot be written as JSON.
     pub fn new(record: Record) -> Result<Self, RecordError> {
+        log_facts(&record);
         let entries =
             record.events.iter().map(Spelled::new).collect::<Result<_, serde_json::Error>>().map_err(
                 |error| RecordError::Store(format!("an entry cannot be written as JSON: {error}")),
@@ -290,7 +291,6 @@ impl Scribe {
     /// Hand `record` over without waiting until it is durable: for facts that no promise hangs on
     /// (refusals at RCPT). Waits only while the queue is full.
     pub async fn post(&self, record: Record) -> Result<(), RecordError> {
-        log_facts(&record);
         let (done, _) = oneshot::channel();
         let record = Ready::new(record)?;
         self.queue.send(Pending { record, done }).await.map_err(|_| RecordError::Closed)
@@ -298,7 +298,6 @@ impl Scribe {
 
     /// Write `record`; durable when this returns `Ok`. Cancelling the wait does not cancel the write.
     pub async fn record(&self, record: Record) -> Result<EntryNumber, RecordError> {
-        log_facts(&record);
         let (done, answer) = oneshot::channel();
         let record = Ready::new(record)?;
         self.queue.send(Pending { record, done }).await.map_err(|_| RecordError::Closed)?;
@@ -330,7 +329,7 @@ impl WeakScribe {
     }
 }
 
-/// One line per fact, on the caller's side, where the log knows the session.
+/// One line per fact, on the caller's side of the queue, where the log knows the session.
 fn log_facts(record: &Record) {
     for event in &record.events {
         tracing::info!(kind = event.kind().0, "{}", event.summary());

@@ -218,5 +218,8 @@ mod tests {
         assert_eq!(whole, leaf(&[1; 32], &[b"a", b"b"]));
         assert_eq!(whole, tlog_tiles::record_hash(&[&[1u8; 32][..], b"ab"].concat()));
         assert_ne!(whole, leaf(&[2; 32], &[b"ab"]));
+        // The test vector of docs/ledger-format.md.
+        let vector = "efc1d5951a2a37f60df9277c4c0ae408877a9ce27f3bde9709d06662391c5836";
+        assert_eq!(whole.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), vector);
     }
 }

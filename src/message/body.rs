@@ -313,7 +313,8 @@ pub(crate) fn links_of(bytes: &[u8], part: &Part) -> Vec<String> {
 /// The links that a reader can see.
 fn links(text: &[u8], shown: impl Fn(usize) -> bool, html: bool) -> Vec<String> {
     let mut links: Vec<String> = Vec::new();
-    for colon in memmem::find_iter(text, b"://") {
+    // From the end, where an earlier footer is.
+    for colon in memmem::rfind_iter(text, b"://") {
         let lower = text[colon.saturating_sub(5)..colon].to_ascii_lowercase();
         let scheme = match () {
             () if lower.ends_with(b"https") => 5,

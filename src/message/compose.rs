@@ -136,12 +136,12 @@ impl Plan {
         let block = self.message.head();
         let mut draft = Draft { top: trace::trace(brief)?, ..Draft::default() };
         draft.added.push("received");
-        draft.added.push("sluis-trace");
+        draft.added.push(trace::TRACE_KEY);
         let message_id = self.missing_fields(brief, &mut draft)?;
         for (range, name) in &self.head.removed {
             draft.head.push((range.clone(), Vec::new()));
             draft.changed.push(name);
-            if *name != "sluis-trace" {
+            if *name != trace::TRACE_KEY {
                 draft.edits.push(format!("{name} removed"));
             }
         }

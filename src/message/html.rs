@@ -111,9 +111,11 @@ impl Scanner<'_> {
         } else if inner.starts_with(b"->") {
             Some(2)
         } else {
-            let plain = memmem::find(inner, b"-->").map(|n| n + 3);
-            let odd = memmem::find(inner, b"--!>").map(|n| n + 4);
-            plain.into_iter().chain(odd).min()
+            memchr::memchr_iter(b'-', inner).find_map(|n| match &inner[n..] {
+                [b'-', b'-', b'>', ..] => Some(n + 3),
+                [b'-', b'-', b'!', b'>', ..] => Some(n + 4),
+                _ => None,
+            })
         };
         match end {
             Some(n) => {

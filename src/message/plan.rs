@@ -155,7 +155,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether the copies are the same for all recipients but for the trace.
+    /// Why it is wrapped as a whole, when it is.
     pub fn wraps(&self) -> Option<&'static str> {
         self.wrap.as_ref().map(|wrap| wrap.why)
     }
@@ -215,8 +215,8 @@ fn wrap(message: &Message, why: &'static str) -> Wrap {
 /// A boundary that the message does not have in it, and the same each time.
 fn boundary(message: &Message) -> String {
     let bytes = message.original();
-    let head = &bytes[..message.head().body.min(4096)];
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, head);
+    // Over all of it: nobody can write a message that has its own boundary in it.
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let hex: String = digest.as_ref()[..9].iter().map(|b| format!("{b:02x}")).collect();
     let mut number = 0_u64;
     loop {
@@ -241,10 +241,6 @@ fn head(message: &Message, class: Class) -> Head {
             // RULES P2; a resent blind copy is as blind (RFC 5322 3.6.6).
             b"bcc" => head.removed.push((all, "bcc")),
             b"resent-bcc" => head.removed.push((all, "resent-bcc")),
-            b"sluis-trace" => {
-                head.traces.push(field.text(bytes));
-                head.removed.push((all, "sluis-trace"));
-            }
             b"list-unsubscribe" if marketing => match head.unsubscribe {
                 None => head.unsubscribe = Some(all),
                 Some(_) => head.removed.push((all, "list-unsubscribe")),
@@ -257,10 +253,38 @@ fn head(message: &Message, class: Class) -> Head {
             b"date" => head.has_date = true,
             b"message-id" => head.has_message_id = true,
             b"mime-version" => head.has_mime = true,
+            name if name == trace::TRACE_KEY.as_bytes() => {
+                head.traces.push(field.text(bytes));
+                head.removed.push((all, trace::TRACE_KEY));
+            }
             b"dkim-signature" => head.signatures.push((all, covered(&bytes[field.value.clone()]))),
             _ => {}
         }
     }
-    debug_assert!(trace::TRACE.eq_ignore_ascii_case("sluis-trace"));
+    if block.over {
+        let listed = block.fields.last().map_or(block.range.start, |field| field.all.end);
+        head.removed.extend(unlisted_blind_copies(bytes, listed..block.range.end));
+    }
     head
+}
+
+/// Blind copies stay blind in a header that is too long to be listed (RULES P2).
+fn unlisted_blind_copies(bytes: &[u8], region: Range<usize>) -> Vec<(Range<usize>, &'static str)> {
+    let mut found: Vec<(Range<usize>, &'static str)> = Vec::new();
+    let mut at = region.start;
+    let mut inside = false;
+    for line in bytes[region].split_inclusive(|b| *b == b'\n') {
+        let end = at + line.len();
+        if !matches!(line.first(), Some(b' ' | b'\t')) {
+            let name = line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii_end();
+            inside = name.eq_ignore_ascii_case(b"bcc") || name.eq_ignore_ascii_case(b"resent-bcc");
+            if inside {
+                found.push((at..end, "bcc"));
+            }
+        } else if inside && let Some((range, _)) = found.last_mut() {
+            range.end = end;
+        }
+        at = end;
+    }
+    found
 }

@@ -13,7 +13,7 @@ use super::Limits;
 use super::header::{Block, Bounds, Field, Parameter, scan, structured};
 
 /// Lines that begin like a delimiter and are none, looked into per multipart (promise 10).
-const MAX_DOUBTS: usize = 64;
+const MAX_DOUBTS: usize = 16;
 
 /// Content-Transfer-Encoding (RFC 2045 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(crate) struct Part {
     pub coding: Coding,
     /// Whether it is shown only when asked for: `Content-Disposition: attachment`, or a file name.
     pub attachment: bool,
+    /// Whether there is not even the empty line between its two delimiters: nothing can stand there.
+    pub void: bool,
     /// Content-ID, angle brackets included.
     pub id: Option<String>,
     /// The parts in it, by index; empty for a leaf.
@@ -112,7 +114,8 @@ impl Indexer<'_> {
         self.tree.over |= block.over;
         // A part's own header with junk in it: some readers end the header there, others do not.
         self.tree.ambiguous |= depth > 0 && block.junk;
-        let part = self.part(block, region.end, default);
+        let mut part = self.part(block, region.end, default);
+        part.void = depth > 0 && region.is_empty() && self.bytes[region.end..].starts_with(b"--");
         let number = self.tree.parts.len();
         let multipart = part.media.starts_with("multipart/");
         let boundary = part.parameter("boundary").map(|p| p.value.clone());
@@ -168,7 +171,7 @@ impl Indexer<'_> {
         self.tree.ambiguous |= block.named(bytes, "Content-Transfer-Encoding").count() > 1;
         let attachment = self.is_attachment(&block, &media, &parameters);
         let id = block.first(self.bytes, "Content-ID").map(|field| field.text(self.bytes));
-        Part { block, body, media, parameters, coding, attachment, id, children: Vec::new() }
+        Part { block, body, media, parameters, coding, attachment, void: false, id, children: Vec::new() }
     }
 
     fn is_attachment(&self, block: &Block, media: &str, parameters: &[Parameter]) -> bool {
@@ -257,11 +260,11 @@ fn is_media(text: &str) -> bool {
     })
 }
 
+/// Only what all readers understand alike: `quoted-printable;` is decoded by some and shown raw by others.
 fn coding(value: &str) -> Coding {
-    let token = value.split([';', '(']).next().unwrap_or_default().trim().to_ascii_lowercase();
-    match token.as_str() {
-        "" | "7bit" | "7-bit" => Coding::SevenBit,
-        "8bit" | "8-bit" => Coding::EightBit,
+    match value.trim().to_ascii_lowercase().as_str() {
+        "" | "7bit" | "7-bit" | "7bit;" => Coding::SevenBit,
+        "8bit" | "8-bit" | "8bit;" => Coding::EightBit,
         "binary" => Coding::Binary,
         "quoted-printable" => Coding::QuotedPrintable,
         "base64" => Coding::Base64,
@@ -279,6 +282,7 @@ impl Tree {
         let part = &self.parts[number];
         let children = part.children.as_slice();
         match part.media.as_str() {
+            _ if part.void => Shape::Bare,
             "text/plain" | "text/html" if !part.attachment => Shape::Bodies(vec![number]),
             "multipart/signed" => Shape::Opaque("signed"),
             "multipart/encrypted" => Shape::Opaque("encrypted"),
@@ -349,7 +353,8 @@ mod tests {
         let adjacent =
             tree("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n--x\r\n\r\nb\r\n--x--\r\n");
         assert_eq!(adjacent.parts.len(), 3);
-        assert!(adjacent.parts[1].body.is_empty());
+        assert!(adjacent.parts[1].void);
+        assert_eq!(adjacent.shape(), Shape::Bodies(vec![2]), "nothing fits between the first two");
         assert!(tree("Content-Type: multipart/mixed; boundary=x\r\n\r\nnothing\r\n").ambiguous);
         assert!(tree("Content-Type: multipart/mixed\r\n\r\n--x\r\n\r\nb\r\n--x--\r\n").ambiguous);
         assert!(

@@ -318,6 +318,35 @@ fn promise_10_beyond_the_limits() {
 }
 
 #[test]
+fn p2_blind_copies_stay_blind_in_an_endless_header() {
+    let text =
+        format!("{HEAD}{}Bcc: secret@x.nl,\r\n more@x.nl\r\nX: 2\r\n\r\nx\r\n", "X: 1\r\n".repeat(2100));
+    let out = String::from_utf8(run(&text, Class::Personal, |_| {}).unwrap().rope.to_vec()).unwrap();
+    assert!(!out.contains("secret") && !out.contains("more@") && out.contains("X: 2"));
+    assert!(matches!(run(&text, Class::Marketing, |_| {}), Err(ComposeError::Malformed(_))));
+}
+
+#[test]
+fn promise_10_no_text_takes_more_than_its_length() {
+    // Each would take hours if a scan started over for every octet.
+    let long = 400_000;
+    for body in [
+        "<!---->".repeat(long / 7),
+        " ".repeat(long) + "x",
+        "<".repeat(long),
+        "--".repeat(long / 2),
+        "-".repeat(long),
+        "=\r\n".repeat(long / 3),
+    ] {
+        for coding in ["quoted-printable", "7bit"] {
+            let rest =
+                format!("Content-Type: text/html\r\nContent-Transfer-Encoding: {coding}\r\n\r\n{body}\r\n");
+            assert!(run(&format!("{HEAD}{rest}"), Class::Marketing, |_| {}).is_ok());
+        }
+    }
+}
+
+#[test]
 fn p11_a_signature_that_the_edit_broke_goes() {
     let with = |h: &str| {
         format!("DKIM-Signature: v=1; d=tool.example; s=a; h={h}; bh=x; b=y\r\n{HEAD}X: 1\r\n\r\nx\r\n")

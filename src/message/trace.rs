@@ -7,6 +7,8 @@ use super::compose::{Brief, ComposeError};
 
 /// The name of our own field; one from outside never survives.
 pub(crate) const TRACE: &str = "Sluis-Trace";
+/// The same, lower-case.
+pub(crate) const TRACE_KEY: &str = "sluis-trace";
 
 /// `name: value` with its CRLF. Text that would break the header, or a line over 998 octets, is our own
 /// failure (promise 9), not the message's.

@@ -13,9 +13,11 @@ const QP_LINE: usize = 76;
 const LENIENT: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// One step of a quoted-printable scan: raw length, and the decoded octets.
+/// One step of a quoted-printable scan: raw length, and what it decodes to.
 enum Step {
-    /// A decoded octet.
+    /// Octets that stand for themselves.
+    Plain(usize),
+    /// An escaped octet.
     Octet(usize, u8),
     /// Raw octets that mean nothing: a soft break, or white space at the end of a line.
     Nothing(usize),
@@ -38,17 +40,17 @@ fn qp_step(raw: &[u8], at: usize) -> Step {
             }
             match (rest.first().and_then(hex), rest.get(1).and_then(hex)) {
                 (Some(high), Some(low)) => Step::Octet(3, high << 4 | low),
-                _ => Step::Octet(1, b'='),
+                _ => Step::Plain(1),
             }
         }
         b' ' | b'\t' => {
             let pad = raw[at..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
             match raw.get(at + pad) {
                 Some(b'\r' | b'\n') | None => Step::Nothing(pad),
-                _ => Step::Octet(1, raw[at]),
+                _ => Step::Plain(pad),
             }
         }
-        other => Step::Octet(1, other),
+        _ => Step::Plain(raw[at..].iter().take_while(|b| !matches!(b, b'=' | b' ' | b'\t')).count()),
     }
 }
 
@@ -62,14 +64,11 @@ pub(crate) fn qp_decode(raw: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(raw.len());
     let mut at = 0;
     while at < raw.len() {
-        // Runs without anything special are copied whole.
-        let run = raw[at..].iter().take_while(|b| !matches!(b, b'=' | b' ' | b'\t')).count();
-        decoded.extend_from_slice(&raw[at..at + run]);
-        at += run;
-        if at == raw.len() {
-            break;
-        }
         match qp_step(raw, at) {
+            Step::Plain(len) => {
+                decoded.extend_from_slice(&raw[at..at + len]);
+                at += len;
+            }
             Step::Octet(len, octet) => {
                 decoded.push(octet);
                 at += len;
@@ -86,16 +85,16 @@ pub(crate) fn qp_places(raw: &[u8], wanted: &[usize]) -> Vec<usize> {
     let mut places = Vec::with_capacity(wanted.len());
     let (mut at, mut decoded) = (0, 0);
     while at < raw.len() && places.len() < wanted.len() {
-        match qp_step(raw, at) {
-            Step::Octet(len, _) => {
-                while wanted.get(places.len()) == Some(&decoded) {
-                    places.push(at);
-                }
-                decoded += 1;
-                at += len;
-            }
-            Step::Nothing(len) => at += len,
+        let (len, octets) = match qp_step(raw, at) {
+            Step::Plain(len) => (len, len),
+            Step::Octet(len, _) => (len, 1),
+            Step::Nothing(len) => (len, 0),
+        };
+        while let Some(&next) = wanted.get(places.len()).filter(|next| **next < decoded + octets) {
+            places.push(at + (next - decoded));
         }
+        decoded += octets;
+        at += len;
     }
     places.resize(wanted.len(), raw.len());
     places

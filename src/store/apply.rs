@@ -108,7 +108,7 @@ impl<'t> Projections<'t> {
         change: impl FnOnce(&mut Profile),
     ) -> Result<(), Fault> {
         let key = (sender.0.as_str(), address.as_str());
-        let mut profile = read_profile(self.profiles.get(key)?.as_ref().map(|row| row.value()))?;
+        let mut profile = read_profile(self.profiles.get(key)?.as_ref().map(redb::AccessGuard::value))?;
         change(&mut profile);
         self.profiles.insert(key, write_row(&profile)?.as_slice())?;
         Ok(())

@@ -70,7 +70,7 @@ fn merged_profile(
     let table = reading.open_table(PROFILES)?;
     let row = |address: &AddressKey| -> Result<Profile, Fault> {
         let row = table.get((sender.0.as_str(), address.as_str()))?;
-        read_profile(row.as_ref().map(|row| row.value()))
+        read_profile(row.as_ref().map(redb::AccessGuard::value))
     };
     let mut profile = row(address)?;
     if let Some(base) = address.base() {

@@ -50,7 +50,7 @@ impl Store {
             if records.is_empty() {
                 break;
             }
-            recovered.interrupted.extend(records.iter().flat_map(copies_of));
+            recovered.interrupted.extend(records.iter().filter_map(copies_of));
             self.write(records)?;
         }
         loop {
@@ -58,7 +58,7 @@ impl Store {
             if records.is_empty() {
                 break;
             }
-            recovered.in_doubt.extend(records.iter().flat_map(copies_of));
+            recovered.in_doubt.extend(records.iter().filter_map(copies_of));
             self.write(records)?;
         }
         Ok(recovered)

@@ -319,3 +319,14 @@ async fn a_client_reading_nothing_of_a_long_pipeline_gets_every_reply() {
     assert_eq!(text.lines().count(), 50_002);
     writer.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_session_from_a_trusted_network_is_bound_to_its_senders() {
+    let senders = vec![sluis::mail::SenderId("12345678".to_owned())];
+    let base = Settings { trusted_senders: senders.clone(), ..settings(LimitSettings::default()) };
+    let (script, shutdown) = (Script::default(), Shutdown::new());
+    let mut client = Client::greeted(open(base, &script, loopback(), &shutdown)).await;
+    assert_eq!(client.codes(&format!("{BEGIN}BDAT 3 LAST\r\na\r\n"), 4).await, [250; 4]);
+    let got = script.take().unwrap().client.connection;
+    assert_eq!((got.account, got.senders), (None, senders));
+}

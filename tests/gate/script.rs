@@ -84,6 +84,7 @@ pub fn settings(limits: LimitSettings) -> Settings {
         accounts: None,
         loopback_auth_without_tls: false,
         trusted: vec!["127.0.0.0/8".parse().unwrap()],
+        trusted_senders: Vec::new(),
         size_limit: 100_000,
         edit_room: 1000,
         recipients: 100,

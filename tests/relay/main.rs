@@ -51,7 +51,11 @@ fn copy_of(message: impl Into<Bytes>, recipients: &[&str]) -> Copy {
         reverse_path: ReversePath::Address(address("nieuws@voorbeeldhypotheken.nl")),
         recipients: recipients
             .iter()
-            .map(|text| CopyRecipient { permit: policy::system(address(text), None), notify: None, orcpt: None })
+            .map(|text| CopyRecipient {
+                permit: policy::system(address(text), None),
+                notify: None,
+                orcpt: None,
+            })
             .collect(),
         rope: Rope::whole(message),
         eight_bit,

@@ -126,7 +126,10 @@ impl NextHop {
 
     /// The next message it takes.
     pub async fn next(&mut self) -> Captured {
-        self.captured.recv().await.unwrap()
+        tokio::time::timeout(std::time::Duration::from_secs(30), self.captured.recv())
+            .await
+            .expect("a message")
+            .unwrap()
     }
 
     /// Connections so far.
@@ -259,6 +262,7 @@ impl Session {
                 self.answer(Moment::Command, line, &text).await?;
             }
             "MAIL" => {
+                self.now.mail.clear();
                 if self.answer(Moment::Command, line, "250 2.1.0 sender ok\r\n").await? {
                     self.now.mail = after_colon(&argument);
                     self.now.rcpt.clear();
@@ -266,7 +270,11 @@ impl Session {
                 }
             }
             "RCPT" => {
-                if self.answer(Moment::Command, line, "250 2.1.5 recipient ok\r\n").await? {
+                let friendly = match self.now.mail.as_str() {
+                    "" => "503 5.5.1 MAIL first\r\n",
+                    _ => "250 2.1.5 recipient ok\r\n",
+                };
+                if self.answer(Moment::Command, line, friendly).await? {
                     self.now.rcpt.push(after_colon(&argument));
                 }
             }
@@ -337,6 +345,10 @@ impl Session {
 
     /// The message is there: keep it, if the answer is yes.
     async fn end(&mut self) -> Option<()> {
+        if self.now.rcpt.is_empty() {
+            self.say(None, "554 5.5.1 no recipients\r\n").await?;
+            return Some(());
+        }
         let answer = (self.script)(Moment::End, "");
         let says_no = matches!(&answer, Some(Answer::Say(text)) if !text.starts_with('2'));
         // Before the answer, so that whoever saw the answer finds the message here.
@@ -344,6 +356,7 @@ impl Session {
             let _ = self.sender.send(self.now.clone());
         }
         self.say(answer, "250 2.0.0 taken\r\n").await?;
+        self.now.mail.clear();
         self.now.rcpt.clear();
         self.now.data.clear();
         Some(())

@@ -1,0 +1,75 @@
+//! The store without a gateway: for commands that are given while none runs.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::keys::KeyFolder;
+use super::{StoreBooks, rooms};
+use crate::admin::{Claim, Control, Services, Status};
+use crate::clock::SharedClock;
+use crate::config::Settings;
+use crate::mail::CopyId;
+use crate::policy::Rules;
+use crate::secret::SharedEntropy;
+use crate::store::{Closing, Store};
+
+/// The store, open, with a pen of its own. [`Offline::close`] it, so that the last checkpoint is on disk.
+#[derive(Debug)]
+pub struct Offline {
+    /// What requests are answered from.
+    pub services: Services,
+    closing: Closing,
+}
+
+impl Offline {
+    /// Open the store that `settings` name; fails when a gateway has it.
+    pub fn open(settings: &Settings, clock: SharedClock, entropy: SharedEntropy) -> Result<Self> {
+        let signer = KeyFolder::open(&settings.data)?.ledger(settings.name.ascii(), &*entropy)?;
+        let path = settings.data.join("sluis.redb");
+        let store = Store::open(&path, rooms::store(settings, signer), clock.clone(), entropy)?;
+        let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
+        let services = Services {
+            scribe,
+            register: Arc::new(store.clone()),
+            books: Arc::new(StoreBooks::new(store.clone())),
+            spool: Arc::new(store),
+            control: Arc::new(Nobody { rules: Arc::new(settings.rules.clone()) }),
+            clock,
+        };
+        Ok(Self { services, closing })
+    }
+
+    /// Wait until everything is on disk. Blocks.
+    pub fn close(self) {
+        // The writer ends when the last pen is gone.
+        drop(self.services);
+        self.closing.join();
+    }
+}
+
+/// Stands for the gateway that does not run.
+#[derive(Debug)]
+struct Nobody {
+    rules: Arc<Rules>,
+}
+
+impl Control for Nobody {
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
+    }
+
+    fn status(&self) -> Option<Status> {
+        None
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        Err("no gateway runs on this data folder; it reads the config when it starts".to_owned())
+    }
+
+    fn claim(&self, _copy: CopyId) -> Option<Claim> {
+        Some(Claim(Box::new(())))
+    }
+
+    fn wake(&self) {}
+}

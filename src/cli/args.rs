@@ -1,0 +1,324 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::admin::Subject;
+use crate::consent::ConsentEventKind;
+use crate::mail::{Address, CopyId};
+use crate::suppression::Reason;
+
+/// SMTP relay and compliance gateway: nothing commercial leaves without a legal basis, and what left can be
+/// proven.
+#[derive(Debug, Parser)]
+#[command(name = "sluis", version, about, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The config file [default: $SLUIS_CONFIG, else config/sluis.toml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway
+    Serve,
+    /// Take the tour: a gateway, sample mail, refusals, an unsubscribe and the proof, in ten seconds
+    Demo,
+    /// Name everything that is wrong in the config file
+    Check,
+    /// Consents: who may be mailed about what
+    #[command(subcommand)]
+    Consent(ConsentCommand),
+    /// Customers: who bought what
+    #[command(subcommand)]
+    Customer(CustomerCommand),
+    /// Suppressions: who may not be mailed any more
+    #[command(subcommand)]
+    Suppress(SuppressCommand),
+    /// Proof of what was sent, refused and recorded
+    #[command(subcommand)]
+    Proof(ProofCommand),
+    /// Copies that wait for the next hop
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// What the gateway does now
+    Status,
+    /// Have the running gateway read its config file again
+    Reload,
+    /// Make the password hash of an account, from a password typed or piped in
+    Password,
+}
+
+/// Consents.
+#[derive(Debug, Subcommand)]
+pub enum ConsentCommand {
+    /// Put one consent event on record
+    Add(Box<ConsentAdd>),
+    /// Show what is on record for an address
+    Show {
+        /// Whose
+        address: Address,
+        /// One sender only, by name or id
+        #[arg(long)]
+        sender: Option<String>,
+    },
+    /// Take in a file of consent events
+    Import(Import),
+}
+
+/// One consent event.
+#[derive(Debug, Args)]
+pub struct ConsentAdd {
+    /// Whose
+    pub address: Address,
+    /// What for, in the words of the rule
+    #[arg(long)]
+    pub purpose: String,
+    /// The sender, by name or id [default: the only one of the config]
+    #[arg(long)]
+    pub sender: Option<String>,
+    /// What happened
+    #[arg(long, value_enum, default_value_t = Kind::Grant)]
+    pub kind: Kind,
+    /// How it was given: ticked_box, typed, signed, clicked_confirm or spoken_recorded
+    #[arg(long)]
+    pub act: Option<String>,
+    /// The consent text as it was shown
+    #[arg(long, conflicts_with_all = ["text_file", "text_sha256"])]
+    pub text: Option<String>,
+    /// A file with the consent text as it was shown
+    #[arg(long, value_name = "FILE", conflicts_with = "text_sha256")]
+    pub text_file: Option<PathBuf>,
+    /// SHA-256 (hex) of the consent text, where the text itself is kept elsewhere
+    #[arg(long, value_name = "HEX")]
+    pub text_sha256: Option<String>,
+    /// URL, form, scan or recording it was given at
+    #[arg(long)]
+    pub source: Option<String>,
+    /// When it was given, RFC 3339 or YYYY-MM-DD [default: now]
+    #[arg(long)]
+    pub at: Option<String>,
+    /// IP address it was given from
+    #[arg(long)]
+    pub ip: Option<String>,
+    /// Version of the privacy text shown with it
+    #[arg(long)]
+    pub privacy_version: Option<String>,
+    /// Your written word that consent was given, where the text is unknown (grade C)
+    #[arg(long, value_name = "TEXT")]
+    pub attestation: Option<String>,
+    /// Time zone of times without one
+    #[arg(long, default_value = super::fields::ZONE)]
+    pub zone: String,
+}
+
+/// The kinds of consent event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// The person asked to be asked
+    Request,
+    /// Consent was given
+    Grant,
+    /// A grant was confirmed
+    Confirm,
+    /// Consent was taken back
+    Withdraw,
+    /// What stands before was recorded by mistake
+    Correct,
+}
+
+impl From<Kind> for ConsentEventKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Request => Self::Request,
+            Kind::Grant => Self::Grant,
+            Kind::Confirm => Self::Confirm,
+            Kind::Withdraw => Self::Withdraw,
+            Kind::Correct => Self::Correct,
+        }
+    }
+}
+
+/// Customers.
+#[derive(Debug, Subcommand)]
+pub enum CustomerCommand {
+    /// Put one purchase on record
+    Add(CustomerAdd),
+    /// Take in a file of purchases
+    Import(Import),
+}
+
+/// One purchase.
+#[derive(Debug, Args)]
+pub struct CustomerAdd {
+    /// Whose
+    pub address: Address,
+    /// The product group that was bought
+    #[arg(long)]
+    pub product: String,
+    /// The last purchase, or the end of the contract
+    #[arg(long, value_name = "DATE")]
+    pub last_purchase: String,
+    /// The sender, by name or id [default: the only one of the config]
+    #[arg(long)]
+    pub sender: Option<String>,
+    /// Opting out was offered when the address was taken
+    #[arg(long)]
+    pub opt_out_offered: bool,
+    /// The customer gave the address in the sale (not a quote, lead, download or contest)
+    #[arg(long)]
+    pub given_in_sale: bool,
+    /// Order or contract number
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Time zone of times without one
+    #[arg(long, default_value = super::fields::ZONE)]
+    pub zone: String,
+}
+
+/// Suppressions.
+#[derive(Debug, Subcommand)]
+pub enum SuppressCommand {
+    /// Suppress an address, from now on
+    Add {
+        /// Whose
+        address: Address,
+        /// The sender, by name or id [default: the only one of the config]
+        #[arg(long)]
+        sender: Option<String>,
+        /// Why
+        #[arg(long, value_enum, default_value_t = Why::Manual)]
+        reason: Why,
+        /// Where it is known from: a letter, a ticket
+        #[arg(long, default_value = "command line")]
+        source: String,
+    },
+    /// List suppressed addresses
+    List {
+        /// One sender only, by name or id
+        #[arg(long)]
+        sender: Option<String>,
+    },
+    /// Take in a file of suppressions
+    Import(Import),
+}
+
+/// Why an address is suppressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Why {
+    /// The person unsubscribed
+    Unsubscribed,
+    /// The person complained
+    Complaint,
+    /// The person objected
+    Objection,
+    /// By hand
+    Manual,
+}
+
+impl From<Why> for Reason {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Unsubscribed => Self::Unsubscribed,
+            Why::Complaint => Self::Complaint,
+            Why::Objection => Self::Objection,
+            Why::Manual => Self::Manual,
+        }
+    }
+}
+
+/// A file of rows.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// CSV (with , or ; and a header line) or JSON lines; "-" for standard input
+    pub file: PathBuf,
+    /// The form of the file [default: by its name, .jsonl or .ndjson; else CSV]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// For rows without one: a value for any column, as COLUMN=VALUE
+    #[arg(long = "set", value_name = "COLUMN=VALUE")]
+    pub set: Vec<String>,
+    /// Time zone of times without one
+    #[arg(long, default_value = super::fields::ZONE)]
+    pub zone: String,
+    /// Judge every row and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// The form of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Comma- or semicolon-separated, with a header line
+    Csv,
+    /// One JSON object per line
+    Jsonl,
+}
+
+/// Proof.
+#[derive(Debug, Subcommand)]
+pub enum ProofCommand {
+    /// Show what is on record: about an address, a reference, a Message-ID in <…> or an entry number
+    Show {
+        /// About what
+        subject: Subject,
+        /// The entries as they stand in the ledger, one JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check an evidence pack with the public key alone; without one, the whole ledger
+    Verify {
+        /// The pack
+        pack: Option<PathBuf>,
+        /// The public key, or a file with it [default: keys/ledger.pub in the data folder]
+        #[arg(long, requires = "pack")]
+        key: Option<String>,
+    },
+    /// Write an evidence pack
+    Export {
+        /// About what
+        subject: Subject,
+        /// The zip file to write; it must not be there yet
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+/// Copies that wait.
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// List them
+    List,
+    /// Show one
+    Show {
+        /// Which
+        #[arg(value_parser = CopyId::parse)]
+        copy: CopyId,
+    },
+    /// Try now; releases held ones
+    Retry {
+        /// Which
+        #[arg(required_unless_present = "all", value_parser = CopyId::parse)]
+        copies: Vec<CopyId>,
+        /// All of them
+        #[arg(long, conflicts_with = "copies")]
+        all: bool,
+    },
+    /// Keep until retry or drop
+    Hold {
+        /// Which
+        #[arg(required = true, value_parser = CopyId::parse)]
+        copies: Vec<CopyId>,
+    },
+    /// Give up, without telling the sender
+    Drop {
+        /// Which
+        #[arg(required = true, value_parser = CopyId::parse)]
+        copies: Vec<CopyId>,
+    },
+}

@@ -1,0 +1,150 @@
+//! Commands on the register: one fact at a time, and looking things up.
+
+use anyhow::{Result, anyhow};
+use jiff::tz::TimeZone;
+
+use super::args::{ConsentAdd, ConsentCommand, CustomerAdd, CustomerCommand, SuppressCommand};
+use super::fields;
+use super::import::{self, Kind};
+use super::link::{Link, unexpected};
+use super::print::{self, Out};
+use crate::admin::{Answer, ConsentRow, CustomerRow, Import, MAX_PAGE, Request, Rows, SuppressionRow};
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::consent::{Act, Evidence};
+use crate::mail::{Address, Purpose};
+use crate::suppression::Reason;
+
+/// Where facts come from that were typed in.
+const SOURCE: &str = "command line";
+
+pub(super) fn consent(command: ConsentCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
+    match command {
+        ConsentCommand::Add(add) => add_consent(*add, link, out),
+        ConsentCommand::Show { address, sender } => show(address, sender, link, out),
+        ConsentCommand::Import(args) => import::run(Kind::Consents, &args, link, out),
+    }
+}
+
+pub(super) fn customer(command: CustomerCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
+    match command {
+        CustomerCommand::Add(add) => add_customer(add, link, out),
+        CustomerCommand::Import(args) => import::run(Kind::Customers, &args, link, out),
+    }
+}
+
+pub(super) fn suppression(command: SuppressCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
+    match command {
+        SuppressCommand::Add { address, sender, reason, source } => {
+            suppress(address, sender, reason.into(), source, link, out)
+        }
+        SuppressCommand::List { sender } => list_suppressions(sender, link, out),
+        SuppressCommand::Import(args) => import::run(Kind::Suppressions, &args, link, out),
+    }
+}
+
+fn add_consent(add: ConsentAdd, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let at = match &add.at {
+        Some(at) => moment(at, &add.zone)?,
+        None => SystemClock.now(),
+    };
+    let text = match (add.text, &add.text_file) {
+        (Some(text), _) => Some(text),
+        (None, Some(file)) => Some(fields::read_text(file).map_err(|why| anyhow!(why))?),
+        (None, None) => None,
+    };
+    let row = ConsentRow {
+        line: 1,
+        address: add.address,
+        sender: add.sender,
+        purpose: Purpose(add.purpose),
+        kind: add.kind.into(),
+        at,
+        text: text.as_ref().map(|_| 0),
+        evidence: Evidence {
+            text_sha256: add
+                .text_sha256
+                .map(|hex| fields::sha256(&hex))
+                .transpose()
+                .map_err(|why| anyhow!(why))?,
+            privacy_version: add.privacy_version,
+            act: add.act.map(|act| Act::parse(&act)).transpose()?,
+            source: add.source,
+            ip: add.ip,
+            pre_ticked: None,
+            bundled: None,
+            attestation: add.attestation,
+        },
+    };
+    one(Rows::Consents(vec![row]), text.into_iter().collect(), link, out)
+}
+
+fn add_customer(add: CustomerAdd, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let row = CustomerRow {
+        line: 1,
+        last_purchase: moment(&add.last_purchase, &add.zone)?,
+        address: add.address,
+        sender: add.sender,
+        product: add.product,
+        opt_out_offered: add.opt_out_offered,
+        given_in_sale: add.given_in_sale,
+        source: add.source,
+    };
+    one(Rows::Customers(vec![row]), Vec::new(), link, out)
+}
+
+fn suppress(
+    address: Address,
+    sender: Option<String>,
+    reason: Reason,
+    source: String,
+    link: &mut Link,
+    out: &mut Out,
+) -> Result<bool> {
+    let row = SuppressionRow { line: 1, address, sender, reason, since: SystemClock.now(), source };
+    one(Rows::Suppressions(vec![row]), Vec::new(), link, out)
+}
+
+/// Put one row on record.
+fn one(rows: Rows, texts: Vec<String>, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let import = Import { source: SOURCE.to_owned(), dry_run: false, texts, rows };
+    let imported = match link.ask(Request::Import(import))? {
+        Answer::Imported(imported) => imported,
+        other => return Err(unexpected(&other)),
+    };
+    if let Some(reject) = imported.rejected.first() {
+        return Err(anyhow!(reject.why.clone()));
+    }
+    imported.notes.iter().for_each(|note| print::note(&format!("note: {note}")));
+    out.line(if imported.added > 0 { "on record" } else { "was on record already" })?;
+    Ok(true)
+}
+
+fn moment(text: &str, zone: &str) -> Result<Timestamp> {
+    let zone: TimeZone = fields::zone(zone).map_err(|why| anyhow!(why))?;
+    fields::time(text, &zone).map_err(|why| anyhow!(why))
+}
+
+fn show(address: Address, sender: Option<String>, link: &mut Link, out: &mut Out) -> Result<bool> {
+    match link.ask(Request::Show { address, sender })? {
+        Answer::Profiles { profiles } => print::profiles(out, &profiles).map(|()| true),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn list_suppressions(sender: Option<String>, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let mut after = None;
+    loop {
+        let request = Request::Suppressions { sender: sender.clone(), after, limit: MAX_PAGE };
+        let suppressions = match link.ask(request)? {
+            Answer::Suppressions { suppressions } => suppressions,
+            other => return Err(unexpected(&other)),
+        };
+        suppressions.iter().try_for_each(|row| print::suppression(out, row))?;
+        match suppressions.last() {
+            Some(last) if suppressions.len() >= MAX_PAGE => {
+                after = Some((last.sender.clone(), last.address.clone()));
+            }
+            _ => return Ok(true),
+        }
+    }
+}

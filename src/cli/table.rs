@@ -1,0 +1,264 @@
+//! Rows of a file, one at a time: CSV with a header line, or JSON lines. Memory does not grow with the file.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, BufReader, Read};
+
+use anyhow::{Context as _, Result, bail};
+use encoding_rs::WINDOWS_1252;
+
+/// Longest line of a file, in octets.
+const MAX_LINE: usize = 1 << 20;
+/// Most columns.
+const MAX_COLUMNS: usize = 500;
+
+/// The fields of one row by column; empty ones are left out.
+pub(super) type Fields = BTreeMap<String, String>;
+
+/// One row, or why its line is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Line in the file, counting from 1.
+    pub(super) line: u64,
+    /// Its fields.
+    pub(super) fields: Result<Fields, String>,
+}
+
+type Source = BufReader<LineBound<Box<dyn Read>>>;
+
+/// A file of rows.
+pub(super) enum Table {
+    /// Comma-, semicolon- or tab-separated.
+    Csv {
+        /// Column names: lower case, `_` for spaces and hyphens.
+        columns: Vec<String>,
+        /// The rest of the file.
+        reader: csv::Reader<Source>,
+    },
+    /// One object per line.
+    Jsonl {
+        /// The rest of the file.
+        reader: Source,
+        /// Lines read.
+        line: u64,
+    },
+}
+
+impl Table {
+    /// CSV. The separator is found in the header line; a byte order mark is skipped.
+    pub(super) fn csv(input: Box<dyn Read>) -> Result<Self> {
+        let mut input = BufReader::new(LineBound::new(input));
+        let mut header = Vec::new();
+        input.read_until(b'\n', &mut header).context("the header line cannot be read")?;
+        let header = text(header.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&header));
+        if header.trim().is_empty() {
+            bail!("the file has no header line with column names");
+        }
+        let count = |separator: &u8| header.bytes().filter(|byte| byte == separator).count();
+        let separator = [b';', b',', b'\t'].into_iter().max_by_key(count).unwrap_or(b',');
+        let mut names =
+            csv::ReaderBuilder::new().has_headers(false).delimiter(separator).from_reader(header.as_bytes());
+        let mut record = csv::StringRecord::new();
+        names.read_record(&mut record).context("the header line cannot be read")?;
+        let columns: Vec<String> = record.iter().map(column).collect();
+        if columns.len() > MAX_COLUMNS {
+            bail!("the header line has {} columns; at most {MAX_COLUMNS}", columns.len());
+        }
+        let twice = columns.iter().enumerate().find(|(at, name)| columns[..*at].contains(name));
+        if let Some((_, name)) = twice {
+            bail!("the header line has the column \"{name}\" twice");
+        }
+        let reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(separator)
+            .from_reader(input);
+        Ok(Self::Csv { columns, reader })
+    }
+
+    /// JSON lines.
+    pub(super) fn jsonl(input: Box<dyn Read>) -> Self {
+        Self::Jsonl { reader: BufReader::new(LineBound::new(input)), line: 0 }
+    }
+
+    /// The columns, where the file names them once.
+    pub(super) fn columns(&self) -> Option<&[String]> {
+        match self {
+            Self::Csv { columns, .. } => Some(columns),
+            Self::Jsonl { .. } => None,
+        }
+    }
+
+    /// The next row; an error ends the file.
+    pub(super) fn next(&mut self) -> Result<Option<Row>> {
+        match self {
+            Self::Csv { columns, reader } => {
+                let mut record = csv::ByteRecord::new();
+                if !reader.read_byte_record(&mut record)? {
+                    return Ok(None);
+                }
+                // The reader began on the line after the header.
+                let line = 1 + record.position().map_or(0, csv::Position::line);
+                Ok(Some(Row { line, fields: fields_of(columns, &record) }))
+            }
+            Self::Jsonl { reader, line } => loop {
+                let mut bytes = Vec::new();
+                if reader.read_until(b'\n', &mut bytes)? == 0 {
+                    return Ok(None);
+                }
+                *line += 1;
+                let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+                if !bytes.trim_ascii().is_empty() {
+                    return Ok(Some(Row { line: *line, fields: fields_in(bytes) }));
+                }
+            },
+        }
+    }
+}
+
+fn fields_of(columns: &[String], record: &csv::ByteRecord) -> Result<Fields, String> {
+    if record.len() > columns.len() && record.iter().skip(columns.len()).any(|field| !field.is_empty()) {
+        return Err(format!("{} fields, but the header line has {} columns", record.len(), columns.len()));
+    }
+    let pairs =
+        columns.iter().zip(record).map(|(column, field)| (column.clone(), text(field).trim().to_owned()));
+    Ok(pairs.filter(|(_, field)| !field.is_empty()).collect())
+}
+
+fn fields_in(bytes: &[u8]) -> Result<Fields, String> {
+    use serde_json::{Map, Value};
+    let object: Map<String, Value> =
+        serde_json::from_slice(bytes).map_err(|error| format!("not a JSON object: {error}"))?;
+    let mut fields = Fields::new();
+    for (name, value) in object {
+        let value = match value {
+            Value::Null => continue,
+            Value::String(text) => text.trim().to_owned(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Number(number) => number.to_string(),
+            Value::Array(_) | Value::Object(_) => {
+                return Err(format!("the field \"{name}\" is a list or an object; expected a text"));
+            }
+        };
+        if !value.is_empty() {
+            fields.insert(column(&name), value);
+        }
+    }
+    Ok(fields)
+}
+
+fn column(name: &str) -> String {
+    name.trim().to_lowercase().replace([' ', '-'], "_")
+}
+
+/// UTF-8, or else windows-1252, which can be read in any case.
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
+    }
+}
+
+/// Ends a file at a line that is too long, so that no reader above it has to hold one.
+#[derive(Debug)]
+pub(super) struct LineBound<R> {
+    input: R,
+    line: u64,
+    length: usize,
+}
+
+impl<R: Read> LineBound<R> {
+    fn new(input: R) -> Self {
+        Self { input, line: 1, length: 0 }
+    }
+}
+
+impl<R: Read> Read for LineBound<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        for part in buffer[..read].split_inclusive(|byte| *byte == b'\n') {
+            self.length += part.len();
+            if self.length > MAX_LINE {
+                let why =
+                    format!("line {} is longer than {MAX_LINE} octets; is this the right file?", self.line);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            if part.ends_with(b"\n") {
+                self.line += 1;
+                self.length = 0;
+            }
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(mut table: Table) -> Vec<(u64, Result<Vec<(String, String)>, String>)> {
+        let mut rows = Vec::new();
+        while let Some(row) = table.next().unwrap() {
+            rows.push((row.line, row.fields.map(|fields| fields.into_iter().collect())));
+        }
+        rows
+    }
+
+    fn csv(bytes: &'static [u8]) -> Result<Table> {
+        Table::csv(Box::new(bytes))
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn csv_with_mark_semicolons_quotes_and_windows_1252() {
+        let table = csv(b"\xef\xbb\xbfAddress;Consent Source\r\n\"a@x.nl\"; caf\xe9 ;\r\n\r\nb@x.nl\r\n\"c\r\n@x.nl\";x\r\nd@x.nl;1;2").unwrap();
+        assert_eq!(table.columns().unwrap(), ["address", "consent_source"]);
+        assert_eq!(
+            rows(table),
+            [
+                (2, Ok(vec![pair("address", "a@x.nl"), pair("consent_source", "café")])),
+                (4, Ok(vec![pair("address", "b@x.nl")])),
+                (5, Ok(vec![pair("address", "c\r\n@x.nl"), pair("consent_source", "x")])),
+                (7, Err("3 fields, but the header line has 2 columns".to_owned())),
+            ]
+        );
+    }
+
+    #[test]
+    fn json_lines_with_a_bad_one_between() {
+        let table = Table::jsonl(Box::new(
+            &b"{\"Address\":\"a@x.nl\",\"at\":null,\"opt_out_offered\":true}\n\n[1]\n{\"a\":[]}\n{\"a\":7}"[..],
+        ));
+        let rows = rows(table);
+        assert_eq!(rows[0], (1, Ok(vec![pair("address", "a@x.nl"), pair("opt_out_offered", "true")])));
+        assert!(rows[1].0 == 3 && rows[1].1.as_ref().unwrap_err().contains("not a JSON object"));
+        assert!(rows[2].0 == 4 && rows[2].1.as_ref().unwrap_err().contains("list or an object"));
+        assert_eq!(rows[3], (5, Ok(vec![pair("a", "7")])));
+    }
+
+    #[test]
+    fn headers_that_are_none() {
+        assert!(csv(b"").is_err());
+        assert!(csv(b"\r\na@x.nl\r\n").is_err());
+        assert!(csv(b"a,b,A\r\n").is_err());
+        let wide: Vec<u8> = (0..600).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",").into_bytes();
+        assert!(Table::csv(Box::new(io::Cursor::new(wide))).is_err());
+    }
+
+    #[test]
+    fn a_line_without_end_ends_the_file() {
+        let endless = io::Cursor::new(b"address\na@x.nl\n".to_vec()).chain(io::repeat(b'x'));
+        let mut table = Table::csv(Box::new(endless)).unwrap();
+        let error = loop {
+            match table.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the file has no end"),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("line 3 is longer"), "{error}");
+        assert!(Table::csv(Box::new(io::repeat(b'x'))).is_err());
+    }
+}

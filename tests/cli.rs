@@ -1,0 +1,304 @@
+//! The command line as a person meets it: the real program, on a folder of its own.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A folder with a config whose ports are free ones.
+struct House {
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            r#"
+name = "sluis.test"
+data = "{}/var"
+[[listener]]
+address = "127.0.0.1:0"
+[trusted]
+networks = ["127.0.0.0/8"]
+[relay]
+next_hop = "directory"
+[unsubscribe]
+listen = "127.0.0.1:0"
+[[sender]]
+name = "Voorbeeld Hypotheken B.V."
+trade_names = ["Voorbeeld Hypotheken"]
+kvk = "12345678"
+address = "Dorpsstraat 1, 1234 AB Ons Dorp"
+contact = "info@voorbeeldhypotheken.nl"
+domains = ["voorbeeldhypotheken.nl"]
+notify = ["beheer@voorbeeldhypotheken.nl"]
+[[rule]]
+name = "newsletter"
+class = "marketing"
+purpose = "nieuwsbrief"
+"#,
+            folder.path().display()
+        );
+        std::fs::write(folder.path().join("sluis.toml"), config).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: &str) -> String {
+        std::fs::write(self.path(name), content).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+        command.args(args).env("SLUIS_CONFIG", self.path("sluis.toml")).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Done {
+        Done::of(&self.command(args).output().unwrap())
+    }
+
+    /// [`House::run`] for what must succeed.
+    fn ok(&self, args: &[&str]) -> String {
+        let done = self.run(args);
+        assert_eq!(done.code, 0, "{args:?}: {done:?}");
+        done.out
+    }
+}
+
+#[derive(Debug)]
+struct Done {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Done {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout.clone()).unwrap(),
+            err: String::from_utf8(output.stderr.clone()).unwrap(),
+        }
+    }
+}
+
+/// A gateway that serves, ended with the test.
+struct Served(Child);
+
+impl Served {
+    /// Start, and wait until it says where it listens.
+    fn start(house: &House) -> Self {
+        let mut child =
+            house.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains("127.0.0.1:"), "{said}");
+        Self(child)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_wrong_config_is_told_whole_and_exits_with_78() {
+    let house = House::new();
+    let mistakes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/mistakes.toml");
+    let done = house.run(&["check", "--config", mistakes.to_str().unwrap()]);
+    assert_eq!((done.code, done.out.as_str()), (78, ""));
+    let golden = include_str!("config/mistakes.txt");
+    assert_eq!(done.err.replace(mistakes.to_str().unwrap(), "mistakes.toml"), golden);
+    for command in [&["serve"][..], &["status"], &["consent", "show", "a@x.nl"]] {
+        let args = [command, &["--config", "/nonexistent.toml"]].concat();
+        let done = house.run(&args);
+        assert_eq!(done.code, 78, "{done:?}");
+        assert_eq!(done.err.lines().count(), 1, "{done:?}");
+    }
+    assert!(house.ok(&["check"]).contains("sound; 1 listeners, 1 senders, 1 rules"));
+}
+
+#[test]
+fn wrong_usage_exits_with_64_and_help_with_0() {
+    let house = House::new();
+    for args in
+        [&[][..], &["fly"], &["consent", "add"], &["consent", "show", "no address"], &["queue", "drop", "x"]]
+    {
+        assert_eq!(house.run(args).code, 64, "{args:?}");
+    }
+    assert!(house.ok(&["--help"]).contains("consent"));
+    assert!(house.ok(&["--version"]).starts_with("sluis "));
+}
+
+#[test]
+fn l19_bad_rows_are_named_by_line_and_rule_and_the_others_go_in() {
+    let house = House::new();
+    house.file("tekst.txt", "Ja, ik wil de nieuwsbrief van Voorbeeld Hypotheken");
+    house.file("partners.txt", "Voorbeeld Hypotheken en partners mogen mij mailen");
+    let csv = house.file(
+        "in.csv",
+        "\u{feff}address;purpose;act;text_file;source;at;shoe size\n\
+         a@example.nl;nieuwsbrief;ticked_box;tekst.txt;https://x.nl;2026-03-01;42\n\
+         geen adres;nieuwsbrief;ticked_box;tekst.txt;https://x.nl;2026-03-01;\n\
+         b@example.nl;nieuwsbrief;ticked_box;tekst.txt;https://x.nl;2099-03-01;\n\
+         c@example.nl;nieuwsbrief;;;;2026-03-01;\n\
+         d@example.nl;nieuwsbrief;business card;tekst.txt;https://x.nl;2026-03-01;\n\
+         e@example.nl;nieuwsbrief;ticked_box;partners.txt;https://x.nl;2026-03-01;\n\
+         f@example.nl;nieuwsbrief;signed;tekst.txt;map 3;01-03-2026;\n",
+    );
+    let dry = house.run(&["consent", "import", &csv, "--dry-run"]);
+    assert!(dry.out.contains("2 would be added, 0 already there, 5 rejected, of 7 rows"), "{dry:?}");
+
+    let done = house.run(&["consent", "import", &csv]);
+    assert_eq!(done.code, 1, "rows were rejected: {done:?}");
+    assert!(
+        done.out.contains("consents: 2 added, 0 already there, 5 rejected, of 7 rows in in.csv (SHA-256 "),
+        "{done:?}"
+    );
+    assert!(done.err.contains("columns that are not used: shoe_size"), "{done:?}");
+    let named: Vec<_> = done
+        .err
+        .lines()
+        .filter_map(|line| line.strip_prefix(&format!("{csv}:")))
+        .map(|rest| rest.split(':').take(2).collect::<Vec<_>>().join(":"))
+        .collect();
+    assert_eq!(named, ["3: L17", "4: L1", "5: L2", "6: L2", "7: L2"], "{done:?}");
+
+    let again = house.run(&["consent", "import", &csv]);
+    assert!(again.out.contains("0 added, 2 already there, 5 rejected"), "{again:?}");
+    let shown = house.ok(&["consent", "show", "A@Example.NL"]);
+    assert!(shown.contains("\"nieuwsbrief\": granted, grade B since 2026-02-28T23:00:00Z"), "{shown}");
+    assert!(house.ok(&["consent", "show", "b@example.nl"]).contains("nothing on record"));
+}
+
+#[test]
+fn json_lines_and_defaults_and_files_that_are_none() {
+    let house = House::new();
+    let rows = house.file(
+        "klanten.jsonl",
+        "{\"address\":\"a@example.nl\",\"last_purchase\":\"2026-01-01\",\"opt_out_offered\":true,\"given_in_sale\":true}\n\
+         {\"address\":\"b@example.nl\",\"last_purchase\":\"2026-01-01\",\"opt_out_offered\":false}\n",
+    );
+    let done = house.run(&["customer", "import", &rows, "--set", "product=hypotheek"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("customers: 2 added"), "{done:?}");
+    assert!(done.err.contains("L4: some rows say that no opt-out was offered"), "{done:?}");
+
+    let done = house.run(&["customer", "import", &rows, "--set", "colour=red"]);
+    assert!(done.code == 1 && done.err.contains("have no column \"colour\""), "{done:?}");
+    let wrong = house.file("wrong.csv", "naam,adres\nA,B\n");
+    let done = house.run(&["suppress", "import", &wrong]);
+    assert!(done.code == 1 && done.err.contains("no column address"), "{done:?}");
+    let done = house.run(&["suppress", "import", "nowhere.csv"]);
+    assert!(done.code == 1 && done.err.lines().count() == 1, "{done:?}");
+
+    let csv = house.file("af.csv", "address,reason\nz@example.nl,complaint\ny@example.nl,\n");
+    assert!(house.ok(&["suppress", "import", &csv]).contains("suppressions: 2 added"));
+    assert_eq!(house.ok(&["suppress", "add", "x@example.nl", "--reason", "objection"]), "on record\n");
+    let listed = house.ok(&["suppress", "list"]);
+    let words: Vec<_> = listed.lines().map(|line| line.split('\t').take(3).collect::<Vec<_>>()).collect();
+    assert_eq!(
+        words,
+        [
+            ["x@example.nl", "12345678", "objection"],
+            ["y@example.nl", "12345678", "unsubscribed"],
+            ["z@example.nl", "12345678", "complaint"],
+        ]
+    );
+}
+
+#[test]
+fn proof_is_shown_exported_and_verified_with_the_key_alone() {
+    let house = House::new();
+    let add = ["consent", "add", "a@example.nl", "--purpose", "nieuwsbrief", "--act", "ticked_box"];
+    let text = ["--text", "Nieuws van Voorbeeld Hypotheken, graag", "--source", "https://x.nl"];
+    assert_eq!(house.ok(&[&add[..], &text[..], &["--at", "2026-03-01"]].concat()), "on record\n");
+    assert_eq!(house.ok(&[&add[..], &text[..], &["--at", "2026-03-01"]].concat()), "was on record already\n");
+    let done = house.run(&[&add[..], &text[..], &["--at", "2099-03-01"]].concat());
+    assert!(done.code == 1 && done.err.starts_with("sluis: L1: "), "{done:?}");
+
+    assert!(house.ok(&["proof", "show", "a@example.nl"]).contains(" consent "));
+    let json = house.ok(&["proof", "show", "a@example.nl", "--json"]);
+    assert!(json.starts_with("{\"v\":1,"), "{json}");
+    assert!(house.run(&["proof", "show", "b@example.nl"]).err.contains("nothing is on record"));
+
+    let pack = house.path("pack.zip").display().to_string();
+    house.ok(&["proof", "export", "a@example.nl", "-o", &pack]);
+    let key = house.path("var/keys/ledger.pub").display().to_string();
+    let verified = house.ok(&["proof", "verify", &pack, "--key", &key, "--config", "/nonexistent.toml"]);
+    assert!(verified.contains("the pack is sound"), "{verified}");
+    let again = house.run(&["proof", "export", "a@example.nl", "-o", &pack]);
+    assert!(again.code == 1 && again.err.contains("cannot be made"), "{again:?}");
+
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let broken = house.path("broken.zip");
+    std::fs::write(&broken, bytes).unwrap();
+    assert_eq!(house.run(&["proof", "verify", broken.to_str().unwrap(), "--key", &key]).code, 1);
+    assert!(house.ok(&["proof", "verify"]).contains("the ledger is sound"));
+}
+
+#[test]
+fn commands_go_through_the_gateway_that_runs() {
+    let house = House::new();
+    assert!(house.ok(&["status"]).contains("does not run"));
+    assert!(house.run(&["reload"]).err.contains("no gateway runs"));
+    let served = Served::start(&house);
+    let status = house.ok(&["status"]);
+    assert!(status.contains("sluis.test") && status.contains("enforce"), "{status}");
+    assert_eq!(house.ok(&["suppress", "add", "x@example.nl"]), "on record\n");
+    assert!(house.ok(&["suppress", "list"]).starts_with("x@example.nl\t"));
+    assert_eq!(house.ok(&["queue", "list"]), "");
+    house.ok(&["reload"]);
+    let config = std::fs::read_to_string(house.path("sluis.toml")).unwrap();
+    house.file("sluis.toml", &config.replace("class = \"marketing\"", "class = \"marketin\""));
+    // The command reads the same file, so it says so before it asks.
+    assert_eq!(house.run(&["reload"]).code, 78);
+    house.file("sluis.toml", &config);
+    let second = house.run(&["serve"]);
+    assert_eq!(second.code, 1);
+    assert!(second.err.contains("in use by another process"), "{second:?}");
+    assert_eq!(second.err.lines().count(), 1, "{second:?}");
+    drop(served);
+    // Killed: the store opens again, and what was acknowledged is there.
+    assert!(house.ok(&["suppress", "list"]).starts_with("x@example.nl\t"));
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_and_a_key_that_is_open_are_one_line_each() {
+    let house = House::new();
+    house.file("var", "not a folder");
+    let done = house.run(&["status"]);
+    assert!(done.code == 1 && done.err.lines().count() == 1, "{done:?}");
+    std::fs::remove_file(house.path("var")).unwrap();
+    house.ok(&["status"]);
+    use std::os::unix::fs::PermissionsExt as _;
+    let key = house.path("var/keys/ledger.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let done = house.run(&["status"]);
+    assert!(done.code == 1 && done.err.lines().count() == 1, "{done:?}");
+    assert!(done.err.contains("ledger.key"), "{done:?}");
+}
+
+#[test]
+fn a_password_becomes_an_argon2_hash() {
+    let house = House::new();
+    let mut child =
+        house.command(&["password"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all("ge heim\r\n".as_bytes()).unwrap();
+    let done = Done::of(&child.wait_with_output().unwrap());
+    assert_eq!(done.code, 0);
+    use argon2::password_hash::{PasswordVerifier as _, phc::PasswordHash};
+    let hash = PasswordHash::new(done.out.trim()).unwrap();
+    assert!(argon2::Argon2::default().verify_password(b"ge heim", &hash).is_ok());
+    assert_eq!(house.run(&["password"]).code, 1, "an empty password is none");
+}
