@@ -20,21 +20,27 @@ fn position(events: &[Event], kind: fn(&Event) -> bool) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_1_admitted_is_durable_before_the_first_byte_of_the_copy() {
-    // The next hop holds its answer to EHLO's successor until the test has looked into the ledger.
+    // The next hop hangs up at the first command of the transaction: by then the entry must be there.
     let (asked, mut asking) = tokio::sync::mpsc::unbounded_channel();
     let next_hop = NextHop::scripted(EVERYTHING, move |moment, line| {
-        if moment == Moment::Command && line.starts_with("MAIL") {
+        let mail = moment == Moment::Command && line.starts_with("MAIL");
+        mail.then(|| {
             let _ = asked.send(());
-            return Some(Answer::HangUp);
-        }
-        None
+            Answer::HangUp
+        })
     })
     .await;
     let gateway = TestGateway::start(next_hop.address).await;
     gateway.consent(&["lezer@example.org"]).await;
     let mut client = gateway.client().await;
-    let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
-    asking.recv().await.expect("MAIL reached the next hop");
+    let message = message(NEWS, "Dag");
+    let submitting = client.submit(NEWS, &["lezer@example.org"], message);
+    let looking = async {
+        asking.recv().await.expect("MAIL reaches the next hop");
+        gateway.events()
+    };
+    let (reply, seen_at_mail) = tokio::join!(submitting, looking);
+    assert!(seen_at_mail.iter().any(|event| matches!(event, Event::Admitted(_))));
     assert_eq!(reply.code / 100, 4, "{reply:?}");
     let events = gateway.events();
     let admitted = position(&events, |event| matches!(event, Event::Admitted(_)));
