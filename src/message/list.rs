@@ -16,13 +16,6 @@ pub(crate) struct Fields {
     pub id: Vec<u8>,
 }
 
-/// RULES P7 asks for https. Plain http is let through to this very machine only, where a newcomer tries
-/// the gateway without a certificate.
-fn is_safe_link(url: &str) -> bool {
-    let loopback = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"];
-    url.starts_with("https://") || loopback.iter().any(|start| url.starts_with(start))
-}
-
 /// Write them, or say why the way out cannot be put in.
 pub(crate) fn fields(way_out: &Unsubscribe) -> Result<Fields, ComposeError> {
     let refuse = |what: &str| Err(ComposeError::NoOptOut(format!("{what} cannot be written in a header")));
