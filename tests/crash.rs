@@ -95,7 +95,13 @@ impl House {
 }
 
 /// Sessions that send until the gateway is gone, and note what was acknowledged.
-async fn load(listen: SocketAddr, round: usize, acknowledged: &Acknowledged, enough: &Arc<Notify>, wanted: usize) {
+async fn load(
+    listen: SocketAddr,
+    round: usize,
+    acknowledged: &Acknowledged,
+    enough: &Arc<Notify>,
+    wanted: usize,
+) {
     let count = Arc::new(AtomicUsize::new(0));
     for session in 0..8 {
         let (acknowledged, enough, count) = (acknowledged.clone(), enough.clone(), count.clone());
@@ -103,7 +109,8 @@ async fn load(listen: SocketAddr, round: usize, acknowledged: &Acknowledged, eno
             let mut client = Client::hello(listen).await;
             for number in 0.. {
                 let id = format!("{round}.{session}.{number}@crash.test");
-                let reader = |offset: usize| format!("r{}@example.org", (session + number + offset) % READERS);
+                let reader =
+                    |offset: usize| format!("r{}@example.org", (session + number + offset) % READERS);
                 let (from, to) = match number % 3 {
                     0 => (NEWS, vec![reader(0)]),
                     1 => (NEWS, vec![reader(0), reader(1), reader(2)]),
