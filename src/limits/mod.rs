@@ -160,7 +160,7 @@ impl Limits {
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.0.connections.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.connections.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -71,7 +71,7 @@ struct Table<K> {
 
 impl<K: Hash + Eq> Table<K> {
     fn entries(&self) -> MutexGuard<'_, HashMap<K, Nanos>> {
-        self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::domain::{Domain, DomainError};
 
 /// Longest local part in octets (RFC 5321 4.5.3.1.1).
@@ -107,8 +109,9 @@ impl Address {
 impl AddressKey {
     fn build(local: &str, domain: &Domain) -> Self {
         // Case folding by lower-casing: what Unicode's simple folding does for every letter that
-        // occurs in a mailbox name, and stable across releases.
-        let folded: String = local.chars().flat_map(char::to_lowercase).collect();
+        // occurs in a mailbox name, and stable across releases. Composed and decomposed letters are
+        // one mailbox (RFC 6531 3.3, RFC 6532 3.1: NFC); lower-casing may take letters apart again.
+        let folded: String = local.nfc().flat_map(char::to_lowercase).nfc().collect();
         let mut key = if is_dot_string(&folded) {
             folded
         } else {
@@ -120,7 +123,8 @@ impl AddressKey {
         Self(key)
     }
 
-    /// The key as text; it is itself a valid address.
+    /// The key as text. It is itself written like an address, though folding may have made it longer
+    /// than an address can be.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -165,7 +169,7 @@ fn unquote(inner: &str) -> Result<String, AddressError> {
     let mut chars = inner.chars();
     while let Some(c) = chars.next() {
         let c = if c == '\\' { chars.next().ok_or(AddressError::Local)? } else { c };
-        if c.is_ascii_control() {
+        if c.is_control() {
             return Err(AddressError::Local);
         }
         plain.push(c);
@@ -250,6 +254,10 @@ mod tests {
             ("jürgen@bücher.example", "jürgen@xn--bcher-kva.example"),
             ("\"a@b\"@example.nl", "\"a@b\"@example.nl"),
             ("bob@[IPv6:::1]", "bob@[ipv6:::1]"),
+            ("ju\u{308}rgen@x.nl", "j\u{fc}rgen@x.nl"),
+            ("JU\u{308}RGEN@x.nl", "j\u{fc}rgen@x.nl"),
+            ("bob@xn--BCHER-KVA.example", "bob@xn--bcher-kva.example"),
+            ("bob@b\u{fc}cher\u{3002}example", "bob@xn--bcher-kva.example"),
         ] {
             let address = Address::parse(text).unwrap();
             assert_eq!(address.key().as_str(), key, "{text}");
@@ -281,12 +289,21 @@ mod tests {
             "b b@example.nl",
             "bob@exa mple.nl",
             "\"a\nb\"@x.nl",
+            "\"a\u{85}b\"@x.nl",
             "@a,@b:bob@x.nl",
             "b\"o\"b@x.nl",
         ] {
             assert!(Address::parse(text).is_err(), "{text:?}");
         }
         assert!(Address::parse(&format!("{}@example.nl", "a".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn a_key_that_folding_made_longer_is_still_read_back() {
+        let address = Address::parse(&format!("{}@x.nl", "\u{130}".repeat(32))).unwrap();
+        assert!(address.key().as_str().len() > 64 + 5);
+        let json = serde_json::to_string(address.key()).unwrap();
+        assert_eq!(&serde_json::from_str::<AddressKey>(&json).unwrap(), address.key());
     }
 
     #[test]

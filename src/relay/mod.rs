@@ -15,8 +15,6 @@ pub mod notice;
 mod pool;
 mod settings;
 mod spool;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +31,7 @@ pub use failure::{Failure, Phase};
 pub use settings::{
     Credentials, InDoubt, NextHop, PoolSettings, Settings, SmtpHop, SpoolSettings, Timeouts, TlsMode,
 };
-pub use spool::{FirstTry, Flight, Parts, Resumed, Spool};
+pub use spool::{FirstTry, Flight, Parts, Spool};
 
 /// One copy, ready to go.
 #[derive(Debug, Clone)]

@@ -142,7 +142,9 @@ pub struct SpoolSettings {
     pub in_doubt: InDoubt,
     /// Copies tried at once in the background (default 10).
     pub concurrency: usize,
-    /// Longest pause of the worker while the next hop is down; it begins at 5 s and doubles (default 5 min).
+    /// First pause of the worker when the next hop or the store is down; it doubles (default 5 s).
+    pub first_pause: Duration,
+    /// Longest pause of the worker (default 5 min).
     pub longest_pause: Duration,
     /// Host name of the gateway: `Reporting-MTA`, and the right side of Message-IDs.
     pub hostname: String,
@@ -162,6 +164,7 @@ impl SpoolSettings {
             expire_after: Duration::from_secs(5 * 24 * 60 * MINUTE),
             in_doubt: InDoubt::Retry,
             concurrency: 10,
+            first_pause: Duration::from_secs(5),
             longest_pause: Duration::from_secs(5 * MINUTE),
             hostname: hostname.into(),
             postmaster,

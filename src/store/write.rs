@@ -1,6 +1,7 @@
 //! The one commit: entries, tree, projections, spool and originals in one write transaction.
 
 use std::collections::HashMap;
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -28,6 +29,8 @@ use crate::secret::random;
 /// How long the file is left alone after it could not be opened again.
 const REOPEN_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
+const CLOSED: &str = "the store is closed after a disk error";
+
 /// What the writer knows without asking the disk.
 #[derive(Debug, Clone)]
 pub(super) struct Tip {
@@ -46,8 +49,17 @@ pub(super) struct Writer {
     tip: Tip,
     /// Set while the file is closed: when it may be tried again.
     closed_until: Option<Timestamp>,
-    /// What a commit of unknown fate would have admitted, and its number: see [`Store::clear_limbo`].
-    limbo: Option<(u64, Vec<Outcome>)>,
+    /// A commit of unknown fate: see [`Store::clear_limbo`].
+    limbo: Option<Limbo>,
+}
+
+/// A commit of which nobody knows whether it stands.
+#[derive(Debug)]
+struct Limbo {
+    /// Its number.
+    commits: u64,
+    /// What it would have admitted, as the outcomes that take it back.
+    admitted: Vec<Outcome>,
 }
 
 impl Writer {
@@ -160,7 +172,12 @@ impl Store {
         let started = tokio::time::Instant::now();
         let mut tip = writer.tip.clone();
         let mut numbers = Vec::with_capacity(batch.len());
-        match self.try_commit(batch, &mut tip, &mut numbers) {
+        let answer = {
+            let database = self.inner.database.read().unwrap_or_else(PoisonError::into_inner);
+            let database = database.as_ref().ok_or_else(|| RecordError::Store(CLOSED.to_owned()))?;
+            self.try_commit(database, batch, &mut tip, &mut numbers)
+        };
+        match answer {
             Ok(()) => {
                 writer.tip = tip;
                 metrics::ledger_commit(batch.len(), started.elapsed().as_secs_f64());
@@ -168,20 +185,16 @@ impl Store {
             }
             Err(fault) if fault.spends_the_handle() => {
                 tracing::error!(error = %fault, "a commit of the ledger failed; opening the store again");
-                writer.limbo = Some((tip.commits, admissions(batch)));
                 self.close(&mut writer);
                 match self.reopen(&mut writer) {
                     // The sync failed, but the commit is there: everything in it is durable.
                     Ok(()) if writer.tip.commits == tip.commits && numbers.len() == batch.len() => {
-                        writer.limbo = None;
                         Ok(numbers)
                     }
-                    Ok(()) => {
-                        writer.limbo = None;
-                        Err(RecordError::Store(fault.to_string()))
-                    }
+                    Ok(()) => Err(RecordError::Store(fault.to_string())),
                     Err(error) => {
                         tracing::error!(%error, "the store stays closed; the next record tries again");
+                        writer.limbo = Some(Limbo { commits: tip.commits, admitted: admissions(batch) });
                         Err(RecordError::Store(fault.to_string()))
                     }
                 }
@@ -192,17 +205,13 @@ impl Store {
 
     fn try_commit(
         &self,
+        database: &Database,
         batch: &[Ready],
         tip: &mut Tip,
         numbers: &mut Vec<EntryNumber>,
     ) -> Result<(), Fault> {
         let inner = &*self.inner;
-        let mut transaction = {
-            let database = inner.database.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let database =
-                database.as_ref().ok_or_else(|| Fault::Format("the store is closed".to_owned()))?;
-            database.begin_write()?
-        };
+        let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         transaction.set_quick_repair(inner.settings.quick_repair);
         tip.commits += 1;
@@ -229,7 +238,7 @@ impl Store {
     }
 
     fn close(&self, writer: &mut Writer) {
-        *self.inner.database.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = None;
         writer.closed_until = Some(self.inner.clock.now());
     }
 
@@ -237,18 +246,26 @@ impl Store {
         let Some(until) = writer.closed_until else { return Ok(()) };
         let now = self.inner.clock.now();
         if now < until && until.duration_since(now) <= REOPEN_PAUSE {
-            return Err(RecordError::Store("the store is closed after a disk error".to_owned()));
+            return Err(RecordError::Store(CLOSED.to_owned()));
         }
-        self.reopen(writer).map_err(|error| RecordError::Store(error.to_string()))?;
-        self.clear_limbo(writer)
+        self.reopen(writer)?;
+        writer.limbo = None;
+        Ok(())
     }
 
-    fn reopen(&self, writer: &mut Writer) -> Result<(), OpenError> {
-        match Writer::open(&*self.inner.disk, &self.inner.settings) {
-            Ok((database, fresh)) => {
-                *self.inner.database.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                    Some(database);
-                writer.tip = Tip { signed_at: writer.tip.signed_at, ..fresh.tip };
+    /// Open the file again. Readers see it once [`Store::clear_limbo`] is through.
+    fn reopen(&self, writer: &mut Writer) -> Result<(), RecordError> {
+        let opened = Writer::open(&*self.inner.disk, &self.inner.settings)
+            .map_err(|error| RecordError::Store(error.to_string()))
+            .and_then(|(database, fresh)| {
+                let tip = Tip { signed_at: writer.tip.signed_at, ..fresh.tip };
+                let tip = self.clear_limbo(&database, tip, writer.limbo.as_ref())?;
+                Ok((database, tip))
+            });
+        match opened {
+            Ok((database, tip)) => {
+                *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
+                writer.tip = tip;
                 writer.closed_until = None;
                 Ok(())
             }
@@ -262,26 +279,18 @@ impl Store {
     /// A commit whose sync failed while the file could not even be opened again: its sessions were told
     /// that nothing was written. If it turns out to be there after all, what it admitted is cancelled
     /// and leaves the spool, or it would go out twice: once by us, once by the client's next try.
-    fn clear_limbo(&self, writer: &mut Writer) -> Result<(), RecordError> {
-        let Some((commits, admitted)) = writer.limbo.take() else { return Ok(()) };
-        if writer.tip.commits < commits || admitted.is_empty() {
-            return Ok(());
+    fn clear_limbo(&self, database: &Database, tip: Tip, limbo: Option<&Limbo>) -> Result<Tip, RecordError> {
+        let Some(Limbo { commits, admitted }) = limbo else { return Ok(tip) };
+        if tip.commits < *commits || admitted.is_empty() {
+            return Ok(tip);
         }
         let sides = admitted.iter().map(|outcome| Side::Unspool(outcome.copy)).collect();
         let events = admitted.iter().cloned().map(Event::Cancelled).collect();
         let batch = [Ready::new(Record { events, sides })?];
-        let mut tip = writer.tip.clone();
-        match self.try_commit(&batch, &mut tip, &mut Vec::new()) {
-            Ok(()) => {
-                writer.tip = tip;
-                Ok(())
-            }
-            Err(fault) => {
-                writer.limbo = Some((commits, admitted));
-                self.close(writer);
-                Err(RecordError::Store(fault.to_string()))
-            }
-        }
+        let mut cleared = tip;
+        self.try_commit(database, &batch, &mut cleared, &mut Vec::new())
+            .map_err(|fault| RecordError::Store(fault.to_string()))?;
+        Ok(cleared)
     }
 }
 

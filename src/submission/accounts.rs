@@ -149,7 +149,7 @@ impl Accounts {
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Instant>> {
-        self.remembered.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.remembered.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

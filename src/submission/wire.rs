@@ -155,15 +155,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         let end = async {
             let _ = self.flush().await;
             let _ = self.io.shutdown().await;
-            while linger {
-                self.input.clear();
-                self.input.reserve(COMMAND_READ);
-                if !matches!(self.io.read_buf(&mut self.input).await, Ok(octets) if octets > 0) {
-                    break;
-                }
+            if linger {
+                self.read_away().await;
             }
         };
         let _ = timeout(FAREWELL, end).await;
+    }
+
+    async fn read_away(&mut self) {
+        loop {
+            self.input.clear();
+            self.input.reserve(COMMAND_READ);
+            match self.io.read_buf(&mut self.input).await {
+                Ok(octets) if octets > 0 => {}
+                _ => return,
+            }
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sluis::net::{Stream, tls};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -30,6 +32,8 @@ pub enum Moment {
     Greeting,
     /// A command line, as it came.
     Command,
+    /// BDAT, as it came, before its octets are read.
+    Chunk,
     /// The message is all there (final dot, or BDAT LAST).
     End,
 }
@@ -40,6 +44,12 @@ pub enum Answer {
     /// With this reply line or lines, CRLF included; no success as far as the session is concerned, unless
     /// it begins with 2.
     Say(String),
+    /// With this, and then by hanging up.
+    SayAndHangUp(String),
+    /// With this, an octet at a time.
+    Dribble(String),
+    /// By closing its own direction, and waiting until the client goes.
+    HalfClose,
     /// By hanging up.
     HangUp,
     /// Not at all: it waits until the client goes.
@@ -54,6 +64,7 @@ pub struct NextHop {
     pub address: SocketAddr,
     captured: mpsc::UnboundedReceiver<Captured>,
     task: JoinHandle<()>,
+    connections: Arc<AtomicUsize>,
 }
 
 /// What a server with everything offers.
@@ -71,17 +82,31 @@ impl NextHop {
         extensions: &[&str],
         script: impl Fn(Moment, &str) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
+        Self::with_tls(extensions, None, false, script).await
+    }
+
+    /// As [`NextHop::scripted`], with TLS: from the first octet, or when the client says STARTTLS.
+    pub async fn with_tls(
+        extensions: &[&str],
+        tls: Option<Arc<rustls::ServerConfig>>,
+        implicit: bool,
+        script: impl Fn(Moment, &str) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, captured) = mpsc::unbounded_channel();
         let extensions: Arc<[String]> = extensions.iter().map(|one| (*one).to_owned()).collect();
         let script: Arc<Script> = Arc::new(script);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
         let task = tokio::spawn(async move {
-            let mut count = 0;
             let mut sessions = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                let count = counted.fetch_add(1, Ordering::SeqCst);
                 let session = Session {
-                    stream: BufReader::new(stream),
+                    stream: BufReader::new(Stream::Plain(stream)),
+                    tls: tls.clone(),
+                    implicit,
                     extensions: extensions.clone(),
                     script: script.clone(),
                     sender: sender.clone(),
@@ -93,16 +118,23 @@ impl NextHop {
                         data: Vec::new(),
                     },
                 };
-                count += 1;
                 sessions.spawn(session.run());
             }
         });
-        Self { address, captured, task }
+        Self { address, captured, task, connections }
     }
 
     /// The next message it takes.
     pub async fn next(&mut self) -> Captured {
-        self.captured.recv().await.unwrap()
+        tokio::time::timeout(std::time::Duration::from_secs(30), self.captured.recv())
+            .await
+            .expect("a message")
+            .unwrap()
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// A message it has taken already.
@@ -118,7 +150,9 @@ impl Drop for NextHop {
 }
 
 struct Session {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    implicit: bool,
     extensions: Arc<[String]>,
     script: Arc<Script>,
     sender: mpsc::UnboundedSender<Captured>,
@@ -128,14 +162,37 @@ struct Session {
 impl Session {
     /// To the end of the connection.
     async fn run(mut self) {
+        if self.implicit {
+            self = match self.upgrade().await {
+                Some(secured) => secured,
+                None => return,
+            };
+        }
         if self.answer(Moment::Greeting, "", "220 next-hop.example ESMTP\r\n").await.is_none() {
             return;
         }
         while let Some(line) = self.line().await {
+            if line.eq_ignore_ascii_case("STARTTLS") {
+                match self.answer(Moment::Command, &line, "220 2.0.0 go ahead\r\n").await {
+                    None => return,
+                    Some(false) => continue,
+                    Some(true) => match self.upgrade().await {
+                        None => return,
+                        Some(secured) => self = secured,
+                    },
+                }
+                continue;
+            }
             if self.command(&line).await.is_none() {
                 return;
             }
         }
+    }
+
+    async fn upgrade(self) -> Option<Self> {
+        let Stream::Plain(tcp) = self.stream.into_inner() else { return None };
+        let stream = BufReader::new(tls::accept(self.tls.as_ref()?, tcp).await.ok()?);
+        Some(Self { stream, ..self })
     }
 
     async fn line(&mut self) -> Option<String> {
@@ -158,6 +215,24 @@ impl Session {
             None => friendly.to_owned(),
             Some(Answer::Say(text)) => text,
             Some(Answer::HangUp) => return None,
+            Some(Answer::SayAndHangUp(text)) => {
+                self.stream.get_mut().write_all(text.as_bytes()).await.ok()?;
+                return None;
+            }
+            Some(Answer::Dribble(text)) => {
+                for octet in text.as_bytes() {
+                    self.stream.get_mut().write_all(&[*octet]).await.ok()?;
+                    self.stream.get_mut().flush().await.ok()?;
+                    tokio::task::yield_now().await;
+                }
+                return Some(text.starts_with(['2', '3']));
+            }
+            Some(Answer::HalfClose) => {
+                self.stream.get_mut().shutdown().await.ok()?;
+                let mut rest = Vec::new();
+                let _ = self.stream.read_to_end(&mut rest).await;
+                return None;
+            }
             Some(Answer::Silence) => {
                 let mut rest = Vec::new();
                 let _ = self.stream.read_to_end(&mut rest).await;
@@ -187,6 +262,7 @@ impl Session {
                 self.answer(Moment::Command, line, &text).await?;
             }
             "MAIL" => {
+                self.now.mail.clear();
                 if self.answer(Moment::Command, line, "250 2.1.0 sender ok\r\n").await? {
                     self.now.mail = after_colon(&argument);
                     self.now.rcpt.clear();
@@ -194,7 +270,11 @@ impl Session {
                 }
             }
             "RCPT" => {
-                if self.answer(Moment::Command, line, "250 2.1.5 recipient ok\r\n").await? {
+                let friendly = match self.now.mail.as_str() {
+                    "" => "503 5.5.1 MAIL first\r\n",
+                    _ => "250 2.1.5 recipient ok\r\n",
+                };
+                if self.answer(Moment::Command, line, friendly).await? {
                     self.now.rcpt.push(after_colon(&argument));
                 }
             }
@@ -245,6 +325,10 @@ impl Session {
         let mut words = argument.split(' ');
         let size: usize = words.next()?.parse().ok()?;
         let last = words.next().is_some_and(|word| word.eq_ignore_ascii_case("LAST"));
+        if let Some(answer) = (self.script)(Moment::Chunk, line) {
+            self.say(Some(answer), "").await?;
+            return None;
+        }
         let mut chunk = vec![0; size];
         self.stream.read_exact(&mut chunk).await.ok()?;
         if self.now.rcpt.is_empty() {
@@ -261,6 +345,10 @@ impl Session {
 
     /// The message is there: keep it, if the answer is yes.
     async fn end(&mut self) -> Option<()> {
+        if self.now.rcpt.is_empty() {
+            self.say(None, "554 5.5.1 no recipients\r\n").await?;
+            return Some(());
+        }
         let answer = (self.script)(Moment::End, "");
         let says_no = matches!(&answer, Some(Answer::Say(text)) if !text.starts_with('2'));
         // Before the answer, so that whoever saw the answer finds the message here.
@@ -268,6 +356,7 @@ impl Session {
             let _ = self.sender.send(self.now.clone());
         }
         self.say(answer, "250 2.0.0 taken\r\n").await?;
+        self.now.mail.clear();
         self.now.rcpt.clear();
         self.now.data.clear();
         Some(())

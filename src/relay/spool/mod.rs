@@ -3,7 +3,8 @@
 //! A copy is on the disk from the commit that admits it until the commit that says what became of it
 //! (promise 2), and is marked as being tried before its first byte goes (promise 1). Before each try the
 //! permits are asked for again, so an unsubscribe meanwhile cancels it (promise 6). In memory there are
-//! only the copies that are being tried. Deliberately absent: tables (the store's) and SMTP (the pool's).
+//! only the copies that are being tried. Deliberately absent: tables (the store's, which also finds what was
+//! being tried when the gateway stopped) and SMTP (the pool's).
 
 mod first;
 mod outcome;
@@ -72,17 +73,6 @@ struct Inner {
     trouble: AtomicBool,
     /// Something new waits, or something finished.
     work: Notify,
-}
-
-/// What was found at start-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Resumed {
-    /// Copies that wait.
-    pub waiting: u64,
-    /// Copies that were being tried when the gateway stopped.
-    pub in_doubt: u64,
-    /// Copies that are held.
-    pub held: u64,
 }
 
 /// A copy that this task alone is trying; dropping it lets others try.

@@ -1,4 +1,4 @@
-//! The background: what is due is tried, within bounds, and what was under way at a crash is found.
+//! The background: what is due is tried, within bounds.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -6,21 +6,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::dsn::{self, Returned};
-use super::super::{Answer, Copy, CopyRecipient, Delivery, InDoubt};
+use super::super::{Answer, Copy, CopyRecipient, Delivery};
 use super::outcome::{Terms, given_up, settle};
-use super::{Flight, Resumed, Spool};
+use super::{Flight, Spool};
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState, Spooled};
 use crate::mail::{Class, CopyId, Recipient};
 use crate::message::{self, Message, Rope};
 use crate::metrics;
-use crate::policy::{self, Permit, Profiles, Refusal, Unavailable, Waiting};
+use crate::policy::{self, Permit, Profiles, Refusal, Waiting};
 
-/// First pause after the next hop or the store could not be used; doubles from there.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The worker looks at least this often, whatever the clock did.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// Copies read at once when the spool is walked.
-const PAGE: usize = 256;
 
 /// What the permits say, asked again.
 struct Asked {
@@ -29,72 +25,26 @@ struct Asked {
 }
 
 impl Spool {
-    /// Walk the spool once, before anything is accepted: a copy that was being tried when the gateway
-    /// stopped is recorded as in doubt (promise 1), and waits again or is held, as the settings say.
-    pub async fn resume(&self) -> Result<Resumed, Unavailable> {
-        let parts = &self.inner.parts;
-        let mut resumed = Resumed::default();
-        let mut after = None;
-        loop {
-            let page = parts.view.list(after, PAGE)?;
-            let Some(last) = page.last() else { return Ok(resumed) };
-            after = Some(last.copy);
-            let mut record = Record::default();
-            for spooled in page {
-                match spooled.state {
-                    SpoolState::Waiting { .. } => resumed.waiting += 1,
-                    SpoolState::Held => resumed.held += 1,
-                    SpoolState::Trying if self.is_in_flight(spooled.copy) => {}
-                    SpoolState::Trying => {
-                        resumed.in_doubt += 1;
-                        self.doubt(&mut record, spooled);
-                    }
-                }
-            }
-            if !record.sides.is_empty() {
-                parts.scribe.record(record).await.map_err(|error| Unavailable(error.to_string()))?;
-            }
-        }
-    }
-
-    fn doubt(&self, record: &mut Record, mut spooled: Spooled) {
-        let parts = &self.inner.parts;
-        let answer = Answer::new(451, "4.4.2", "the gateway stopped while the copy was being sent");
-        record.events.push(Event::InDoubt(Outcome {
-            copy: spooled.copy,
-            recipients: addresses(&spooled.recipients),
-            reply: answer.to_string(),
-            next_hop: parts.relay.name().to_owned(),
-            tls: None,
-            attempt: spooled.attempts,
-        }));
-        spooled.state = match parts.settings.in_doubt {
-            InDoubt::Retry => SpoolState::Waiting { next: self.now() },
-            InDoubt::Hold => SpoolState::Held,
-        };
-        spooled.last_reply = answer.to_string();
-        record.sides.push(Side::Spool(Box::new(spooled)));
-    }
-
     /// Try what is due, until a stop is asked for. Tries under way are finished and recorded then.
     pub async fn run(&self) {
         let shutdown = &self.inner.parts.shutdown;
-        let mut pause = FIRST_PAUSE;
+        let settings = &self.inner.parts.settings;
+        let mut pause = settings.first_pause;
         while !shutdown.is_requested() {
             if self.inner.trouble.load(Ordering::Acquire) {
                 // One copy at a time finds out whether it is over; the others cost nothing meanwhile.
                 if !self.rest(pause).await {
                     return;
                 }
-                pause = (pause * 2).min(self.inner.parts.settings.longest_pause.max(FIRST_PAUSE));
+                pause = (pause * 2).min(settings.longest_pause.max(settings.first_pause));
                 match self.pick(1).first() {
                     Some(&copy) => self.try_one(copy).await,
                     None => self.idle().await,
                 }
                 continue;
             }
-            pause = FIRST_PAUSE;
-            let due = self.pick(2 * self.inner.parts.settings.concurrency.max(1));
+            pause = settings.first_pause;
+            let due = self.pick(2 * settings.concurrency.max(1));
             if due.is_empty() {
                 self.idle().await;
             }
@@ -158,7 +108,7 @@ impl Spool {
             Ok(None) => LONGEST_SLEEP,
             Err(error) => {
                 self.fail(&error);
-                FIRST_PAUSE
+                self.inner.parts.settings.first_pause
             }
         };
         tokio::select! {

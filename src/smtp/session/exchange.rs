@@ -1,0 +1,112 @@
+//! What a session and its caller say to each other.
+
+use crate::mail::{Address, Envelope, ReversePath, SenderId};
+use crate::smtp::command::{Command, CommandError};
+use crate::smtp::line::LineError;
+use crate::smtp::reply::Reply;
+use crate::smtp::sasl::Credentials;
+
+/// What a session is held to. Fixed when the connection opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Our name in greeting and EHLO.
+    pub hostname: String,
+    /// Whether STARTTLS can be had.
+    pub starttls: bool,
+    /// Whether there are accounts to sign in to.
+    pub auth: bool,
+    /// Whether signing in is allowed without TLS (RULES P3: from loopback, if the config says so).
+    pub auth_without_tls: bool,
+    /// Whether MAIL needs a sign-in; false for clients of a trusted network.
+    pub auth_required: bool,
+    /// Whether SMTPUTF8 is offered: only when the next hop has it (RULES P5).
+    pub smtputf8: bool,
+    /// Whether BDAT can be had; without it, a BDAT ends the session, since its octets follow.
+    pub chunking: bool,
+    /// Largest message in octets.
+    pub size_limit: u64,
+    /// Most recipients of one message; RFC 5321 4.5.3.1.8 asks for at least 100.
+    pub recipients: usize,
+    /// Protocol errors after which the session is closed.
+    pub errors: u32,
+    /// Failed sign-ins after which the session is closed.
+    pub sign_in_failures: u32,
+}
+
+/// Who signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The account.
+    pub account: String,
+    /// The senders it is bound to; empty means any.
+    pub senders: Vec<SenderId>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A command line came.
+    Command(Result<Command, CommandError>),
+    /// Something came that is no line.
+    BadLine(LineError),
+    /// A line came while [`super::Session::expects`] said [`crate::smtp::line::Expect::AuthResponse`].
+    AuthResponse(Vec<u8>),
+    /// The answer to [`Action::Screen`].
+    Screened(Result<(), Reply>),
+    /// The answer to [`Action::SignIn`].
+    SignedIn(Result<Identity, Reply>),
+    /// The octets of a chunk that was to be kept could not be kept.
+    ChunkLost(Reply),
+    /// The handshake after [`Action::StartTls`] is done.
+    TlsStarted,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Send this reply.
+    Reply(Reply),
+    /// Say nothing, take the next line.
+    Listen,
+    /// Send this reply and close.
+    Close(Reply),
+    /// Send this reply, drop what else was received, do the handshake, come back with
+    /// [`Input::TlsStarted`].
+    StartTls(Reply),
+    /// Check these, come back with [`Input::SignedIn`].
+    SignIn(Credentials),
+    /// Ask whether this recipient may be accepted, come back with [`Input::Screened`].
+    Screen {
+        /// The transaction's sender.
+        reverse_path: ReversePath,
+        /// The recipient.
+        recipient: Address,
+    },
+    /// Send this reply (354), read to the true end, admit the message, send the answer.
+    ReceiveData {
+        /// Whom it is for; the session has let go of it.
+        envelope: Box<Envelope>,
+        /// The 354.
+        reply: Reply,
+    },
+    /// Read exactly `size` octets that follow the command, then do as `then` says.
+    ReceiveChunk {
+        /// The transaction they belong to: octets kept under another number are not part of it.
+        transaction: u64,
+        /// How many octets.
+        size: u64,
+        /// What to do with them.
+        then: Chunk,
+    },
+}
+
+/// What becomes of a chunk.
+#[derive(Debug)]
+pub enum Chunk {
+    /// Add it to the transaction's octets and send this reply.
+    Keep(Reply),
+    /// Add it, admit the message, send the answer.
+    Deliver(Box<Envelope>),
+    /// Throw it away and send this reply.
+    Discard(Reply),
+}

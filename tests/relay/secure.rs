@@ -1,0 +1,138 @@
+//! TLS and signing in: never downgraded, never in the clear.
+
+use std::sync::{Arc, Mutex};
+
+use sluis::net::tls::{self, Trust};
+use sluis::relay::{Credentials, Relay, SmtpHop, TlsMode};
+use sluis::secret::Secret;
+
+use super::support::next_hop::{Answer, EVERYTHING, NextHop};
+use super::{MESSAGE, brief, copy_of, plain, settings};
+
+/// A server's certificate for `localhost`, and the file that lets a client believe it.
+struct Certificate {
+    _folder: tempfile::TempDir,
+    server: Arc<rustls::ServerConfig>,
+    trust: Trust,
+}
+
+fn certificate() -> Certificate {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let server = tls::server_config(&certificate, &key).unwrap();
+    Certificate { _folder: folder, server, trust: Trust::CaFile(certificate) }
+}
+
+fn offering(extra: &'static str) -> Vec<&'static str> {
+    EVERYTHING.iter().copied().chain([extra]).collect()
+}
+
+fn secured(hop: &NextHop, mode: TlsMode, trust: Trust) -> SmtpHop {
+    SmtpHop { tls: mode, tls_name: Some("localhost".to_owned()), trust, ..plain(hop.address) }
+}
+
+async fn fate_of(hop: SmtpHop) -> (String, Option<String>) {
+    let relay = Relay::new(settings(hop)).unwrap();
+    let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"])).await;
+    (brief(&delivery.fates[0]), delivery.tls)
+}
+
+#[tokio::test]
+async fn p3_starttls_and_implicit_tls() {
+    let certificate = certificate();
+    for (mode, implicit) in [(TlsMode::StartTls, false), (TlsMode::Implicit, true)] {
+        let extensions = offering("STARTTLS");
+        let server = Some(certificate.server.clone());
+        let mut hop = NextHop::with_tls(&extensions, server, implicit, |_, _| None).await;
+        let (fate, version) = fate_of(secured(&hop, mode, certificate.trust.clone())).await;
+        assert_eq!((fate.as_str(), version.as_deref()), ("relayed 250 2.0.0", Some("TLSv1.3")), "{mode:?}");
+        assert_eq!(hop.next().await.data, MESSAGE.as_bytes());
+        // A certificate that nobody vouches for, unless the config says so.
+        let stranger = super::secure::certificate();
+        let mut wrong = secured(&hop, mode, stranger.trust.clone());
+        assert_eq!(fate_of(wrong.clone()).await.0, "deferred 451 4.7.5", "{mode:?}");
+        wrong.trust = Trust::Anybody;
+        assert_eq!(fate_of(wrong).await.0, "relayed 250 2.0.0", "{mode:?}");
+        let mut other_name = secured(&hop, mode, certificate.trust.clone());
+        other_name.tls_name = Some("smtp.example.org".to_owned());
+        assert_eq!(fate_of(other_name).await.0, "deferred 451 4.7.5", "{mode:?}");
+        hop.next().await;
+        assert!(hop.try_next().is_none(), "nothing was sent without TLS");
+    }
+}
+
+#[tokio::test]
+async fn p3_starttls_is_never_downgraded() {
+    let certificate = certificate();
+    let refuses =
+        |_, line: &str| line.starts_with("STARTTLS").then(|| Answer::Say("454 4.7.0 not now\r\n".to_owned()));
+    let injects = |_, line: &str| {
+        let text = "220 go ahead\r\n250 2.0.0 believe me\r\n";
+        line.starts_with("STARTTLS").then(|| Answer::Say(text.to_owned()))
+    };
+    let server = || Some(certificate.server.clone());
+    let extensions = offering("STARTTLS");
+    for mut hop in [
+        NextHop::with_tls(EVERYTHING, server(), false, |_, _| None).await,
+        NextHop::with_tls(&extensions, server(), false, refuses).await,
+        NextHop::with_tls(&extensions, server(), false, injects).await,
+    ] {
+        let (fate, _) = fate_of(secured(&hop, TlsMode::StartTls, Trust::Anybody)).await;
+        assert!(fate.starts_with("deferred 451 4."), "{fate}");
+        assert!(hop.try_next().is_none());
+    }
+}
+
+#[tokio::test]
+async fn p4_signs_in_by_plain_or_login() {
+    let certificate = certificate();
+    for (offered, expected) in [
+        ("AUTH LOGIN PLAIN", vec!["AUTH PLAIN AGFubmEAZ2VoZWlt"]),
+        ("AUTH LOGIN", vec!["AUTH LOGIN", "YW5uYQ==", "Z2VoZWlt"]),
+    ] {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = heard.clone();
+        let script = move |_, line: &str| {
+            let reply = match line {
+                "AUTH LOGIN" | "YW5uYQ==" => "334 VXNlcm5hbWU6\r\n",
+                "Z2VoZWlt" => "235 2.7.0 welcome\r\n",
+                _ if line.starts_with("AUTH PLAIN") => "235 2.7.0 welcome\r\n",
+                _ => return None,
+            };
+            hears.lock().unwrap().push(line.to_owned());
+            Some(Answer::Say(reply.to_owned()))
+        };
+        let mut extensions = offering("STARTTLS");
+        extensions.push(offered);
+        let server = Some(certificate.server.clone());
+        let hop = NextHop::with_tls(&extensions, server, false, script).await;
+        let mut settings = secured(&hop, TlsMode::StartTls, certificate.trust.clone());
+        settings.credentials =
+            Some(Credentials { username: "anna".to_owned(), password: Secret::new(&b"geheim"[..]) });
+        assert!(!format!("{settings:?}").contains("geheim"));
+        assert_eq!(fate_of(settings).await.0, "relayed 250 2.0.0");
+        assert_eq!(*heard.lock().unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn p15_a_refused_sign_in_is_our_own_451() {
+    for (offered, reply) in [
+        ("AUTH PLAIN", "535 5.7.8 wrong"),
+        ("AUTH LOGIN", "535 5.7.8 wrong"),
+        ("AUTH CRAM-MD5", "235 never asked"),
+    ] {
+        let script =
+            move |_, line: &str| line.starts_with("AUTH").then(|| Answer::Say(format!("{reply}\r\n")));
+        let mut hop = NextHop::scripted(&[offered], script).await;
+        let mut settings = plain(hop.address);
+        settings.credentials =
+            Some(Credentials { username: "anna".to_owned(), password: Secret::new(&b"geheim"[..]) });
+        let (fate, _) = fate_of(settings).await;
+        assert_eq!(fate, "deferred 451 4.7.0", "{offered}");
+        assert!(hop.try_next().is_none());
+    }
+}
