@@ -235,6 +235,7 @@ fn proof_is_shown_exported_and_verified_with_the_key_alone() {
     let key = house.path("var/keys/ledger.pub").display().to_string();
     let verified = house.ok(&["proof", "verify", &pack, "--key", &key, "--config", "/nonexistent.toml"]);
     assert!(verified.contains("the pack is sound"), "{verified}");
+    assert!(verified.contains("Nieuws van Voorbeeld Hypotheken, graag"), "L2: the text as shown: {verified}");
     let again = house.run(&["proof", "export", "a@example.nl", "-o", &pack]);
     assert!(again.code == 1 && again.err.contains("cannot be made"), "{again:?}");
 
@@ -258,6 +259,12 @@ fn commands_go_through_the_gateway_that_runs() {
     assert_eq!(house.ok(&["suppress", "add", "x@example.nl"]), "on record\n");
     assert!(house.ok(&["suppress", "list"]).starts_with("x@example.nl\t"));
     assert_eq!(house.ok(&["queue", "list"]), "");
+    let pack = house.path("new.zip").display().to_string();
+    house.ok(&["proof", "export", "x@example.nl", "-o", &pack]);
+    assert!(
+        house.ok(&["proof", "verify", &pack]).contains("the pack is sound"),
+        "what was just recorded, too"
+    );
     house.ok(&["reload"]);
     let config = std::fs::read_to_string(house.path("sluis.toml")).unwrap();
     house.file("sluis.toml", &config.replace("class = \"marketing\"", "class = \"marketin\""));

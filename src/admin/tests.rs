@@ -169,6 +169,12 @@ impl Books for Memory {
             .collect())
     }
 
+    fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let is_it = |event: &Event| matches!(event, Event::ConsentText { sha256: one, .. } if one == sha256);
+        Ok(state.entries.iter().position(is_it).map(|number| number as u64))
+    }
+
     fn pack(&self, subject: &Subject) -> Result<Option<Vec<u8>>, Unavailable> {
         Ok((*subject != Subject::Entry(404)).then(|| b"zip".to_vec()))
     }
@@ -309,7 +315,8 @@ async fn l19_good_rows_go_in_as_one_record_and_bad_ones_are_named() {
     let named: Vec<_> = answer.rejected.iter().map(|reject| (reject.line, &reject.why[..3])).collect();
     assert_eq!(named, [(3, "L1:"), (4, "L2:"), (5, "L2:"), (6, "L2:"), (7, "L2:")], "{answer:?}");
     assert_eq!(state(&house).commits, 1);
-    assert_eq!(state(&house).entries.len(), 1);
+    let kinds: Vec<_> = state(&house).entries.iter().map(|event| event.kind().0).collect();
+    assert_eq!(kinds, ["consent_text", "consent"]);
 }
 
 #[tokio::test]
@@ -320,8 +327,10 @@ async fn l19_what_is_on_record_is_not_written_twice() {
     assert_eq!((first.added, first.already), (1, 1), "one mailbox, two spellings (L17)");
     let again = imported(&house, rows()).await;
     assert_eq!((again.added, again.already), (0, 2));
-    assert_eq!(state(&house).entries.len(), 1);
+    assert_eq!(state(&house).entries.len(), 2, "the text and the consent");
     assert_eq!(state(&house).commits, 1, "nothing new, no commit");
+    imported(&house, Rows::Consents(vec![consent(2, "c@example.nl")])).await;
+    assert_eq!(state(&house).entries.len(), 3, "the text is recorded once");
 
     let customer = CustomerRow {
         line: 1,
@@ -407,7 +416,7 @@ async fn what_is_on_record_is_shown() {
     let answer = handle(Request::Pack { subject: Subject::Entry(404) }, &house.services).await;
     assert_eq!(answer, Answer::Failed { error: "nothing is on record about #404".to_owned() });
     let Answer::Status(status) = handle(Request::Status, &house.services).await else { panic!() };
-    assert_eq!((status.entries, status.mode.as_str()), (1, "enforce"));
+    assert_eq!((status.entries, status.mode.as_str()), (2, "enforce"));
 }
 
 fn spooled(copy: CopyId) -> Spooled {
