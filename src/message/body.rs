@@ -334,6 +334,8 @@ fn links(text: &[u8], shown: impl Fn(usize) -> bool, html: bool) -> Vec<String> 
         if html {
             link = link.replace("&amp;", "&").replace("&#38;", "&");
         }
+        // What ends a sentence ends no link of ours.
+        link.truncate(link.trim_end_matches(|c| ".,;:!?)]}*_".contains(c)).len());
         if links.len() >= MAX_LINKS {
             break;
         }

@@ -46,7 +46,7 @@ pub struct Brief<'a> {
 /// The opt-out of one copy (RULES L8, P7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsubscribe {
-    /// The https link with the token; at most 900 octets.
+    /// The https link with the token, at most 900 octets; http only to this very machine (a first try).
     pub url: String,
     /// The mailto link, `mailto:` included.
     pub mailto: Option<String>,

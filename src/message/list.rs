@@ -19,7 +19,7 @@ pub(crate) struct Fields {
 /// Write them, or say why the way out cannot be put in.
 pub(crate) fn fields(way_out: &Unsubscribe) -> Result<Fields, ComposeError> {
     let refuse = |what: &str| Err(ComposeError::NoOptOut(format!("{what} cannot be written in a header")));
-    if !way_out.url.starts_with("https://") || !is_uri(&way_out.url) {
+    if !is_secure(&way_out.url) || !is_uri(&way_out.url) {
         return refuse("the unsubscribe link");
     }
     let mut unsubscribe = format!("List-Unsubscribe: <{}>", way_out.url);
@@ -40,6 +40,15 @@ pub(crate) fn fields(way_out: &Unsubscribe) -> Result<Fields, ComposeError> {
         post: b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
         id: format!("List-Id: <{}>\r\n", way_out.list_id).into_bytes(),
     })
+}
+
+/// RULES P7: https, unless the link leads to this very machine, as in a first try and in the demo.
+fn is_secure(url: &str) -> bool {
+    let loopback = |rest: &str| {
+        let host = rest.split(['/', ':']).next().unwrap_or_default();
+        host == "127.0.0.1" || host == "localhost" || rest.starts_with("[::1]")
+    };
+    url.starts_with("https://") || url.strip_prefix("http://").is_some_and(loopback)
 }
 
 fn is_uri(text: &str) -> bool {
@@ -101,6 +110,12 @@ mod tests {
         for url in ["http://x.nl/u/a", "https://x.nl/a b", "https://x.nl/a>", "https://x.nl/\r\nBcc: x", ""] {
             let broken = Unsubscribe { url: url.into(), ..way_out() };
             assert!(matches!(fields(&broken), Err(ComposeError::NoOptOut(_))), "{url}");
+        }
+        for url in ["http://127.0.0.1.nl/u/a", "http://localhost.nl/u/a", "http://127.0.0.1@x.nl/u/a"] {
+            assert!(fields(&Unsubscribe { url: url.into(), ..way_out() }).is_err(), "{url}");
+        }
+        for url in ["http://127.0.0.1:8025/u/a", "http://localhost/u/a", "http://[::1]:80/u/a"] {
+            assert!(fields(&Unsubscribe { url: url.into(), ..way_out() }).is_ok(), "{url}");
         }
         let long = Unsubscribe { url: format!("https://x.nl/{}", "k".repeat(2000)), ..way_out() };
         assert!(fields(&long).is_err());

@@ -162,6 +162,7 @@ fn l8_every_alternative_gets_the_link() {
 fn p12_twice_adds_nothing() {
     for rest in [
         "\r\nHallo Bob\r\n",
+        "\r\nStop: ({{unsubscribe_url}}).\r\n",
         "Content-Type: text/html\r\n\r\n<p>Hallo</p>",
         "Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nQUJD\r\n",
         "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nQUJD\r\n",

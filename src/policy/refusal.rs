@@ -279,6 +279,7 @@ mod tests {
             Clause::UnknownSender,
             Clause::Identity { why: "the From name is not the sender's".into() },
             Clause::NoOptOut { why: "it is signed".into() },
+            Clause::Malformed { why: "two From fields".into() },
             Clause::VisibleRecipients { count: 7 },
             Clause::NotYourSender,
             Clause::Rule { reason: "not from here".into() },

