@@ -387,6 +387,7 @@ fn free_port() -> SocketAddr {
 fn write_config(folder: &Path, address: SocketAddr, sink: SocketAddr) -> std::path::PathBuf {
     let page = free_port();
     let folder_text = folder.display();
+    sluis::app::keys::dkim_ed25519(&folder.join("dkim.pem")).expect("a signing key");
     let config = format!(
         r#"name = "sluis.bench.example"
 data = "{folder_text}/var"
@@ -420,7 +421,7 @@ level = "warn"
 domain = "voorbeeldhypotheken.nl"
 selector = "bench"
 algorithm = "ed25519-sha256"
-key_file = "{folder_text}/var/dkim.pem"
+key_file = "{folder_text}/dkim.pem"
 
 [[sender]]
 name = "Voorbeeld Hypotheken B.V."

@@ -282,7 +282,12 @@ impl Running {
         self.reload.reload()
     }
 
-    /// Whether a stop was asked for from inside.
+    /// Whether the unsubscribe page answers.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// The stop signal of its tasks.
     pub fn shutdown(&self) -> &Shutdown {
         &self.shutdown
     }

@@ -5,10 +5,28 @@ use std::sync::Arc;
 
 use super::admit::{Journey, Rejected};
 use super::{Gateway, Signers};
-use crate::mail::{Class, CopyId, TokenId};
-use crate::message::{self, Brief, ComposeError, Composed, Signer, Unsubscribe};
+use crate::mail::{Class, CopyId, Purpose, SenderId, TokenId};
+use crate::message::{Brief, ComposeError, Composed, Message, Plan, Signer, Unsubscribe};
 use crate::policy::{Clause, Mode, Permit, Refusal};
 use crate::token::{self, Claim};
+
+/// What is worked out once per message for all copies of one class, sender and purpose.
+#[derive(Debug, Default)]
+struct Plans(Vec<((Class, Option<SenderId>, Option<Purpose>), Result<Plan, ComposeError>)>);
+
+impl Plans {
+    fn plan(&mut self, message: &Message, brief: &Brief<'_>) -> Result<&Plan, ComposeError> {
+        let key = (brief.class, brief.sender.map(|sender| sender.id.clone()), brief.purpose.cloned());
+        let at = match self.0.iter().position(|(known, _)| *known == key) {
+            Some(at) => at,
+            None => {
+                self.0.push((key, Plan::new(message, brief)));
+                self.0.len() - 1
+            }
+        };
+        self.0[at].1.as_ref().map_err(Clone::clone)
+    }
+}
 
 /// One copy that is ready, before it is recorded.
 #[derive(Debug)]
@@ -33,9 +51,10 @@ impl Gateway {
     ) -> Result<(Vec<Draft>, Vec<Rejected>), String> {
         let mut drafts = Vec::new();
         let mut rejected = Vec::new();
+        let mut plans = Plans::default();
         for (index, group) in (0..).zip(grouped(permits)) {
             let id = CopyId { reference: journey.reference, index };
-            match self.compose_one(journey, id, group)? {
+            match self.compose_one(journey, &mut plans, id, group)? {
                 Ok(draft) => drafts.push(draft),
                 Err(refused) => rejected.extend(refused),
             }
@@ -46,6 +65,7 @@ impl Gateway {
     fn compose_one(
         &self,
         journey: &Journey<'_>,
+        plans: &mut Plans,
         id: CopyId,
         recipients: Vec<(usize, Permit)>,
     ) -> Result<Result<Draft, Vec<Rejected>>, String> {
@@ -53,7 +73,7 @@ impl Gateway {
         let permit = recipients[0].1.clone();
         let class = permit.class();
         let (unsubscribe, token) = self.way_out(journey, &permit);
-        let attempt = self.compose_as(journey, id, class, &permit, unsubscribe.as_ref());
+        let attempt = self.compose_as(journey, plans, id, class, &permit, unsubscribe.as_ref());
         let (composed, observed) = match attempt {
             Ok(composed) => (composed, None),
             Err(ComposeError::Failed(reason)) => return Err(reason),
@@ -65,7 +85,7 @@ impl Gateway {
                 }
                 // Observe blocks nothing: what enforcement would have refused goes out as it came.
                 let plain = self
-                    .compose_as(journey, id, Class::Personal, &permit, None)
+                    .compose_as(journey, plans, id, Class::Personal, &permit, None)
                     .map_err(|error| error.to_string())?;
                 (plain, Some(refusal))
             }
@@ -77,19 +97,21 @@ impl Gateway {
     fn compose_as(
         &self,
         journey: &Journey<'_>,
+        plans: &mut Plans,
         id: CopyId,
         class: Class,
         permit: &Permit,
         unsubscribe: Option<&Unsubscribe>,
     ) -> Result<Composed, ComposeError> {
         let settings = &journey.in_force.settings;
-        let is_ours = |candidate: &str| self.is_ours(&settings.unsubscribe_url, candidate);
+        let is_ours = |candidate: &str| self.is_ours(&settings.unsubscribe_url, permit, candidate);
+        let trace = self.trace(id, class, permit, &settings.hostname);
         let brief = Brief {
             class,
             sender: permit.sender().map(Arc::as_ref),
             purpose: permit.purpose(),
             unsubscribe,
-            trace: &format!("{id} {}", settings.hostname),
+            trace: &trace,
             received: Some(&received(journey)),
             message_id: &format!("<{}@{}>", journey.reference, settings.hostname),
             now: journey.now,
@@ -97,7 +119,7 @@ impl Gateway {
             is_ours: &is_ours,
         };
         let signers = signers_for(&settings.signers, journey.message);
-        message::compose(journey.message, &brief, signers)
+        plans.plan(journey.message, &brief)?.copy(&brief, signers)
     }
 
     /// The opt-out of a marketing copy; the token names the sender, the recipient and this submission.
@@ -126,11 +148,30 @@ impl Gateway {
         (Some(unsubscribe), Some(token::id(&token)))
     }
 
-    /// Whether a link, or a token in it, is one that this gateway sealed (RULES P12).
-    fn is_ours(&self, base: &str, candidate: &str) -> bool {
-        let token =
-            candidate.strip_prefix(base).and_then(|rest| rest.strip_prefix("/u/")).unwrap_or(candidate);
-        self.parts.tokens.open(token).is_ok()
+    /// The value of `Sluis-Trace`: copy, gateway, class, sender, and a mark over these.
+    fn trace(&self, id: CopyId, class: Class, permit: &Permit, hostname: &str) -> String {
+        let sender = permit.sender().map_or("-", |sender| sender.id.0.as_str());
+        let text = format!("{id} {hostname} {class} {sender}");
+        let mark = self.parts.tokens.mark(&text);
+        format!("{text}\r\n\t{mark}")
+    }
+
+    /// Whether an earlier run of ours did this already (RULES P12): a link that opts this very recipient
+    /// out of this sender, or our own trace on service mail of this sender.
+    fn is_ours(&self, base: &str, permit: &Permit, candidate: &str) -> bool {
+        let Some(sender) = permit.sender() else { return false };
+        if let Some(token) = candidate.strip_prefix(base).and_then(|rest| rest.strip_prefix("/u/")) {
+            return self
+                .parts
+                .tokens
+                .open(token)
+                .is_ok_and(|claim| claim.sender == sender.id && claim.address == *permit.recipient().key());
+        }
+        let words: Vec<&str> = candidate.split_ascii_whitespace().collect();
+        let [copy, hostname, class, of, mark] = words[..] else { return false };
+        class == Class::Service.as_str()
+            && of == sender.id.0
+            && self.parts.tokens.is_marked(&format!("{copy} {hostname} {class} {of}"), mark)
     }
 }
 
@@ -168,7 +209,7 @@ fn refusal(error: ComposeError, permit: &Permit) -> (Refusal, bool) {
 }
 
 /// The keys of the nearest domain that is the From domain or above it (DMARC relaxed alignment).
-fn signers_for<'a>(signers: &'a [Signers], message: &message::Message) -> &'a [Signer] {
+fn signers_for<'a>(signers: &'a [Signers], message: &Message) -> &'a [Signer] {
     let Some(from) = message.from() else { return &[] };
     signers
         .iter()

@@ -16,7 +16,7 @@ use mail_builder::headers::raw::Raw;
 use mail_builder::mime::{BodyPart, MimePart};
 use memchr::memmem;
 
-use super::Answer;
+use super::{Answer, Delivery};
 use crate::mail::{Address, Language, Recipient, Reference, Ret, ReversePath};
 
 /// Most octets of the original header that a DSN returns.
@@ -90,6 +90,19 @@ pub(super) struct Report {
     pub answer: Answer,
     pub next_hop: Option<String>,
     pub action: Action,
+}
+
+impl Report {
+    /// `relayed`, for a recipient who wanted to know and will not hear it from the next hop.
+    pub(super) fn relayed(recipient: &Recipient, answer: &Answer, delivery: &Delivery) -> Option<Self> {
+        let wanted = recipient.notify.is_some_and(|notify| notify.success) && !delivery.dsn_passed_on;
+        wanted.then(|| Self {
+            recipient: recipient.clone(),
+            answer: answer.clone(),
+            next_hop: Some(delivery.next_hop.clone()),
+            action: Action::Relayed,
+        })
+    }
 }
 
 /// How a DSN is written; everything variable comes in here.
@@ -245,7 +258,9 @@ fn xtext_decoded(text: &str) -> String {
 }
 
 fn date(at: Timestamp) -> String {
-    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_string(&at).unwrap_or_else(|_| at.to_string())
+    // As a zoned time: a bare timestamp would be printed with `-0000`, "no zone known".
+    let utc = at.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+    jiff::fmt::rfc2822::to_string(&utc).unwrap_or_else(|_| at.to_string())
 }
 
 /// What the sender gets back: the whole message if it asked for it and it fits, else its header.
@@ -322,6 +337,112 @@ impl Words {
                 said: "réponse du serveur suivant",
                 reference: "Notre référence :",
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::{MessageParser, MimeHeaders as _};
+
+    use super::*;
+    use crate::mail::{Notify, OriginalRecipient};
+
+    const ORIGINAL: &str = "From: a@example.nl\r\nSubject: Prijs\r\n\r\nDe inhoud\r\n";
+
+    fn returned(message: &str, ret: Option<Ret>) -> Returned {
+        let now: Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
+        Returned {
+            reference: Reference::new(now, [1; 10]),
+            reverse_path: ReversePath::Address(Address::parse("a@example.nl").unwrap()),
+            envid: Some("QQ+2B1".to_owned()),
+            ret,
+            arrived_at: now,
+            message: Bytes::copy_from_slice(message.as_bytes()),
+            automatic: false,
+        }
+    }
+
+    fn made(returned: &Returned, recipient: Recipient, language: Language, eight_bit: bool) -> String {
+        let postmaster = Address::parse("postmaster@mail.example").unwrap();
+        let style = Style {
+            hostname: "mail.example",
+            postmaster: &postmaster,
+            language,
+            message_id: "n1@mail.example".to_owned(),
+            boundary: "=n1=".to_owned(),
+            now: returned.arrived_at,
+            full_up_to: 1000,
+            eight_bit,
+        };
+        let answer = Answer::new(550, "5.1.1", "no such user\r\nX-Injected: yes \u{e9}");
+        let failure = Failure::by_next_hop(recipient, &answer, "mx.example.org:25");
+        let bytes = compose(returned, &[failure.into_report()], &style);
+        crate::smtp::data::check([&bytes[..]]).expect("fit to be sent");
+        assert!(eight_bit || bytes.is_ascii(), "it fits a 7-bit next hop");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn p13_the_fields_of_rfc_3464() {
+        let recipient = Recipient {
+            notify: Some(Notify { failure: true, ..Notify::NEVER }),
+            orcpt: Some(OriginalRecipient("rfc822;b+2Bx@example.org".to_owned())),
+            ..Recipient::new(Address::parse("b@example.org").unwrap())
+        };
+        for language in [Language::Nl, Language::En, Language::De, Language::Fr] {
+            let text = made(&returned(ORIGINAL, None), recipient.clone(), language, false);
+            for line in [
+                "Original-Envelope-Id: QQ+1\r\n",
+                "Arrival-Date: Sun, 1 Mar 2026 10:00:00 +0000\r\n",
+                "Original-Recipient: rfc822;b+x@example.org\r\n",
+                "Final-Recipient: rfc822; b@example.org\r\n",
+                "Status: 5.1.1\r\n",
+                "Remote-MTA: dns; mx.example.org\r\n",
+                "Diagnostic-Code: smtp; 550 5.1.1 no such user  X-Injected: yes ?\r\n",
+            ] {
+                assert!(text.contains(line), "{line} is missing in {text}");
+            }
+            let parsed = MessageParser::new().parse(text.as_bytes()).unwrap();
+            assert_eq!(parsed.parts.len(), 4, "the report and its three parts");
+            assert!(parsed.body_text(0).unwrap().contains("b@example.org"));
+            assert!(!text.contains("De inhoud"));
+        }
+    }
+
+    #[test]
+    fn p13_an_internationalized_recipient_fits_in_ascii() {
+        let recipient = Recipient::new(Address::parse("j\u{fc}rgen@example.org").unwrap());
+        let text = made(&returned(ORIGINAL, None), recipient, Language::De, false);
+        assert!(text.contains("Final-Recipient: utf-8; j\\x{FC}rgen@example.org\r\n"), "{text}");
+    }
+
+    #[test]
+    fn p13_ret_full_is_honoured_where_it_fits() {
+        let recipient = Recipient::new(Address::parse("b@example.org").unwrap());
+        let long = format!("{ORIGINAL}{}", "x\r\n".repeat(1000));
+        let eight_bit = "Subject: caf\u{e9}\r\n\r\nDe inhoud \u{e9}\r\n";
+        for (message, ret, able, full) in [
+            (ORIGINAL, Some(Ret::Full), false, true),
+            (ORIGINAL, Some(Ret::Headers), true, false),
+            (long.as_str(), Some(Ret::Full), true, false),
+            (eight_bit, Some(Ret::Full), true, true),
+            (eight_bit, Some(Ret::Full), false, false),
+        ] {
+            let text = made(&returned(message, ret), recipient.clone(), Language::En, able);
+            assert_eq!(text.contains("De inhoud"), full, "{ret:?} {able}");
+            let parsed = MessageParser::new().parse(text.as_bytes()).unwrap();
+            let last = parsed.parts.last().unwrap();
+            let kind = last.content_type().unwrap();
+            let kind = (kind.ctype(), kind.subtype().unwrap());
+            assert_eq!(kind, if full { ("message", "rfc822") } else { ("text", "rfc822-headers") });
+        }
+    }
+
+    #[test]
+    fn what_is_no_xtext_stays() {
+        for (text, decoded) in [("a+2Bb", "a+b"), ("a+", "a+"), ("+zz", "+zz"), ("+2", "+2"), ("", "")] {
+            assert_eq!(xtext_decoded(text), decoded);
         }
     }
 }

@@ -173,3 +173,32 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p15_the_questions_an_operator_asks() {
+        let said = |code, enhanced| Failure::Said(Answer::new(code, enhanced, "no"));
+        for (failure, due_to_message, retryable, code) in [
+            (Failure::Connect("refused".to_owned()), false, true, "451 4.4.1"),
+            (Failure::Turned(Phase::Greeting, Answer::new(554, "5.7.1", "no")), false, true, "451 4.4.0"),
+            (Failure::Turned(Phase::Auth, Answer::new(535, "5.7.8", "no")), false, true, "451 4.7.0"),
+            (Failure::Unexpected(Phase::Mail, Answer::new(354, "", "go")), false, true, "451 4.5.0"),
+            (said(550, "5.1.1"), true, false, "550 5.1.1"),
+            (said(450, "4.2.0"), true, true, "450 4.2.0"),
+            (said(421, "4.3.2"), false, true, "421 4.3.2"),
+            (Failure::LacksSmtpUtf8, true, false, "550 5.6.7"),
+            (Failure::LacksEightBit, true, false, "554 5.6.3"),
+            (Failure::TooLarge(10), true, false, "552 5.3.4"),
+            (Failure::Unfit("bare LF".to_owned()), true, true, "451 4.6.0"),
+        ] {
+            assert_eq!(failure.due_to_message(), due_to_message, "{failure}");
+            assert_eq!(failure.retryable(), retryable, "{failure}");
+            let answer = failure.answer();
+            assert_eq!(format!("{} {}", answer.code, answer.status()), code, "{failure}");
+            assert_eq!(answer.code < 500, retryable, "a code says whether to come again: {failure}");
+        }
+    }
+}

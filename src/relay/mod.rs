@@ -191,7 +191,8 @@ impl Relay {
     }
 
     /// Connect once and learn what the next hop can do; the connection is kept. Until this or a delivery
-    /// has succeeded, [`Relay::abilities`] claims nothing. Fails with our own words when it is down.
+    /// has succeeded, [`Relay::abilities`] claims nothing. Fails with our own
+    /// words when it is down; takes no longer than a connect may.
     pub async fn probe(&self) -> Result<Abilities, Answer> {
         match &*self.hop {
             Hop::Directory(_) => {}

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::client::{Connection, Dialer, all_deferred, obstacle};
-use super::failure::Failure;
+use super::failure::{Failure, Phase};
 use super::{Abilities, Copy, Delivery, PoolSettings, SmtpHop, Timeouts};
 use crate::net::tls::TlsError;
 use crate::smtp::data;
@@ -54,7 +54,10 @@ impl Pool {
         timeouts: Timeouts,
         settings: PoolSettings,
     ) -> Result<Self, TlsError> {
-        let name = format!("{}:{}", hop.host, hop.port);
+        let name = match hop.host.contains(':') {
+            true => format!("[{}]:{}", hop.host, hop.port),
+            false => format!("{}:{}", hop.host, hop.port),
+        };
         let dialer = Dialer::new(hop, helo, timeouts)?;
         let slots = Semaphore::new(settings.connections.max(1));
         Ok(Self { shared: Arc::new(Shared { dialer, settings, name, slots, kept: Mutex::default() }) })
@@ -72,11 +75,18 @@ impl Pool {
         self.shared.kept().seen
     }
 
+    /// Within the time of one connect: start-up waits for this.
     pub(super) async fn probe(&self) -> Result<(), Failure> {
-        let _slot = self.slot().await?;
-        let connection = self.connection(true).await?;
-        self.keep(connection);
-        Ok(())
+        let probe = async {
+            let _slot = self.slot().await?;
+            let connection = self.connection(true).await?;
+            self.keep(connection);
+            Ok(())
+        };
+        match timeout(self.shared.dialer.connect_limit(), probe).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Timeout(Phase::Greeting)),
+        }
     }
 
     pub(super) async fn deliver(&self, copy: &Copy) -> Delivery {

@@ -4,5 +4,5 @@
 needs python3
 
 "$SLUIS" --config "$CONFIG" consent add abonnee@example.org --purpose "nieuwsbrief hypotheken en verzekeringen" \
-    --act ticked_box --text "Ja, stuur mij de nieuwsbrief" --source https://voorbeeldhypotheken.nl/nieuws >/dev/null
+    --act ticked_box --text "Ja, ik wil de nieuwsbrief van Voorbeeld Hypotheken" --source https://voorbeeldhypotheken.nl/nieuws >/dev/null
 exec python3 "$(dirname "$0")/client.py"

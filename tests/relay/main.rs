@@ -4,6 +4,7 @@
 mod support;
 
 mod dialog;
+mod folder;
 mod pool;
 mod samotop;
 mod secure;

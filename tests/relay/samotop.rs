@@ -12,9 +12,12 @@ use samotop::smtp::{Esmtp, SmtpParser, SmtpSession};
 
 use super::{brief, copy_of, relay_to};
 
+/// Recipients and message.
+type Taken = (Vec<String>, Vec<u8>);
+
 /// Keeps what it gets.
 #[derive(Debug, Clone)]
-struct Keep(mpsc::Sender<(Vec<String>, Vec<u8>)>);
+struct Keep(mpsc::Sender<Taken>);
 
 impl<T: AcceptsDispatch> MailSetup<T> for Keep {
     fn setup(self, config: &mut T) {
@@ -23,7 +26,7 @@ impl<T: AcceptsDispatch> MailSetup<T> for Keep {
 }
 
 #[derive(Debug)]
-struct Dispatch(std::sync::Mutex<mpsc::Sender<(Vec<String>, Vec<u8>)>>);
+struct Dispatch(std::sync::Mutex<mpsc::Sender<Taken>>);
 
 impl MailDispatch for Dispatch {
     fn open_mail_body<'a, 's, 'f>(
@@ -44,7 +47,7 @@ impl MailDispatch for Dispatch {
 struct Sink {
     recipients: Vec<String>,
     data: Vec<u8>,
-    kept: std::sync::Mutex<mpsc::Sender<(Vec<String>, Vec<u8>)>>,
+    kept: std::sync::Mutex<mpsc::Sender<Taken>>,
 }
 
 impl async_std::io::Write for Sink {
@@ -69,7 +72,7 @@ impl async_std::io::Write for Sink {
 }
 
 /// Serve on port 0; what it takes comes out of the receiver.
-fn serve() -> (SocketAddr, mpsc::Receiver<(Vec<String>, Vec<u8>)>) {
+fn serve() -> (SocketAddr, mpsc::Receiver<Taken>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, receiver) = mpsc::channel();

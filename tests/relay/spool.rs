@@ -333,7 +333,8 @@ async fn promise_2_all_outcomes_of_a_first_delivery() {
     assert_eq!(story, ["admitted", "admitted", "admitted", "bounced b", "relayed a", "relayed c"]);
     // The DSN waits in the spool, durable with the answer, and goes out by the worker.
     assert_eq!(house.waiting().len(), 1);
-    (hop.next().await, hop.next().await);
+    hop.next().await;
+    hop.next().await;
     house.work();
     let dsn = hop.next().await;
     assert_eq!(dsn.mail.split(' ').next(), Some("<>"), "P13: a DSN has the null reverse-path");

@@ -2,6 +2,7 @@
 //! SMTP and HTTP octet by octet. Everything binds port 0 and waits for events, never for time.
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
+pub mod gateway;
 pub mod http;
 pub mod ledger;
 pub mod next_hop;

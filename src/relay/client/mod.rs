@@ -64,6 +64,11 @@ impl Dialer {
         Ok(Self { hop, helo, timeouts, tls })
     }
 
+    /// How long a connect may take.
+    pub(super) fn connect_limit(&self) -> Duration {
+        self.timeouts.connect
+    }
+
     /// Connect, start TLS, say hello, sign in. Whatever goes wrong is about us, not about a message.
     pub(super) async fn dial(&self) -> Result<Connection, Failure> {
         let limit = self.timeouts.connect;

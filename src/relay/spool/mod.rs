@@ -19,10 +19,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::dsn::{self, Returned};
-use super::{Relay, SpoolSettings, SpoolView, notice};
+use super::{Answer, Delivery, Relay, SpoolSettings, SpoolView, notice};
 use crate::clock::SharedClock;
 use crate::ledger::{Record, Scribe};
-use crate::mail::{CopyId, Language, Reference};
+use crate::mail::{CopyId, Language, Recipient, Reference};
 use crate::policy::{Register, Rules};
 use crate::secret::{SharedEntropy, random};
 use crate::shutdown::Shutdown;
@@ -133,6 +133,23 @@ impl Spool {
     ) -> bool {
         let reports = failures.into_iter().filter(|one| one.recipient.wants_failure_dsn());
         self.report(record, returned, reports.map(dsn::Failure::into_report).collect(), now)
+    }
+
+    /// Add to `record` the DSN that says `relayed` (RFC 3461 5.2.7 d) for those of `recipients` (with the
+    /// answers of the next hop) who have it, wanted to know, and will not be told by the next hop. The
+    /// same rules as for [`Spool::bounce`]; says whether a DSN was added.
+    pub fn confirm(
+        &self,
+        record: &mut Record,
+        returned: &Returned,
+        recipients: Vec<(Recipient, Answer)>,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> bool {
+        let reports = recipients
+            .into_iter()
+            .filter_map(|(recipient, answer)| dsn::Report::relayed(&recipient, &answer, delivery));
+        self.report(record, returned, reports.collect(), now)
     }
 
     /// As [`Spool::bounce`], for reports of any kind.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::super::dsn::{self, Action, Report};
+use super::super::dsn::{self, Report};
 use super::super::{Answer, Delivery, Fate, InDoubt};
 use crate::ledger::{Event, Outcome, Side, SpoolState, Spooled};
 use crate::mail::{Address, Recipient};
@@ -87,14 +87,7 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
             Fate::Relayed(_) => {
                 groups.add(Word::Relayed, answer, recipient);
                 first.get_or_insert_with(|| answer.clone());
-                if recipient.notify.is_some_and(|notify| notify.success) && !delivery.dsn_passed_on {
-                    relayed.push(Report {
-                        recipient: recipient.clone(),
-                        answer: answer.clone(),
-                        next_hop: Some(delivery.next_hop.clone()),
-                        action: Action::Relayed,
-                    });
-                }
+                relayed.extend(Report::relayed(recipient, answer, delivery));
                 continue;
             }
             Fate::Refused(_) => {

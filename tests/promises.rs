@@ -1,0 +1,319 @@
+//! The promises of the design, each by name, with a whole gateway in front of a next hop that can do
+//! anything.
+
+mod support;
+
+use sluis::ledger::Event;
+use sluis::mail::Class;
+use sluis::suppression::Reason;
+use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, message};
+use support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
+
+fn relayed(event: &Event) -> Option<()> {
+    matches!(event, Event::Relayed(_)).then_some(())
+}
+
+/// Position of the first event of each kind, in ledger order.
+fn position(events: &[Event], kind: fn(&Event) -> bool) -> usize {
+    events.iter().position(kind).expect("the entry is there")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_1_admitted_is_durable_before_the_first_byte_of_the_copy() {
+    // The next hop hangs up at the first command of the transaction: by then the entry must be there.
+    let (asked, mut asking) = tokio::sync::mpsc::unbounded_channel();
+    let next_hop = NextHop::scripted(EVERYTHING, move |moment, line| {
+        let mail = moment == Moment::Command && line.starts_with("MAIL");
+        mail.then(|| {
+            let _ = asked.send(());
+            Answer::HangUp
+        })
+    })
+    .await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    let message = message(NEWS, "Dag");
+    let submitting = client.submit(NEWS, &["lezer@example.org"], message);
+    let looking = async {
+        asking.recv().await.expect("MAIL reaches the next hop");
+        gateway.events()
+    };
+    let (reply, seen_at_mail) = tokio::join!(submitting, looking);
+    assert!(seen_at_mail.iter().any(|event| matches!(event, Event::Admitted(_))));
+    assert_eq!(reply.code / 100, 4, "{reply:?}");
+    let events = gateway.events();
+    let admitted = position(&events, |event| matches!(event, Event::Admitted(_)));
+    let outcome = position(&events, |event| matches!(event, Event::Delayed(_) | Event::InDoubt(_)));
+    assert!(admitted < outcome);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_1_the_admitted_entry_names_who_which_basis_and_the_hash_of_the_exact_bytes() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let got = next_hop.next().await.data;
+    let admitted = gateway
+        .wait_for(|event| match event {
+            Event::Admitted(admitted) => Some(admitted.clone()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(admitted.class, Class::Marketing);
+    assert_eq!(admitted.recipients[0].recipient.as_str(), "lezer@example.org");
+    assert!(matches!(admitted.recipients[0].basis, sluis::policy::Basis::Consent { .. }));
+    assert_eq!(admitted.sent_sha256, sluis::app::hex(&sluis::app::sha256(&got)));
+    gateway.wait_for(relayed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_2_what_the_next_hop_says_is_what_the_client_hears() {
+    for (said, code) in [("550 5.1.1 no such user\r\n", 550), ("452 4.2.2 mailbox full\r\n", 452)] {
+        let next_hop = NextHop::scripted(EVERYTHING, move |moment, line| {
+            let rcpt = moment == Moment::Command && line.starts_with("RCPT");
+            rcpt.then(|| Answer::Say(said.to_owned()))
+        })
+        .await;
+        let gateway = TestGateway::start(next_hop.address).await;
+        let mut client = gateway.client().await;
+        let reply = client.submit(INVOICES, &["a@example.org"], message(INVOICES, "Factuur")).await;
+        assert_eq!(reply.code, code, "{reply:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_2_some_recipients_refused_by_the_next_hop_are_named_and_bounced() {
+    let mut next_hop = NextHop::scripted(EVERYTHING, |moment, line| {
+        let bad = moment == Moment::Command && line.starts_with("RCPT") && line.contains("weg@");
+        bad.then(|| Answer::Say("550 5.1.1 gone\r\n".to_owned()))
+    })
+    .await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let mut client = gateway.client().await;
+    let to = ["a@example.org", "weg@example.org"];
+    let reply = client.submit(INVOICES, &to, message(INVOICES, "Factuur")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    assert!(reply.text().contains("weg@example.org"), "the reply names who does not get it: {reply:?}");
+    assert_eq!(next_hop.next().await.rcpt.len(), 1);
+    let dsn = next_hop.next().await;
+    assert!(dsn.mail.starts_with("<>"), "{}", dsn.mail);
+    assert!(dsn.rcpt[0].contains(INVOICES));
+    let text = String::from_utf8(dsn.data).unwrap();
+    assert!(text.contains("multipart/report") && text.contains("weg@example.org"), "{text}");
+    assert!(text.contains("Status: 5.1.1"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_2_a_next_hop_that_is_down_leaves_the_message_with_the_client() {
+    let gone = support::gateway::free_port();
+    let gateway = TestGateway::start(gone).await;
+    gateway.consent(&["a@example.org", "b@example.org"]).await;
+    let mut client = gateway.client().await;
+    let one = client.submit(NEWS, &["a@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(one.code, 451, "{one:?}");
+    let several = client.submit(NEWS, &["a@example.org", "b@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(several.code, 451, "{several:?}");
+    use sluis::relay::SpoolView as _;
+    assert_eq!(gateway.running.store().count().unwrap(), 0, "the spool entries are withdrawn");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_2_with_queue_when_down_the_message_waits_and_is_delivered_later() {
+    let port = support::gateway::free_port();
+    let gateway = TestGateway::with(port, "", "queue_when_down = true\nretry = [\"1s\"]").await;
+    gateway.consent(&["a@example.org", "b@example.org"]).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &["a@example.org", "b@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    assert!(reply.text().contains("queued"), "{reply:?}");
+    use sluis::relay::SpoolView as _;
+    assert_eq!(gateway.running.store().count().unwrap(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_3_a_message_that_cannot_be_edited_is_refused_and_never_sent_as_it_came() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    let twice = message(NEWS, "Dag").replace("Subject: Nieuws\r\n", "Subject: een\r\nSubject: twee\r\n");
+    let reply = client.submit(NEWS, &["lezer@example.org"], twice).await;
+    assert_eq!(reply.code, 550, "{reply:?}");
+    assert!(reply.text().starts_with("5.6.0"), "{reply:?}");
+    assert!(next_hop.try_next().is_none());
+    assert!(!gateway.events().iter().any(|event| matches!(event, Event::Admitted(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_4_personal_mail_arrives_byte_for_byte_but_for_the_headers_on_top() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let mut client = gateway.client().await;
+    let sent = message(PERSON, "Beste Kees,\r\n\r\n.een punt\r\n..twee\r\n  spaties  \r\n\tGroet");
+    let reply = client.submit(PERSON, &["kees@example.org"], &sent).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let got = next_hop.next().await.data;
+    assert!(got.ends_with(sent.as_bytes()), "{}", String::from_utf8_lossy(&got));
+    let top = String::from_utf8(got[..got.len() - sent.len()].to_vec()).unwrap();
+    for line in top.lines().filter(|line| !line.starts_with([' ', '\t'])) {
+        let known = ["Received:", "Sluis-Trace:", "DKIM-Signature:"];
+        assert!(known.iter().any(|name| line.starts_with(name)), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_5_marketing_waits_when_the_store_cannot_be_read_or_written() {
+    // The disk-level failures are tried in the store's own tests; here the writer is gone.
+    let next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let healthy = gateway.running.health().clone();
+    healthy.set(false);
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 451, "L8: the unsubscribe endpoint is down: {reply:?}");
+    let reply = client.submit(INVOICES, &["lezer@example.org"], message(INVOICES, "Factuur")).await;
+    assert_eq!(reply.code, 250, "service mail does not hang on it: {reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_6_after_the_post_the_next_rcpt_is_refused() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let page = gateway.running.unsubscribe();
+    let path = unsubscribe_path(&next_hop.next().await.data, page);
+    let answer = support::http::ask(page, one_click(&path, page)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 550, "{reply:?}");
+    assert!(reply.text().starts_with("5.7.1 <lezer@example.org> unsubscribed"), "{reply:?}");
+    // L17: nor by another spelling of the same mailbox, or a tag.
+    for other in ["Lezer@EXAMPLE.org", "\"lezer\"@example.org", "lezer+nieuws@example.org"] {
+        gateway.consent(&[other]).await;
+        let reply = client.submit(NEWS, &[other], message(NEWS, "Dag")).await;
+        assert_eq!(reply.code, 550, "{other}: {reply:?}");
+    }
+    // L20: service mail goes on.
+    let reply = client.submit(INVOICES, &["lezer@example.org"], message(INVOICES, "Factuur")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    // L10: the sender is told.
+    let notice = next_hop.next().await;
+    let notice = if notice.rcpt[0].contains("beheer@") { notice } else { next_hop.next().await };
+    assert!(notice.rcpt[0].contains("beheer@voorbeeldhypotheken.nl"), "{notice:?}");
+    assert!(String::from_utf8_lossy(&notice.data).contains("lezer@example.org"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_6_a_copy_that_waits_in_the_spool_is_cancelled() {
+    let down = support::gateway::free_port();
+    let gateway = TestGateway::with(down, "", "queue_when_down = true\nretry = [\"1s\"]").await;
+    gateway.consent(&["a@example.org", "b@example.org"]).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &["a@example.org", "b@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    gateway.suppress("a@example.org", Reason::Objection).await;
+    let cancelled = gateway
+        .wait_for(|event| match event {
+            Event::Cancelled(outcome) => Some(outcome.recipients.clone()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(cancelled[0].as_str(), "a@example.org");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_7_reading_a_link_changes_nothing() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    let page = gateway.running.unsubscribe();
+    let path = unsubscribe_path(&next_hop.next().await.data, page);
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {page}\r\nConnection: close\r\n\r\n");
+        let answer = support::http::ask(page, request).await;
+        assert!(answer.status < 400, "{method}: {answer:?}");
+    }
+    let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_a_pack_of_a_real_send_verifies_with_the_public_key_alone() {
+    let next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    let pack = gateway.running.pack_of(&support::address("lezer@example.org")).await.unwrap();
+    let key = gateway.running.ledger_key();
+    let report = sluis::ledger::verify::verify_pack(std::io::Cursor::new(&pack), &key).unwrap();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    assert!(report.entries.len() >= 3, "consent, admitted, relayed");
+    assert_eq!(report.messages.len(), 1);
+    let other =
+        sluis::ledger::checkpoint::Signer::generate("sluis.test", &sluis::secret::SystemEntropy).unwrap();
+    let foreign = sluis::ledger::verify::verify_pack(std::io::Cursor::new(&pack), other.verifier());
+    assert!(!foreign.is_ok_and(|report| report.is_sound()), "somebody else's key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_9_each_recipient_gets_a_link_of_its_own_and_nobody_elses() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let to = ["a@example.org", "b@example.org", "c@example.org"];
+    gateway.consent(&to).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &to, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let page = gateway.running.unsubscribe();
+    let mut paths = std::collections::HashSet::new();
+    for _ in to {
+        let got = next_hop.next().await;
+        assert_eq!(got.rcpt.len(), 1, "one copy per recipient");
+        let mine = got.rcpt[0].split(['<', '>']).nth(1).unwrap().to_owned();
+        let text = String::from_utf8(got.data.clone()).unwrap();
+        for other in to.iter().filter(|other| **other != mine) {
+            assert!(!text.contains(*other), "{mine} can read {other}");
+        }
+        paths.insert(unsubscribe_path(&got.data, page));
+    }
+    assert_eq!(paths.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_10_a_message_over_the_limit_is_refused_clearly() {
+    let next_hop = NextHop::start().await;
+    let gateway = TestGateway::with(next_hop.address, "limits.message_size = \"64 KiB\"", "").await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(PERSON, &["a@example.org"], message(PERSON, &"regel\r\n".repeat(20_000))).await;
+    assert_eq!(reply.code, 552, "{reply:?}");
+    let reply = client.submit(PERSON, &["a@example.org"], message(PERSON, "kort")).await;
+    assert_eq!(reply.code, 250, "the session goes on: {reply:?}");
+}
+
+fn unsubscribe_path(message: &[u8], page: std::net::SocketAddr) -> String {
+    let text = String::from_utf8_lossy(message);
+    let header = text.split("\r\n\r\n").next().unwrap();
+    let (_, rest) = header.split_once("List-Unsubscribe:").expect("the header is there");
+    let (_, rest) = rest.split_once(&format!("<http://{page}")).expect("it has our link");
+    rest.split_once('>').unwrap().0.to_owned()
+}
+
+fn one_click(path: &str, page: std::net::SocketAddr) -> String {
+    let body = "List-Unsubscribe=One-Click";
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {page}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
