@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// A folder with a config whose ports are free ones.
 struct House {
@@ -87,18 +87,19 @@ impl Done {
     }
 }
 
-/// A gateway that serves, ended with the test.
-struct Served(Child);
+/// A gateway that serves, ended with the test; somebody goes on reading what it says.
+struct Served(Child, #[expect(dead_code, reason = "held open")] BufReader<ChildStdout>);
 
 impl Served {
     /// Start, and wait until it says where it listens.
     fn start(house: &House) -> Self {
         let mut child =
             house.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        stdout.read_line(&mut said).unwrap();
         assert!(said.contains("127.0.0.1:"), "{said}");
-        Self(child)
+        Self(child, stdout)
     }
 }
 

@@ -114,7 +114,14 @@ mod tests {
 
     #[test]
     fn l8_a_way_out_that_cannot_be_written_is_refused() {
-        for url in ["http://x.nl/u/a", "http://127.0.0.1.x.nl/u/a", "https://x.nl/a b", "https://x.nl/a>", "https://x.nl/\r\nBcc: x", ""] {
+        for url in [
+            "http://x.nl/u/a",
+            "http://127.0.0.1.x.nl/u/a",
+            "https://x.nl/a b",
+            "https://x.nl/a>",
+            "https://x.nl/\r\nBcc: x",
+            "",
+        ] {
             let broken = Unsubscribe { url: url.into(), ..way_out() };
             assert!(matches!(fields(&broken), Err(ComposeError::NoOptOut(_))), "{url}");
         }
