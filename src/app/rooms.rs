@@ -68,7 +68,7 @@ pub(super) fn listeners(
         size_limit: settings.limits.message_size,
         edit_room: EDIT_ROOM,
         recipients: settings.limits.recipients,
-        errors: u32::try_from(settings.limits.bad_commands).unwrap_or(u32::MAX),
+        errors: settings.limits.bad_commands,
         sign_in_failures: 3,
         normalise_bare_lf: listener.normalise_bare_lf,
         timeouts: submission::Timeouts {

@@ -252,7 +252,10 @@ impl<R: Read> Read for LineBound<R> {
 mod tests {
     use super::*;
 
-    fn rows(mut table: Table) -> Vec<(u64, Result<Vec<(String, String)>, String>)> {
+    /// The line of a row, and its fields by name.
+    type Seen = (u64, Result<Vec<(String, String)>, String>);
+
+    fn rows(mut table: Table) -> Vec<Seen> {
         let mut rows = Vec::new();
         while let Some(row) = table.next().unwrap() {
             rows.push((row.line, row.fields.map(|fields| fields.into_iter().collect())));

@@ -163,12 +163,13 @@ impl Reply {
     }
 
     /// What a next hop said, in its own words. A code that is no 2xx, 4xx or 5xx becomes our own 451
-    /// (RULES P15).
+    /// (RULES P15), and so does 421, which is about its connection and would say that ours is closing.
     pub fn next_hop(code: u16, enhanced: Option<&str>, text: &str) -> Self {
         if !matches!(code, 200..=299 | 400..=599) {
             return Self::new(451, "4.3.0", "the next hop gave an unexpected reply")
                 .logged(format!("next hop: {code} {text}"));
         }
+        let code = if code == 421 { 451 } else { code };
         let class = code / 100;
         let enhanced = match enhanced {
             Some(given) if given.starts_with(&format!("{class}.")) => given.to_owned(),
@@ -510,6 +511,8 @@ mod tests {
     fn p15_unexpected_replies_become_our_own() {
         assert_eq!(Reply::next_hop(354, None, "go on").code, 451);
         assert_eq!(Reply::next_hop(0, None, "").code, 451);
+        let closing = Reply::next_hop(421, Some("4.3.2"), "shutting down");
+        assert_eq!((closing.code, closing.enhanced.as_deref()), (451, Some("4.3.2")));
         let passed = Reply::next_hop(550, Some("5.1.1"), "no such user");
         assert_eq!(passed.to_bytes(), b"550 5.1.1 no such user\r\n");
         assert_eq!(Reply::next_hop(452, Some("5.1.1"), "full").enhanced.as_deref(), Some("4.0.0"));
