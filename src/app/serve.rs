@@ -1,5 +1,6 @@
 //! `sluis serve`: start, say where, run until a signal, stop.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -51,27 +52,36 @@ impl Welcome {
         Self { next_hop, try_from: domain.map(|domain| format!("nieuws@{domain}")) }
     }
 
+    /// A standard output that nobody reads is no reason not to serve.
     fn print(&self, running: &Running) {
+        if let Err(error) = self.write(running, &mut std::io::stdout().lock()) {
+            tracing::debug!(%error, "nobody reads what the gateway says at start");
+        }
+    }
+
+    fn write(&self, running: &Running, out: &mut impl Write) -> std::io::Result<()> {
         for bound in running.submission() {
             let tls = match bound.tls {
                 ListenerTls::Starttls => "STARTTLS",
                 ListenerTls::Implicit => "implicit TLS",
                 ListenerTls::None => "no TLS",
             };
-            println!("submission   {} ({tls})", bound.address);
+            writeln!(out, "submission   {} ({tls})", bound.address)?;
         }
-        println!("unsubscribe  http://{}/", running.unsubscribe());
+        writeln!(out, "unsubscribe  http://{}/", running.unsubscribe())?;
         if let Some(address) = running.metrics() {
-            println!("metrics      http://{address}/metrics");
+            writeln!(out, "metrics      http://{address}/metrics")?;
         }
-        println!("next hop     {}", self.next_hop);
+        writeln!(out, "next hop     {}", self.next_hop)?;
         let plain = running.submission().iter().find(|bound| bound.tls != ListenerTls::Implicit);
         if let (Some(bound), Some(from)) = (plain, &self.try_from) {
-            println!(
+            writeln!(
+                out,
                 "try          printf 'From: <{from}>\\nSubject: try\\n\\nhello\\n' | curl -sS --crlf -v -T - \
                  smtp://{} --mail-from {from} --mail-rcpt klant@example.org",
                 bound.address
-            );
+            )?;
         }
+        out.flush()
     }
 }

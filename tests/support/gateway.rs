@@ -38,6 +38,7 @@ pub struct TestGateway {
 /// The config of the tests; `extra` comes first, so it can hold top-level keys.
 pub fn config_text(
     folder: &Path,
+    listen: SocketAddr,
     next_hop: SocketAddr,
     page: SocketAddr,
     extra: &str,
@@ -54,7 +55,7 @@ data = "{data}"
 {extra}
 
 [[listener]]
-address = "127.0.0.1:0"
+address = "{listen}"
 tls = "none"
 
 [trusted]
@@ -121,7 +122,9 @@ impl TestGateway {
     pub async fn with(next_hop: SocketAddr, extra: &str, relay: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sluis.toml");
-        std::fs::write(&file, config_text(folder.path(), next_hop, free_port(), extra, relay)).unwrap();
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let text = config_text(folder.path(), any_port, next_hop, free_port(), extra, relay);
+        std::fs::write(&file, text).unwrap();
         let running = start(&file, Arc::new(SystemClock)).await;
         Self { running, folder }
     }
