@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// A folder with a config whose ports are free ones.
 struct House {
@@ -87,18 +87,19 @@ impl Done {
     }
 }
 
-/// A gateway that serves, ended with the test.
-struct Served(Child);
+/// A gateway that serves, ended with the test; somebody goes on reading what it says.
+struct Served(Child, #[expect(dead_code, reason = "held open")] BufReader<ChildStdout>);
 
 impl Served {
     /// Start, and wait until it says where it listens.
     fn start(house: &House) -> Self {
         let mut child =
             house.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        stdout.read_line(&mut said).unwrap();
         assert!(said.contains("127.0.0.1:"), "{said}");
-        Self(child)
+        Self(child, stdout)
     }
 }
 
@@ -235,6 +236,7 @@ fn proof_is_shown_exported_and_verified_with_the_key_alone() {
     let key = house.path("var/keys/ledger.pub").display().to_string();
     let verified = house.ok(&["proof", "verify", &pack, "--key", &key, "--config", "/nonexistent.toml"]);
     assert!(verified.contains("the pack is sound"), "{verified}");
+    assert!(verified.contains("Nieuws van Voorbeeld Hypotheken, graag"), "L2: the text as shown: {verified}");
     let again = house.run(&["proof", "export", "a@example.nl", "-o", &pack]);
     assert!(again.code == 1 && again.err.contains("cannot be made"), "{again:?}");
 
@@ -258,6 +260,12 @@ fn commands_go_through_the_gateway_that_runs() {
     assert_eq!(house.ok(&["suppress", "add", "x@example.nl"]), "on record\n");
     assert!(house.ok(&["suppress", "list"]).starts_with("x@example.nl\t"));
     assert_eq!(house.ok(&["queue", "list"]), "");
+    let pack = house.path("new.zip").display().to_string();
+    house.ok(&["proof", "export", "x@example.nl", "-o", &pack]);
+    assert!(
+        house.ok(&["proof", "verify", &pack]).contains("the pack is sound"),
+        "what was just recorded, too"
+    );
     house.ok(&["reload"]);
     let config = std::fs::read_to_string(house.path("sluis.toml")).unwrap();
     house.file("sluis.toml", &config.replace("class = \"marketing\"", "class = \"marketin\""));

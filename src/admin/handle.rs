@@ -9,7 +9,7 @@ use super::wire::{
 use super::{Services, queue, rows};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
-use crate::ledger::Record;
+use crate::ledger::{Record, Side};
 use crate::mail::{Address, AddressKey, CopyId, SenderId};
 use crate::policy::{ConsentHistory, Mode, Unavailable};
 
@@ -28,7 +28,14 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
             let entries = move |services: &Services| services.books.entries(&subject, after, page(limit));
             ask(services, move |services| Ok(Answer::Entries { entries: entries(services)? })).await
         }
-        Request::Pack { subject } => ask(services, move |services| pack(services, &subject)).await,
+        Request::Pack { subject } => {
+            // A pack proves what a checkpoint covers: one is signed over the newest entries first.
+            let wish = Record { events: Vec::new(), sides: vec![Side::Checkpoint] };
+            match write(services, wish, false).await {
+                Ok(()) => ask(services, move |services| pack(services, &subject)).await,
+                Err(answer) => answer,
+            }
+        }
         Request::Verify => ask(services, |services| Ok(Answer::Verified(services.books.verify()?))).await,
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
@@ -51,7 +58,7 @@ async fn import_rows(import: Import, services: &Services) -> Answer {
     let dry_run = import.dry_run;
     let judge = move |services: &Services| {
         let rules = services.control.rules();
-        rows::judge(import, &rules, &*services.register, services.clock.now())
+        rows::judge(import, &rules, &*services.register, &*services.books, services.clock.now())
     };
     let judged = match read(services, judge).await {
         Ok(judged) => judged,

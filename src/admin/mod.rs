@@ -68,6 +68,8 @@ pub trait Books: Send + Sync + std::fmt::Debug {
         after: Option<&(SenderId, AddressKey)>,
         limit: usize,
     ) -> Result<Vec<Suppressed>, Unavailable>;
+    /// The number of the entry that holds the consent text with this SHA-256 (hex).
+    fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable>;
     /// The evidence pack about `subject`, a zip file; `None` when there is nothing on record.
     fn pack(&self, subject: &Subject) -> Result<Option<Vec<u8>>, Unavailable>;
     /// Check the whole ledger against itself: leaves, roots, checkpoints, projections.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Books;
 use super::wire::{ConsentRow, CustomerRow, Import, Imported, Reject, Rows, SuppressionRow};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentEvent, ConsentEventKind, Relation, check_text};
@@ -28,10 +29,18 @@ pub(super) fn judge(
     import: Import,
     rules: &Rules,
     register: &dyn Register,
+    books: &dyn Books,
     now: Timestamp,
 ) -> Result<Judged, Unavailable> {
     let Import { source, texts, rows, .. } = import;
-    let texts = texts.into_iter().map(Text::new).collect();
+    let texts = texts
+        .into_iter()
+        .map(|text| {
+            let mut text = Text::new(text);
+            text.recorded = books.consent_text(&text.sha256)?.is_some();
+            Ok(text)
+        })
+        .collect::<Result<_, Unavailable>>()?;
     let mut judge =
         Judge { rules, register, now, source, texts, known: HashMap::new(), out: Judged::default() };
     match rows {
@@ -46,6 +55,8 @@ pub(super) fn judge(
 struct Text {
     text: String,
     sha256: String,
+    /// Whether an entry holds it, or will, once the rows before are written.
+    recorded: bool,
     verdicts: HashMap<SenderId, Option<String>>,
 }
 
@@ -53,7 +64,7 @@ impl Text {
     fn new(text: String) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
         let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { text, sha256, verdicts: HashMap::new() }
+        Self { text, sha256, recorded: false, verdicts: HashMap::new() }
     }
 
     /// Why it is no consent text for `sender`; `None` when it is one.
@@ -117,6 +128,12 @@ impl Judge<'_> {
                 purpose: purpose.clone(),
                 events: vec![event.clone()],
             }),
+        }
+        if let Some(text) = row.text.and_then(|position| self.texts.get_mut(position))
+            && !std::mem::replace(&mut text.recorded, true)
+        {
+            let (sha256, text) = (text.sha256.clone(), text.text.clone());
+            self.out.events.push(Event::ConsentText { sha256, text });
         }
         let source = self.source.clone();
         self.add(Event::Consent(Consented { sender: sender.id.clone(), purpose, address, event, source }))

@@ -37,6 +37,24 @@ impl StoreBooks {
     }
 }
 
+impl StoreBooks {
+    /// Add the consent texts that `found` rests on: evidence is the text as it was shown, not its hash.
+    fn add_texts(&self, found: &mut Vec<Found>) -> Result<(), Unavailable> {
+        let mut hashes: Vec<String> = Vec::new();
+        for hash in found.iter().flat_map(|found| found.entry.event.consent_texts()) {
+            if !hashes.iter().any(|known| known == hash) {
+                hashes.push(hash.to_owned());
+            }
+        }
+        for hash in hashes {
+            found.extend(self.store.consent_text(&hash)?);
+        }
+        found.sort_by_key(|found| found.number);
+        found.dedup_by_key(|found| found.number);
+        Ok(())
+    }
+}
+
 impl Books for StoreBooks {
     fn entries(
         &self,
@@ -84,11 +102,16 @@ impl Books for StoreBooks {
         }
     }
 
+    fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
+        Ok(self.store.consent_text(sha256)?.map(|found| found.number))
+    }
+
     fn pack(&self, subject: &Subject) -> Result<Option<Vec<u8>>, Unavailable> {
-        let found = self.found(subject, MAX_ENTRIES)?;
+        let mut found = self.found(subject, MAX_ENTRIES)?;
         if found.is_empty() {
             return Ok(None);
         }
+        self.add_texts(&mut found)?;
         let pack = self.store.pack(&subject.to_string(), found)?;
         let zip = pack::write(&pack, self.store.signer(), Cursor::new(Vec::new()))
             .map_err(|error| Unavailable(error.to_string()))?;

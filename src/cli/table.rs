@@ -31,8 +31,12 @@ pub(super) enum Table {
     Csv {
         /// Column names: lower case, `_` for spaces and hyphens.
         columns: Vec<String>,
+        /// Between fields.
+        separator: u8,
         /// The rest of the file.
-        reader: csv::Reader<Source>,
+        reader: Source,
+        /// Lines read.
+        line: u64,
     },
     /// One object per line.
     Jsonl {
@@ -55,11 +59,8 @@ impl Table {
         }
         let count = |separator: &u8| header.bytes().filter(|byte| byte == separator).count();
         let separator = [b';', b',', b'\t'].into_iter().max_by_key(count).unwrap_or(b',');
-        let mut names =
-            csv::ReaderBuilder::new().has_headers(false).delimiter(separator).from_reader(header.as_bytes());
-        let mut record = csv::StringRecord::new();
-        names.read_record(&mut record).context("the header line cannot be read")?;
-        let columns: Vec<String> = record.iter().map(column).collect();
+        let names = split(header.as_bytes(), separator).context("the header line cannot be read")?;
+        let columns: Vec<String> = names.iter().map(|name| column(&text(name))).collect();
         if columns.len() > MAX_COLUMNS {
             bail!("the header line has {} columns; at most {MAX_COLUMNS}", columns.len());
         }
@@ -67,12 +68,7 @@ impl Table {
         if let Some((_, name)) = twice {
             bail!("the header line has the column \"{name}\" twice");
         }
-        let reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(separator)
-            .from_reader(input);
-        Ok(Self::Csv { columns, reader })
+        Ok(Self::Csv { columns, separator, reader: input, line: 1 })
     }
 
     /// JSON lines.
@@ -91,15 +87,17 @@ impl Table {
     /// The next row; an error ends the file.
     pub(super) fn next(&mut self) -> Result<Option<Row>> {
         match self {
-            Self::Csv { columns, reader } => {
-                let mut record = csv::ByteRecord::new();
-                if !reader.read_byte_record(&mut record)? {
+            Self::Csv { columns, separator, reader, line } => loop {
+                let begins = *line + 1;
+                let record = read_record(reader, *separator, line)?;
+                if record.is_empty() {
                     return Ok(None);
                 }
-                // The reader began on the line after the header.
-                let line = 1 + record.position().map_or(0, csv::Position::line);
-                Ok(Some(Row { line, fields: fields_of(columns, &record) }))
-            }
+                if !record.trim_ascii().is_empty() {
+                    let fields = fields_of(columns, &split(&record, *separator)?);
+                    return Ok(Some(Row { line: begins, fields }));
+                }
+            },
             Self::Jsonl { reader, line } => loop {
                 let mut bytes = Vec::new();
                 if reader.read_until(b'\n', &mut bytes)? == 0 {
@@ -113,6 +111,65 @@ impl Table {
             },
         }
     }
+}
+
+/// The bytes of one record: a line, or several when quotes hold line breaks. Empty at the end of the file.
+///
+/// Done here because the csv reader cannot say on which line a record begins (it counts a line when it reads
+/// on past it), and a row that is refused must be found again.
+fn read_record(reader: &mut Source, separator: u8, line: &mut u64) -> Result<Vec<u8>> {
+    let (begins, mut record, mut place) = (*line + 1, Vec::new(), Place::FieldStart);
+    loop {
+        let before = record.len();
+        if reader.read_until(b'\n', &mut record)? == 0 {
+            return Ok(record);
+        }
+        *line += 1;
+        place = record[before..].iter().fold(place, |place, byte| place.after(*byte, separator));
+        if place != Place::Quoted {
+            return Ok(record);
+        }
+        if record.len() > MAX_LINE {
+            bail!("the row on line {begins} opens a quote and does not close it within {MAX_LINE} octets");
+        }
+    }
+}
+
+/// Where in a record a reader is, as far as quotes go (RFC 4180).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A quote here opens a quoted field.
+    FieldStart,
+    /// A quote here is an ordinary character.
+    Plain,
+    /// Line breaks belong to the field.
+    Quoted,
+    /// After a quote in a quoted field: its end, or half of a doubled one.
+    Quote,
+}
+
+impl Place {
+    fn after(self, byte: u8, separator: u8) -> Self {
+        match (self, byte) {
+            (Self::FieldStart | Self::Quote, b'"') => Self::Quoted,
+            (Self::Quoted, b'"') => Self::Quote,
+            (Self::Quoted, _) => Self::Quoted,
+            (_, byte) if byte == separator => Self::FieldStart,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// The fields of one record.
+fn split(record: &[u8], separator: u8) -> Result<csv::ByteRecord> {
+    let mut fields = csv::ByteRecord::new();
+    csv::ReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(separator)
+        .buffer_capacity(record.len().max(1))
+        .from_reader(record)
+        .read_byte_record(&mut fields)?;
+    Ok(fields)
 }
 
 fn fields_of(columns: &[String], record: &csv::ByteRecord) -> Result<Fields, String> {
@@ -239,6 +296,22 @@ mod tests {
         assert!(rows[1].0 == 3 && rows[1].1.as_ref().unwrap_err().contains("not a JSON object"));
         assert!(rows[2].0 == 4 && rows[2].1.as_ref().unwrap_err().contains("list or an object"));
         assert_eq!(rows[3], (5, Ok(vec![pair("a", "7")])));
+    }
+
+    #[test]
+    fn rows_are_found_again_by_their_line() {
+        for end in ["\n", "\r\n"] {
+            let lines =
+                ["address,note", "a@x.nl,\"two\nlines \"\"here\"\"\"", "", "b@x.nl,5\" wide", "c@x.nl,"];
+            let file = lines.join(end).into_bytes();
+            let rows = rows(Table::csv(Box::new(io::Cursor::new(file))).unwrap());
+            assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), [2, 5, 6], "{end:?}");
+            assert_eq!(rows[0].1.as_ref().unwrap()[1], pair("note", "two\nlines \"here\""));
+            assert_eq!(rows[1].1.as_ref().unwrap()[1], pair("note", "5\" wide"));
+        }
+        let endless = io::Cursor::new(b"address\n\"a\n".to_vec()).chain(io::repeat(b'\n'));
+        let error = Table::csv(Box::new(endless)).unwrap().next().unwrap_err();
+        assert!(error.to_string().contains("line 2 opens a quote"), "{error}");
     }
 
     #[test]

@@ -38,6 +38,13 @@ pub enum Event {
         /// Version of the program.
         version: String,
     },
+    /// A consent text, as it was shown: recorded once, and referred to by its hash.
+    ConsentText {
+        /// SHA-256 (hex) of the text's UTF-8 bytes.
+        sha256: String,
+        /// The text.
+        text: String,
+    },
     /// A consent event was taken into the register.
     Consent(Consented),
     /// A customer relation was taken into the register.
@@ -313,6 +320,7 @@ impl Event {
     pub fn kind(&self) -> Kind {
         Kind(match self {
             Self::ConfigInForce { .. } => "config_in_force",
+            Self::ConsentText { .. } => "consent_text",
             Self::Consent(_) => "consent",
             Self::Relation(_) => "relation",
             Self::Suppression(_) => "suppression",
@@ -338,6 +346,7 @@ impl Event {
             | Self::InDoubt(outcome)
             | Self::Cancelled(outcome) => Some(outcome),
             Self::ConfigInForce { .. }
+            | Self::ConsentText { .. }
             | Self::Consent(_)
             | Self::Relation(_)
             | Self::Suppression(_)
@@ -378,6 +387,7 @@ impl Event {
             Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::NoticeSent { to, .. } => vec![to.key()],
             Self::ConfigInForce { .. }
+            | Self::ConsentText { .. }
             | Self::Relayed(_)
             | Self::Bounced(_)
             | Self::Delayed(_)
@@ -396,10 +406,27 @@ impl Event {
         }
     }
 
+    /// SHA-256 (hex) of each consent text that it rests on.
+    pub fn consent_texts(&self) -> Vec<&str> {
+        match self {
+            Self::Consent(it) => it.event.evidence.text_sha256.as_deref().into_iter().collect(),
+            Self::Admitted(it) => it
+                .recipients
+                .iter()
+                .filter_map(|one| match &one.basis {
+                    Basis::Consent { text_sha256, .. } => text_sha256.as_deref(),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// One line for the log.
     pub fn summary(&self) -> String {
         match self {
             Self::ConfigInForce { mode, rules_sha256, .. } => format!("rules {rules_sha256} in {mode} mode"),
+            Self::ConsentText { sha256, text } => format!("{sha256}: {text:?}"),
             Self::Consent(it) => {
                 format!("{:?} by {} for {} ({})", it.event.kind, it.address, it.sender, it.purpose)
             }

@@ -56,6 +56,7 @@ fn step(number: EntryNumber, entry: &Entry, pack: &Pack) -> Markup {
 fn title(event: &Event) -> String {
     match event {
         Event::ConfigInForce { mode, .. } => format!("The rules in force were recorded ({mode})"),
+        Event::ConsentText { .. } => "The text by which consent was asked for".to_owned(),
         Event::Consent(it) => format!("Consent of {}: {:?}", it.address, it.event.kind).to_lowercase_first(),
         Event::Relation(it) => format!("{} was recorded as a customer", it.address),
         Event::Suppression(it) => format!("{} was put on the list of those who get no marketing", it.address),
@@ -92,6 +93,10 @@ fn details(event: &Event, pack: &Pack) -> Markup {
         Event::ConfigInForce { rules_sha256, version, .. } => html! {
             dl { dt { "rules" } dd { "SHA-256 " code { (rules_sha256) } } dt { "program" } dd { (version) } }
         },
+        Event::ConsentText { sha256, text } => html! { dl {
+            dt { "text" } dd { (text) }
+            dt { "SHA-256" } dd { code { (sha256) } }
+        } },
         Event::Consent(it) => html! { dl {
             dt { "for" } dd { (it.sender) ", " (it.purpose) }
             dt { "given at" } dd { (it.event.at) }

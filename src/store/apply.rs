@@ -6,7 +6,7 @@ use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::error::Fault;
 use super::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, OPEN, Open, PROFILES, WHOLE_SUBMISSION, copy_key, read_profile,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, OPEN, Open, PROFILES, WHOLE_SUBMISSION, copy_key, read_profile,
     read_row, write_row,
 };
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Relation};
@@ -22,6 +22,7 @@ pub(super) struct Projections<'t> {
     by_copy: Table<'t, &'static [u8; 28], ()>,
     by_address: Table<'t, (&'static str, u64), ()>,
     by_message: Table<'t, (&'static str, u64), ()>,
+    by_text: Table<'t, &'static str, u64>,
 }
 
 impl<'t> Projections<'t> {
@@ -33,6 +34,7 @@ impl<'t> Projections<'t> {
             by_copy: transaction.open_table(BY_COPY)?,
             by_address: transaction.open_table(BY_ADDRESS)?,
             by_message: transaction.open_table(BY_MESSAGE)?,
+            by_text: transaction.open_table(BY_TEXT)?,
         })
     }
 
@@ -47,6 +49,13 @@ impl<'t> Projections<'t> {
     ) -> Result<(), Fault> {
         self.index(number, event)?;
         match event {
+            Event::ConsentText { sha256, .. } => {
+                // Recorded twice by two commands at once: the first entry is the one referred to.
+                if self.by_text.get(sha256.as_str())?.is_none() {
+                    self.by_text.insert(sha256.as_str(), number)?;
+                }
+                Ok(())
+            }
             Event::Consent(it) => self.change(&it.sender, &it.address, |profile| {
                 add_consent(profile, &it.purpose, &it.event);
             }),

@@ -7,8 +7,8 @@ use super::Store;
 use super::apply::Projections;
 use super::error::Fault;
 use super::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KEYS, KeptCopy, OPEN,
-    ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, StoredEntry, read_entry, read_original, read_row,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KEYS, KeptCopy,
+    OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, StoredEntry, read_entry, read_original, read_row,
 };
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::tree::{self, Edge, Hash};
@@ -198,7 +198,8 @@ fn check_projections(reading: &ReadTransaction, findings: &mut Findings) -> Resu
     compare(reading, &derived, OPEN, "open admission", findings)?;
     compare(reading, &derived, BY_COPY, "index row (copy)", findings)?;
     compare(reading, &derived, BY_ADDRESS, "index row (address)", findings)?;
-    compare(reading, &derived, BY_MESSAGE, "index row (Message-ID)", findings)
+    compare(reading, &derived, BY_MESSAGE, "index row (Message-ID)", findings)?;
+    compare(reading, &derived, BY_TEXT, "index row (consent text)", findings)
 }
 
 fn compare<K: redb::Key + 'static, V: redb::Value + 'static>(

@@ -10,8 +10,8 @@ use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
 use super::Store;
 use super::error::Fault;
 use super::tables::{
-    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy, OPEN,
-    ORIGINALS, PROFILES, SPOOL, StoredEntry, number_in, read_entry, read_profile, read_row,
+    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy,
+    OPEN, ORIGINALS, PROFILES, SPOOL, StoredEntry, number_in, read_entry, read_profile, read_row,
 };
 use super::write::StoredHashes;
 use crate::ledger::pack::{Exhibit, Pack, Sent};
@@ -266,6 +266,18 @@ impl Store {
             find(&reading, &numbers)
         };
         Ok(entries()?)
+    }
+
+    /// The entry that holds the consent text with this SHA-256 (hex).
+    pub fn consent_text(&self, sha256: &str) -> Result<Option<Found>, Unavailable> {
+        let entry = || -> Result<Option<Found>, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let Some(number) = reading.open_table(BY_TEXT)?.get(sha256)?.map(|row| row.value()) else {
+                return Ok(None);
+            };
+            Ok(find(&reading, &[number])?.pop())
+        };
+        Ok(entry()?)
     }
 
     /// The latest checkpoint: how many entries it covers, and its signed note.

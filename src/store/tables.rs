@@ -45,6 +45,8 @@ pub(super) const COPIES: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::ne
 pub(super) const BY_COPY: TableDefinition<&[u8; 28], ()> = TableDefinition::new("by_copy");
 /// Address key and entry number.
 pub(super) const BY_ADDRESS: TableDefinition<(&str, u64), ()> = TableDefinition::new("by_address");
+/// Entry number of each consent text, by its SHA-256 in hex.
+pub(super) const BY_TEXT: TableDefinition<&str, u64> = TableDefinition::new("by_text");
 /// Message-ID with its angle brackets, and entry number.
 pub(super) const BY_MESSAGE: TableDefinition<(&str, u64), ()> = TableDefinition::new("by_message");
 

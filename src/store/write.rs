@@ -11,8 +11,8 @@ use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
 use super::tables::{
-    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT, HASHES, KEYS, KeptCopy,
-    META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry, write_original, write_row,
+    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT, HASHES, KEYS,
+    KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry, write_original, write_row,
 };
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
@@ -136,6 +136,7 @@ fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<
             transaction.open_table(BY_COPY)?;
             transaction.open_table(BY_ADDRESS)?;
             transaction.open_table(BY_MESSAGE)?;
+            transaction.open_table(BY_TEXT)?;
         }
     }
     Ok(transaction.commit()?)

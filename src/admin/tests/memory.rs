@@ -1,0 +1,265 @@
+//! A gateway in memory: what requests are answered from in these tests.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use crate::admin::{Books, Claim, Control, Filed, Services, Status, Subject, Verified};
+use crate::clock::{ManualClock, Timestamp};
+use crate::ledger::{Batch, Book, EntryNumber, Event, RecordError, Scribe, Side, Spooled, Suppressed};
+use crate::mail::{Address, AddressKey, Class, CopyId, Language, Purpose, Sender, SenderId};
+use crate::message::Rope;
+use crate::policy::{
+    ConsentHistory, Effect, Match, Mode, OnRefused, Profile, Register, Rule, Rules, Unavailable,
+};
+use crate::relay::SpoolView;
+
+/// A store in memory: register, ledger, spool and running gateway in one.
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) rules: Arc<Rules>,
+    pub(super) state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    profiles: BTreeMap<(SenderId, AddressKey), Profile>,
+    pub(super) suppressed: BTreeMap<(SenderId, AddressKey), Suppressed>,
+    pub(super) entries: Vec<Event>,
+    pub(super) spool: BTreeMap<CopyId, Spooled>,
+    pub(super) commits: usize,
+    pub(super) claimed: HashSet<CopyId>,
+    pub(super) woken: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Shared(Arc<Memory>);
+
+pub(super) fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+pub(super) fn now() -> Timestamp {
+    "2026-11-24T12:00:00Z".parse().unwrap()
+}
+
+fn sender(id: &str, name: &str) -> Arc<Sender> {
+    Arc::new(Sender {
+        id: SenderId(id.to_owned()),
+        name: name.to_owned(),
+        trade_names: vec!["Voorbeeld".to_owned()],
+        kvk: "12345678".to_owned(),
+        address: "Dorpsstraat 1".to_owned(),
+        contact: address("info@voorbeeld.nl"),
+        domains: Vec::new(),
+        notify: Vec::new(),
+        language: Language::Nl,
+    })
+}
+
+fn rules(senders: &[&str]) -> Rules {
+    let senders: Vec<_> = senders.iter().map(|name| sender(name, &format!("{name} B.V."))).collect();
+    Rules {
+        rules: vec![Rule {
+            name: "newsletter".to_owned(),
+            matches: Match::default(),
+            effect: Effect::Class {
+                class: Class::Marketing,
+                sender: None,
+                purpose: Some(Purpose("nieuws".to_owned())),
+                similar_to: Vec::new(),
+            },
+        }],
+        senders,
+        mode: Mode::Enforce,
+        on_refused: OnRefused::Reject,
+        customer_window_months: 36,
+        personal_max_recipients: 5,
+        hash: "00".to_owned(),
+    }
+}
+
+impl Book for Shared {
+    fn commit(&mut self, batch: &mut Batch) -> Result<Vec<EntryNumber>, RecordError> {
+        let mut state = self.0.state.lock().unwrap();
+        state.commits += 1;
+        let mut numbers = Vec::new();
+        for record in batch.iter() {
+            numbers.push(state.entries.len() as u64);
+            for event in &record.events {
+                state.apply(event);
+            }
+            for side in &record.sides {
+                match side {
+                    Side::Spool(spooled) => drop(state.spool.insert(spooled.copy, (**spooled).clone())),
+                    Side::Unspool(copy) => drop(state.spool.remove(copy)),
+                    _ => {}
+                }
+            }
+        }
+        Ok(numbers)
+    }
+}
+
+impl State {
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Consent(it) => {
+                let profile = self.profiles.entry((it.sender.clone(), it.address.clone())).or_default();
+                match profile.consents.iter_mut().find(|history| history.purpose == it.purpose) {
+                    Some(history) => history.events.push(it.event.clone()),
+                    None => profile
+                        .consents
+                        .push(ConsentHistory { purpose: it.purpose.clone(), events: vec![it.event.clone()] }),
+                }
+            }
+            Event::Relation(it) => {
+                let profile = self.profiles.entry((it.sender.clone(), it.address.clone())).or_default();
+                profile.relations.push(it.relation.clone());
+            }
+            Event::Suppression(it) => {
+                let key = (it.sender.clone(), it.address.clone());
+                self.profiles.entry(key.clone()).or_default().suppressions.push(it.suppression.clone());
+                self.suppressed.insert(key, it.clone());
+            }
+            _ => {}
+        }
+        self.entries.push(event.clone());
+    }
+}
+
+impl Register for Memory {
+    fn profile(&self, sender: &SenderId, address: &AddressKey) -> Result<Profile, Unavailable> {
+        let state = self.state.lock().unwrap();
+        Ok(state.profiles.get(&(sender.clone(), address.clone())).cloned().unwrap_or_default())
+    }
+}
+
+impl Books for Memory {
+    fn entries(
+        &self,
+        subject: &Subject,
+        after: Option<EntryNumber>,
+        limit: usize,
+    ) -> Result<Vec<Filed>, Unavailable> {
+        let Subject::Address(address) = subject else { return Ok(Vec::new()) };
+        let state = self.state.lock().unwrap();
+        let entries = state.entries.iter().enumerate();
+        Ok(entries
+            .map(|(number, event)| (number as u64, event))
+            .filter(|(number, event)| {
+                event.addresses().contains(&address) && after.is_none_or(|after| *number > after)
+            })
+            .take(limit)
+            .map(|(number, event)| Filed { number, json: Some(event.summary()) })
+            .collect())
+    }
+
+    fn suppressions(
+        &self,
+        sender: Option<&SenderId>,
+        after: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<Suppressed>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        Ok(state
+            .suppressed
+            .iter()
+            .filter(|(key, _)| after.is_none_or(|after| *key > after))
+            .filter(|(key, _)| sender.is_none_or(|sender| key.0 == *sender))
+            .take(limit)
+            .map(|(_, suppressed)| suppressed.clone())
+            .collect())
+    }
+
+    fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let is_it = |event: &Event| matches!(event, Event::ConsentText { sha256: one, .. } if one == sha256);
+        Ok(state.entries.iter().position(is_it).map(|number| number as u64))
+    }
+
+    fn pack(&self, subject: &Subject) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok((*subject != Subject::Entry(404)).then(|| b"zip".to_vec()))
+    }
+
+    fn verify(&self) -> Result<Verified, Unavailable> {
+        Err(Unavailable("disk".to_owned()))
+    }
+
+    fn entry_count(&self) -> Result<u64, Unavailable> {
+        Ok(self.state.lock().unwrap().entries.len() as u64)
+    }
+}
+
+impl SpoolView for Memory {
+    fn due(&self, _: Timestamp, _: usize) -> Result<Vec<CopyId>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn next_due(&self) -> Result<Option<Timestamp>, Unavailable> {
+        Ok(None)
+    }
+
+    fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        Ok(state
+            .spool
+            .get(&copy)
+            .cloned()
+            .and_then(|spooled| Some((spooled, Rope::new(bytes::Bytes::new(), Vec::new())?))))
+    }
+
+    fn list(&self, after: Option<CopyId>, limit: usize) -> Result<Vec<Spooled>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let later = state.spool.values().filter(|one| after.is_none_or(|after| one.copy > after));
+        Ok(later.take(limit).cloned().collect())
+    }
+
+    fn count(&self) -> Result<u64, Unavailable> {
+        Ok(self.state.lock().unwrap().spool.len() as u64)
+    }
+}
+
+impl Control for Memory {
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
+    }
+
+    fn status(&self) -> Option<Status> {
+        None
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        Err("sluis.toml:3:8: mode: wrong".to_owned())
+    }
+
+    fn claim(&self, copy: CopyId) -> Option<Claim> {
+        let state = self.state.lock().unwrap();
+        (!state.claimed.contains(&copy)).then(|| Claim(Box::new(())))
+    }
+
+    fn wake(&self) {
+        self.state.lock().unwrap().woken += 1;
+    }
+}
+
+/// A gateway in memory, and its pen's writer.
+pub(super) struct House {
+    pub(super) memory: Arc<Memory>,
+    pub(super) services: Services,
+}
+
+pub(super) fn house(senders: &[&str]) -> House {
+    let memory = Arc::new(Memory { rules: Arc::new(rules(senders)), state: Mutex::default() });
+    let (scribe, inbox) = Scribe::channel(16);
+    let mut book = Shared(Arc::clone(&memory));
+    std::thread::spawn(move || inbox.serve(&mut book, 16));
+    let services = Services {
+        scribe,
+        register: memory.clone(),
+        books: memory.clone(),
+        spool: memory.clone(),
+        control: memory.clone(),
+        clock: Arc::new(ManualClock::at(now())),
+    };
+    House { memory, services }
+}
