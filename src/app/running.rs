@@ -55,6 +55,7 @@ pub struct Running {
     scribe: Scribe,
     closing: Closing,
     health: Health,
+    relay: Relay,
     reload: Arc<Reload>,
     stop_within: std::time::Duration,
 }
@@ -221,6 +222,7 @@ impl Running {
             scribe,
             closing,
             health,
+            relay,
             reload,
             stop_within: settings.stop_within,
         };
@@ -300,6 +302,7 @@ impl Running {
         if !drained {
             tracing::warn!("some sessions did not finish in time; what they had begun shows up as in doubt");
         }
+        self.relay.close().await;
         let Self { scribe, closing, reload, store, .. } = self;
         drop((scribe, reload));
         if drained {

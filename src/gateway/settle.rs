@@ -70,6 +70,9 @@ impl Gateway {
             unrelayed_reply(&sorted, copy)
         } else {
             self.keep_the_rest(&mut record, journey, draft, &sorted, original);
+            let has_it = |(at, answer): &(usize, &Answer)| (recipient(journey, draft, *at), (*answer).clone());
+            let relayed = sorted.relayed.iter().map(has_it).collect();
+            self.parts.spool.confirm(&mut record, &self.returned(journey), relayed, &delivery, journey.now);
             relayed_reply(&sorted, copy, named)
         };
         self.close(record, &sorted, reply).await
@@ -84,11 +87,12 @@ impl Gateway {
         sorted: &Sorted<'_>,
         original: [u8; 32],
     ) {
-        let recipient = |at: usize| -> Recipient {
-            journey.submission.envelope.recipients[draft.recipients[at].0].clone()
-        };
-        let waiting: Vec<_> =
-            sorted.deferred.iter().chain(&sorted.in_doubt).map(|(at, _)| recipient(*at)).collect();
+        let waiting: Vec<_> = sorted
+            .deferred
+            .iter()
+            .chain(&sorted.in_doubt)
+            .map(|(at, _)| recipient(journey, draft, *at))
+            .collect();
         if !waiting.is_empty() {
             let next = self.parts.spool.next_try(1, journey.now);
             let mut spooled = self.spooled(journey, draft, original, SpoolState::Waiting { next });
@@ -106,7 +110,7 @@ impl Gateway {
         let failures: Vec<_> = sorted
             .refused
             .iter()
-            .map(|(at, answer)| dsn::Failure::by_next_hop(recipient(*at), answer, self.parts.relay.name()))
+            .map(|(at, answer)| dsn::Failure::by_next_hop(recipient(journey, draft, *at), answer, self.parts.relay.name()))
             .collect();
         self.parts.spool.bounce(record, &self.returned(journey), failures, journey.now);
     }
@@ -147,6 +151,11 @@ impl Gateway {
             automatic: journey.message.is_automatic(),
         }
     }
+}
+
+/// The recipient at a position of the copy, with the client's DSN wishes.
+fn recipient(journey: &Journey<'_>, draft: &Draft, at: usize) -> Recipient {
+    journey.submission.envelope.recipients[draft.recipients[at].0].clone()
 }
 
 /// Nobody has it: the client keeps the message, and learns the next hop's own words.
