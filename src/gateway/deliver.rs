@@ -6,6 +6,7 @@ use super::settle::spooled_reply;
 use super::{Gateway, handover};
 use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
 use crate::mail::Recipient;
+use crate::metrics;
 use crate::relay::{Copy, CopyRecipient};
 use crate::smtp::reply::Reply;
 
@@ -38,6 +39,16 @@ impl Gateway {
         mut record: Record,
         rejected: &[Rejected],
     ) -> Reply {
+        match self.parts.spool.count() {
+            Ok(there)
+                if there.saturating_add(drafts.len() as u64) > journey.in_force.settings.spool_copies =>
+            {
+                metrics::limit_hit("spool_copies");
+                return Reply::spool_full();
+            }
+            Ok(_) => {}
+            Err(error) => return Reply::deferred(&error.to_string()),
+        }
         let original = self.original_sha256(journey);
         let mut copies = Vec::with_capacity(drafts.len());
         for draft in &drafts {
