@@ -301,6 +301,20 @@ async fn promise_10_a_message_over_the_limit_is_refused_clearly() {
     assert_eq!(reply.code, 250, "the session goes on: {reply:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_10_copies_beyond_what_the_spool_may_hold_are_put_off() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::with(next_hop.address, "limits.spool_copies = 1", "").await;
+    gateway.consent(&["a@example.org", "b@example.org"]).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &["a@example.org", "b@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 452, "{reply:?}");
+    assert!(!gateway.events().iter().any(|event| matches!(event, Event::Admitted(_))), "nothing is half in");
+    let reply = client.submit(NEWS, &["a@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "one copy needs no spool: {reply:?}");
+    next_hop.next().await;
+}
+
 fn unsubscribe_path(message: &[u8], page: std::net::SocketAddr) -> String {
     let text = String::from_utf8_lossy(message);
     let header = text.split("\r\n\r\n").next().unwrap();

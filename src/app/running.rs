@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::books::StoreBooks;
 use super::control::{Facts, Remote};
-use super::keys::KeyFolder;
+use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::rooms;
 use crate::clock::SharedClock;
@@ -86,9 +86,10 @@ impl Running {
         entropy: SharedEntropy,
     ) -> Result<Self> {
         let folder = KeyFolder::open(&settings.data)?;
+        folder.store_is_not_lost(&settings.data.join(STORE))?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
         let tokens = Arc::new(folder.token(&*entropy)?);
-        let path = settings.data.join("sluis.redb");
+        let path = settings.data.join(STORE);
         let store = Store::open(&path, rooms::store(&settings, signer), clock.clone(), entropy.clone())?;
         recover(&store, &settings)?;
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;

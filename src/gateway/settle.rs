@@ -1,7 +1,7 @@
 //! What became of the copies: entries, spool, DSNs, and the one reply for all recipients.
 
 use super::Gateway;
-use super::admit::Journey;
+use super::admit::{Journey, Rejected, named, refused_by_policy};
 use super::compose::Draft;
 use super::deliver::keep_bytes;
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState};
@@ -43,7 +43,7 @@ impl Gateway {
         copy: &Copy,
         delivery: Delivery,
         original: [u8; 32],
-        named: &[(Address, String)],
+        rejected: &[Rejected],
     ) -> Reply {
         let sorted = Sorted::of(&delivery);
         let mut record = Record::default();
@@ -69,11 +69,13 @@ impl Gateway {
         let reply = if sorted.relayed.is_empty() {
             unrelayed_reply(&sorted, copy)
         } else {
-            self.keep_the_rest(&mut record, journey, draft, &sorted, original);
-            let has_it = |(at, answer): &(usize, &Answer)| (recipient(journey, draft, *at), (*answer).clone());
+            let failures = refused_by_policy(journey, rejected);
+            self.keep_the_rest(&mut record, journey, draft, &sorted, original, failures);
+            let has_it =
+                |(at, answer): &(usize, &Answer)| (recipient(journey, draft, *at), (*answer).clone());
             let relayed = sorted.relayed.iter().map(has_it).collect();
             self.parts.spool.confirm(&mut record, &self.returned(journey), relayed, &delivery, journey.now);
-            relayed_reply(&sorted, copy, named)
+            relayed_reply(&sorted, copy, &named(journey, rejected))
         };
         self.close(record, &sorted, reply).await
     }
@@ -86,6 +88,7 @@ impl Gateway {
         draft: &Draft,
         sorted: &Sorted<'_>,
         original: [u8; 32],
+        mut failures: Vec<dsn::Failure>,
     ) {
         let waiting: Vec<_> = sorted
             .deferred
@@ -107,11 +110,10 @@ impl Gateway {
             keep_bytes(record, journey, draft, original);
             record.sides.push(Side::Spool(Box::new(spooled)));
         }
-        let failures: Vec<_> = sorted
-            .refused
-            .iter()
-            .map(|(at, answer)| dsn::Failure::by_next_hop(recipient(journey, draft, *at), answer, self.parts.relay.name()))
-            .collect();
+        let by_next_hop = |(at, answer): &(usize, &Answer)| {
+            dsn::Failure::by_next_hop(recipient(journey, draft, *at), answer, self.parts.relay.name())
+        };
+        failures.extend(sorted.refused.iter().map(by_next_hop));
         self.parts.spool.bounce(record, &self.returned(journey), failures, journey.now);
     }
 

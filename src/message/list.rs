@@ -42,7 +42,8 @@ pub(crate) fn fields(way_out: &Unsubscribe) -> Result<Fields, ComposeError> {
     })
 }
 
-/// RULES P7: https, unless the link leads to this very machine, as in a first try and in the demo.
+/// RULES P7 asks for https. Plain http is let through to this very machine only, where a newcomer tries
+/// the gateway without a certificate.
 fn is_secure(url: &str) -> bool {
     let loopback = |rest: &str| {
         let host = rest.split(['/', ':']).next().unwrap_or_default();
