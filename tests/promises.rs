@@ -301,6 +301,20 @@ async fn promise_10_a_message_over_the_limit_is_refused_clearly() {
     assert_eq!(reply.code, 250, "the session goes on: {reply:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_10_copies_beyond_what_the_spool_may_hold_are_put_off() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::with(next_hop.address, "limits.spool_copies = 1", "").await;
+    gateway.consent(&["a@example.org", "b@example.org"]).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &["a@example.org", "b@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 452, "{reply:?}");
+    assert!(!gateway.events().iter().any(|event| matches!(event, Event::Admitted(_))), "nothing is half in");
+    let reply = client.submit(NEWS, &["a@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "one copy needs no spool: {reply:?}");
+    next_hop.next().await;
+}
+
 fn unsubscribe_path(message: &[u8], page: std::net::SocketAddr) -> String {
     let text = String::from_utf8_lossy(message);
     let header = text.split("\r\n\r\n").next().unwrap();
@@ -316,4 +330,134 @@ fn one_click(path: &str, page: std::net::SocketAddr) -> String {
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p5_a_wish_to_know_of_success_is_met_where_the_next_hop_cannot() {
+    let mut next_hop = NextHop::scripted(&["PIPELINING", "8BITMIME"], |_, _| None).await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.command(&format!("MAIL FROM:<{INVOICES}> ENVID=abc")).await.code, 250);
+    assert_eq!(client.command("RCPT TO:<a@example.org> NOTIFY=SUCCESS").await.code, 250);
+    assert_eq!(client.command("DATA").await.code, 354);
+    client.send(support::smtp::stuff(message(INVOICES, "Factuur").as_bytes())).await;
+    assert_eq!(client.reply().await.code, 250);
+    assert!(next_hop.next().await.rcpt[0].contains("a@example.org"));
+    let dsn = String::from_utf8(next_hop.next().await.data).unwrap();
+    assert!(dsn.contains("Action: relayed") && dsn.contains("Original-Envelope-Id: abc"), "{dsn}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn observe_blocks_nothing_and_records_what_it_would_have_refused() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::with(next_hop.address, "mode = \"observe\"", "").await;
+    gateway.suppress("nooit@example.org", Reason::Objection).await;
+    let mut client = gateway.client().await;
+    let to = ["onbekend@example.org", "nooit@example.org"];
+    let reply = client.submit(NEWS, &to, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    for _ in to {
+        next_hop.next().await;
+    }
+    // L7 would refuse this name; observed, it goes out as it came.
+    let alias = message(NEWS, "Dag").replace("Voorbeeld Hypotheken", "Uw Vriend");
+    let reply = client.submit(NEWS, &["onbekend@example.org"], &alias).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    assert!(next_hop.next().await.data.ends_with(alias.as_bytes()));
+    let events = gateway.events();
+    let observed: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Admitted(admitted) => Some(admitted.recipients.iter()),
+            _ => None,
+        })
+        .flatten()
+        .map(|recipient| recipient.observed.as_ref().map(|refusal| refusal.clause.word()))
+        .collect();
+    assert_eq!(observed, [Some("no_basis"), Some("suppressed_objection"), Some("no_basis")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliver_rest_sends_the_permitted_copies_and_names_the_others() {
+    let mut next_hop = NextHop::start().await;
+    let extra = "on_refused = \"deliver-rest\"";
+    let gateway = TestGateway::with(next_hop.address, extra, "").await;
+    // `from` cannot be judged at RCPT, and one of the two lets everybody through: the refusal comes after
+    // the data.
+    let rule = "\n[[rule]]\nname = \"other\"\nmatch = { from = \"anders@voorbeeldhypotheken.nl\" }\n\
+                class = \"service\"\n\
+                [[rule]]\nname = \"late\"\nmatch = { from = \"laat@voorbeeldhypotheken.nl\" }\n\
+                class = \"marketing\"\npurpose = \"nieuwsbrief\"\n";
+    let file = gateway.folder.path().join("sluis.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text + rule).unwrap();
+    gateway.running.reload().unwrap();
+    gateway.consent(&["wel@example.org"]).await;
+    let late = "laat@voorbeeldhypotheken.nl";
+    let mut client = gateway.client().await;
+    let reply = client.submit(late, &["wel@example.org", "niet@example.org"], message(late, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    assert!(reply.text().contains("<niet@example.org>"), "promise 2: {reply:?}");
+    let (first, second) = (next_hop.next().await, next_hop.next().await);
+    let (copy, dsn) = if first.mail.starts_with("<>") { (second, first) } else { (first, second) };
+    assert!(copy.rcpt.len() == 1 && copy.rcpt[0].contains("wel@example.org"));
+    let dsn = String::from_utf8(dsn.data).unwrap();
+    assert!(dsn.contains("niet@example.org") && dsn.contains("Status: 5.7.1"), "{dsn}");
+    // From the null path nobody could be told: the whole message is refused.
+    let reply = client.submit("", &["wel@example.org", "niet@example.org"], message(late, "Dag")).await;
+    assert_eq!(reply.code, 550, "{reply:?}");
+    assert!(next_hop.try_next().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_is_whole_or_not_at_all() {
+    let next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let file = gateway.folder.path().join("sluis.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let mut client = gateway.client().await;
+    std::fs::write(&file, good.replace("class = \"personal\"", "class = \"persnal\"")).unwrap();
+    let problems = gateway.running.reload().unwrap_err();
+    assert!(problems.contains("persnal"), "{problems}");
+    let reply = client.submit(PERSON, &["a@example.org"], message(PERSON, "Dag")).await;
+    assert_eq!(reply.code, 250, "the old rules stay in force: {reply:?}");
+    std::fs::write(&file, good.replace("class = \"personal\"", "refuse = \"closed\"")).unwrap();
+    gateway.running.reload().unwrap();
+    let reply = client.submit(PERSON, &["a@example.org"], message(PERSON, "Dag")).await;
+    assert_eq!((reply.code, reply.text().contains("closed")), (550, true), "{reply:?}");
+    // The entry is written beside the reload: wait for the second one.
+    while gateway.events().iter().filter(|event| matches!(event, Event::ConfigInForce { .. })).count() < 2 {
+        gateway.record(Vec::new()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l14_several_visible_outside_recipients_are_refused() {
+    let next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["a@example.org", "b@example.org"]).await;
+    let mut client = gateway.client().await;
+    let open = message(NEWS, "Dag").replace("To: lezer@example.org", "To: a@example.org, b@example.org");
+    let reply = client.submit(NEWS, &["a@example.org", "b@example.org"], open).await;
+    assert_eq!(reply.code, 550, "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p12_the_output_sent_through_again_gets_nothing_more() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    for from in [NEWS, INVOICES] {
+        client.submit(from, &["lezer@example.org"], message(from, "Dag")).await;
+        let once = next_hop.next().await.data;
+        client.submit(from, &["lezer@example.org"], &once).await;
+        let twice = next_hop.next().await.data;
+        let body = |data: &[u8]| {
+            let text = String::from_utf8(data.to_vec()).unwrap();
+            text.split_once("\r\n\r\n").unwrap().1.to_owned()
+        };
+        assert!(body(&once).contains("KvK 12345678"));
+        assert_eq!(body(&once), body(&twice), "{from}");
+    }
 }

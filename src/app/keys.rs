@@ -39,6 +39,9 @@ use crate::message::SigningKey;
 use crate::secret::{Entropy, Secret};
 use crate::token::Keys;
 
+/// The store's file in the data folder.
+pub(super) const STORE: &str = "sluis.redb";
+
 /// Days that a development certificate lasts: as long as every mail program accepts.
 const LEAF_DAYS: i64 = 800;
 
@@ -79,6 +82,22 @@ impl KeyFolder {
         make_folder(&data.join("keys"))?;
         make_folder(&data.join("tls"))?;
         Ok(Self { data: data.to_owned() })
+    }
+
+    /// Refuse to begin a second ledger beside the key of a first one: a store that is not where it was (a disk
+    /// that is not mounted) would take every suppression with it, and its new entries would contradict the
+    /// checkpoints that were signed (promises 5 and 8).
+    pub fn store_is_not_lost(&self, store: &Path) -> Result<()> {
+        let key = self.data.join("keys/ledger.key");
+        if key.try_exists()? && !store.try_exists()? {
+            bail!(
+                "{} is missing, and the key of its ledger is there; restore the store from a backup, or, to \
+                 begin a new ledger, move {} away",
+                store.display(),
+                key.display()
+            );
+        }
+        Ok(())
     }
 
     /// The key that signs checkpoints, made for the gateway `name` when there is none.

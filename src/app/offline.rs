@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use super::keys::KeyFolder;
+use super::keys::{KeyFolder, STORE};
 use super::{StoreBooks, rooms};
 use crate::admin::{Claim, Control, Services, Status};
 use crate::clock::SharedClock;
@@ -25,8 +25,10 @@ pub struct Offline {
 impl Offline {
     /// Open the store that `settings` name; fails when a gateway has it.
     pub fn open(settings: &Settings, clock: SharedClock, entropy: SharedEntropy) -> Result<Self> {
-        let signer = KeyFolder::open(&settings.data)?.ledger(settings.name.ascii(), &*entropy)?;
-        let path = settings.data.join("sluis.redb");
+        let folder = KeyFolder::open(&settings.data)?;
+        let path = settings.data.join(STORE);
+        folder.store_is_not_lost(&path)?;
+        let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
         let store = Store::open(&path, rooms::store(settings, signer), clock.clone(), entropy)?;
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
         let services = Services {

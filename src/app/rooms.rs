@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -20,9 +19,6 @@ use crate::{net, relay, store, unsubscribe};
 /// Octets that our own headers and footers may add to a message (RULES P5).
 const EDIT_ROOM: u64 = 64 * 1024;
 
-/// One hour: the window in which failed sign-ins are counted.
-const SIGN_IN_WINDOW: Duration = Duration::from_secs(60 * 60);
-
 pub(super) fn limits(settings: &config::Settings, clock: &SharedClock) -> Limits {
     let limits = &settings.limits;
     let at_least_one = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
@@ -32,10 +28,11 @@ pub(super) fn limits(settings: &config::Settings, clock: &SharedClock) -> Limits
             connections_per_ip: limits.connections_per_ip,
             sign_in_failures_per_ip: at_least_one(limits.sign_in_failures_per_ip),
             sign_in_failures_per_account: at_least_one(limits.sign_in_failures_per_account),
-            sign_in_window: SIGN_IN_WINDOW,
+            sign_in_window: limits.sign_in_window,
             messages_per_account: NonZeroU32::new(limits.messages_per_hour),
             message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
-            ..LimitSettings::default()
+            memory_wait: limits.memory_wait,
+            keys: limits.remembered,
         },
         clock,
     )
@@ -69,11 +66,15 @@ pub(super) fn listeners(
         edit_room: EDIT_ROOM,
         recipients: settings.limits.recipients,
         errors: settings.limits.bad_commands,
-        sign_in_failures: 3,
+        sign_in_failures: settings.limits.sign_in_failures_per_session,
         normalise_bare_lf: listener.normalise_bare_lf,
         timeouts: submission::Timeouts {
             command: settings.limits.command_timeout,
             data_block: settings.limits.data_timeout,
+            message: settings.limits.message_timeout,
+            write: settings.limits.write_timeout,
+            handshake: settings.limits.handshake_timeout,
+            screen: settings.limits.decision_timeout,
             ..submission::Timeouts::default()
         },
         limits: limits.clone(),
@@ -150,6 +151,7 @@ pub(super) fn relay(settings: &config::Settings) -> relay::Settings {
             connections: hop.connections,
             messages: hop.messages_per_connection,
             idle: hop.idle_timeout,
+            wait: hop.connection_wait,
             ..relay::PoolSettings::default()
         },
     }
@@ -164,8 +166,7 @@ pub(super) fn spool(settings: &config::Settings) -> relay::SpoolSettings {
             config::InDoubt::Retry => relay::InDoubt::Retry,
             config::InDoubt::Hold => relay::InDoubt::Hold,
         },
-        // Half of the connections at most are for what waited; sessions have the rest.
-        concurrency: (hop.connections / 2).max(1),
+        concurrency: hop.background,
         ..relay::SpoolSettings::new(settings.name.ascii(), settings.postmaster.clone())
     }
 }
@@ -175,9 +176,12 @@ pub(super) fn store(
     signer: crate::ledger::checkpoint::Signer,
 ) -> store::Settings {
     store::Settings {
+        signer,
+        cache_bytes: usize::try_from(settings.ledger.cache).unwrap_or(usize::MAX),
+        quick_repair: settings.ledger.quick_repair,
         queue: settings.limits.ledger_queue,
         max_batch: settings.limits.ledger_batch,
-        ..store::Settings::new(signer)
+        checkpoint_every: settings.ledger.checkpoint_every,
     }
 }
 
@@ -189,6 +193,7 @@ pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> 
         patience: settings.relay.patience,
         queue_when_down: settings.relay.queue_when_down,
         expire_after: jiff::SignedDuration::try_from(settings.relay.expire_after)?,
+        spool_copies: settings.limits.spool_copies,
         structure: message::Limits {
             depth: settings.limits.depth,
             parts: settings.limits.parts,
@@ -233,10 +238,10 @@ pub(super) fn page(settings: &config::Settings) -> unsubscribe::Limits {
         http: net::http::Limits {
             connections: limits.http_connections,
             header: limits.http_timeout,
-            ..net::http::Limits::default()
+            idle: limits.http_idle,
         },
         body: limits.http_body,
         body_time: limits.http_timeout,
-        ..unsubscribe::Limits::default()
+        pending: limits.http_pending,
     }
 }

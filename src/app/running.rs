@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::books::StoreBooks;
 use super::control::{Facts, Remote};
-use super::keys::KeyFolder;
+use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::rooms;
 use crate::clock::SharedClock;
@@ -55,6 +55,7 @@ pub struct Running {
     scribe: Scribe,
     closing: Closing,
     health: Health,
+    relay: Relay,
     reload: Arc<Reload>,
     stop_within: std::time::Duration,
 }
@@ -85,9 +86,10 @@ impl Running {
         entropy: SharedEntropy,
     ) -> Result<Self> {
         let folder = KeyFolder::open(&settings.data)?;
+        folder.store_is_not_lost(&settings.data.join(STORE))?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
         let tokens = Arc::new(folder.token(&*entropy)?);
-        let path = settings.data.join("sluis.redb");
+        let path = settings.data.join(STORE);
         let store = Store::open(&path, rooms::store(&settings, signer), clock.clone(), entropy.clone())?;
         recover(&store, &settings)?;
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
@@ -221,6 +223,7 @@ impl Running {
             scribe,
             closing,
             health,
+            relay,
             reload,
             stop_within: settings.stop_within,
         };
@@ -300,6 +303,7 @@ impl Running {
         if !drained {
             tracing::warn!("some sessions did not finish in time; what they had begun shows up as in doubt");
         }
+        self.relay.close().await;
         let Self { scribe, closing, reload, store, .. } = self;
         drop((scribe, reload));
         if drained {

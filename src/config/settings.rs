@@ -374,7 +374,7 @@ impl Default for Limits {
             remembered: 10_000,
             spool_copies: 100_000,
             ledger_queue: 1_024,
-            ledger_batch: 256,
+            ledger_batch: 512,
             http_connections: 512,
             http_body: 64 << 10,
             http_timeout: Duration::from_secs(20),

@@ -90,7 +90,10 @@ impl Gateway {
         if !rejected.is_empty() && (drafts.is_empty() || !self.may_deliver_rest(journey)) {
             return self.refuse(journey, rejected).await;
         }
-        let refused_record = self.tell_of_refused(journey, &rejected);
+        let refused_record = match rejected.as_slice() {
+            [] => Record::default(),
+            rejected => Record::of(refused_event(journey, rejected)),
+        };
         match <[_; 1]>::try_from(drafts) {
             Ok([draft]) => self.straight_through(journey, draft, refused_record, &rejected).await,
             Err(drafts) => self.by_way_of_spool(journey, drafts, refused_record, &rejected).await,
@@ -121,25 +124,17 @@ impl Gateway {
             }
         }
     }
+}
 
-    /// The entry and the DSN for those who do not get it while others do.
-    fn tell_of_refused(&self, journey: &Journey<'_>, rejected: &[Rejected]) -> Record {
-        if rejected.is_empty() {
-            return Record::default();
-        }
-        let mut record = Record::of(refused_event(journey, rejected));
-        let envelope = &journey.submission.envelope;
-        let failures: Vec<_> = rejected
-            .iter()
-            .map(|one| {
-                let recipient = &envelope.recipients[one.index];
-                let code = if one.malformed { "5.6.0" } else { "5.7.1" };
-                dsn::Failure::by_policy(recipient.clone(), code, one.refusal.reason())
-            })
-            .collect();
-        self.parts.spool.bounce(&mut record, &self.returned(journey), failures, journey.now);
-        record
-    }
+/// What a DSN says of those whom policy refused while others get the message. It is due only once somebody
+/// has it: until then the client keeps the message, comes again, and hears of them again.
+pub(super) fn refused_by_policy(journey: &Journey<'_>, rejected: &[Rejected]) -> Vec<dsn::Failure> {
+    let failure = |one: &Rejected| {
+        let recipient = &journey.submission.envelope.recipients[one.index];
+        let code = if one.malformed { "5.6.0" } else { "5.7.1" };
+        dsn::Failure::by_policy(recipient.clone(), code, one.refusal.reason())
+    };
+    rejected.iter().map(failure).collect()
 }
 
 /// Whether the envelope or the header has UTF-8 that a next hop without SMTPUTF8 cannot take.

@@ -12,7 +12,10 @@ use crate::token::{self, Claim};
 
 /// What is worked out once per message for all copies of one class, sender and purpose.
 #[derive(Debug, Default)]
-struct Plans(Vec<((Class, Option<SenderId>, Option<Purpose>), Result<Plan, ComposeError>)>);
+struct Plans(Vec<(Alike, Result<Plan, ComposeError>)>);
+
+/// What copies must agree in to share a plan.
+type Alike = (Class, Option<SenderId>, Option<Purpose>);
 
 impl Plans {
     fn plan(&mut self, message: &Message, brief: &Brief<'_>) -> Result<&Plan, ComposeError> {

@@ -1,11 +1,12 @@
 //! Record, relay, record, reply: the straight way of one copy, and the way of several by the spool.
 
-use super::admit::{Journey, Rejected, named, needs_smtputf8};
+use super::admit::{Journey, Rejected, named, needs_smtputf8, refused_by_policy};
 use super::compose::Draft;
 use super::settle::spooled_reply;
 use super::{Gateway, handover};
 use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
 use crate::mail::Recipient;
+use crate::metrics;
 use crate::relay::{Copy, CopyRecipient};
 use crate::smtp::reply::Reply;
 
@@ -27,7 +28,7 @@ impl Gateway {
         }
         let copy = copy(journey, &draft);
         let delivery = self.parts.relay.deliver(&copy).await;
-        self.settle_straight(journey, &draft, &copy, delivery, original, &named(journey, rejected)).await
+        self.settle_straight(journey, &draft, &copy, delivery, original, rejected).await
     }
 
     /// Several copies: durable in the spool first, then delivered while the client waits.
@@ -38,6 +39,16 @@ impl Gateway {
         mut record: Record,
         rejected: &[Rejected],
     ) -> Reply {
+        match self.parts.spool.count() {
+            Ok(there)
+                if there.saturating_add(drafts.len() as u64) > journey.in_force.settings.spool_copies =>
+            {
+                metrics::limit_hit("spool_copies");
+                return Reply::spool_full();
+            }
+            Ok(_) => {}
+            Err(error) => return Reply::deferred(&error.to_string()),
+        }
         let original = self.original_sha256(journey);
         let mut copies = Vec::with_capacity(drafts.len());
         for draft in &drafts {
@@ -55,7 +66,23 @@ impl Gateway {
             .spool
             .deliver_first(copies, &self.returned(journey), settings.patience, settings.queue_when_down)
             .await;
+        if first.is_taken() {
+            self.tell_of_refused(journey, rejected).await;
+        }
         spooled_reply(journey.reference, first, &named(journey, rejected))
+    }
+
+    /// A DSN for those whom policy refused; the reply names them, too.
+    async fn tell_of_refused(&self, journey: &Journey<'_>, rejected: &[Rejected]) {
+        let mut record = Record::default();
+        let failures = refused_by_policy(journey, rejected);
+        if !self.parts.spool.bounce(&mut record, &self.returned(journey), failures, journey.now) {
+            return;
+        }
+        match self.parts.scribe.record(record).await {
+            Ok(_) => self.parts.spool.wake(),
+            Err(error) => tracing::error!(%error, "a DSN could not be recorded"),
+        }
     }
 
     pub(super) fn original_sha256(&self, journey: &Journey<'_>) -> [u8; 32] {

@@ -71,6 +71,9 @@ pub struct Settings {
     pub queue_when_down: bool,
     /// How long a copy stays in the spool before it is given up.
     pub expire_after: jiff::SignedDuration,
+    /// Copies in the spool above which a message to several is put off (452). What the gateway owes already
+    /// (the rest of a message, its DSNs, notices) is taken in any case (promise 2).
+    pub spool_copies: u64,
     /// Bounds on message structure.
     pub structure: message::Limits,
     /// Received fields above which a message is a loop (RFC 5321 6.3).

@@ -1,7 +1,7 @@
 //! What became of the copies: entries, spool, DSNs, and the one reply for all recipients.
 
 use super::Gateway;
-use super::admit::Journey;
+use super::admit::{Journey, Rejected, named, refused_by_policy};
 use super::compose::Draft;
 use super::deliver::keep_bytes;
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState};
@@ -43,7 +43,7 @@ impl Gateway {
         copy: &Copy,
         delivery: Delivery,
         original: [u8; 32],
-        named: &[(Address, String)],
+        rejected: &[Rejected],
     ) -> Reply {
         let sorted = Sorted::of(&delivery);
         let mut record = Record::default();
@@ -69,8 +69,13 @@ impl Gateway {
         let reply = if sorted.relayed.is_empty() {
             unrelayed_reply(&sorted, copy)
         } else {
-            self.keep_the_rest(&mut record, journey, draft, &sorted, original);
-            relayed_reply(&sorted, copy, named)
+            let failures = refused_by_policy(journey, rejected);
+            self.keep_the_rest(&mut record, journey, draft, &sorted, original, failures);
+            let has_it =
+                |(at, answer): &(usize, &Answer)| (recipient(journey, draft, *at), (*answer).clone());
+            let relayed = sorted.relayed.iter().map(has_it).collect();
+            self.parts.spool.confirm(&mut record, &self.returned(journey), relayed, &delivery, journey.now);
+            relayed_reply(&sorted, copy, &named(journey, rejected))
         };
         self.close(record, &sorted, reply).await
     }
@@ -83,12 +88,14 @@ impl Gateway {
         draft: &Draft,
         sorted: &Sorted<'_>,
         original: [u8; 32],
+        mut failures: Vec<dsn::Failure>,
     ) {
-        let recipient = |at: usize| -> Recipient {
-            journey.submission.envelope.recipients[draft.recipients[at].0].clone()
-        };
-        let waiting: Vec<_> =
-            sorted.deferred.iter().chain(&sorted.in_doubt).map(|(at, _)| recipient(*at)).collect();
+        let waiting: Vec<_> = sorted
+            .deferred
+            .iter()
+            .chain(&sorted.in_doubt)
+            .map(|(at, _)| recipient(journey, draft, *at))
+            .collect();
         if !waiting.is_empty() {
             let next = self.parts.spool.next_try(1, journey.now);
             let mut spooled = self.spooled(journey, draft, original, SpoolState::Waiting { next });
@@ -103,11 +110,10 @@ impl Gateway {
             keep_bytes(record, journey, draft, original);
             record.sides.push(Side::Spool(Box::new(spooled)));
         }
-        let failures: Vec<_> = sorted
-            .refused
-            .iter()
-            .map(|(at, answer)| dsn::Failure::by_next_hop(recipient(*at), answer, self.parts.relay.name()))
-            .collect();
+        let by_next_hop = |(at, answer): &(usize, &Answer)| {
+            dsn::Failure::by_next_hop(recipient(journey, draft, *at), answer, self.parts.relay.name())
+        };
+        failures.extend(sorted.refused.iter().map(by_next_hop));
         self.parts.spool.bounce(record, &self.returned(journey), failures, journey.now);
     }
 
@@ -147,6 +153,11 @@ impl Gateway {
             automatic: journey.message.is_automatic(),
         }
     }
+}
+
+/// The recipient at a position of the copy, with the client's DSN wishes.
+fn recipient(journey: &Journey<'_>, draft: &Draft, at: usize) -> Recipient {
+    journey.submission.envelope.recipients[draft.recipients[at].0].clone()
 }
 
 /// Nobody has it: the client keeps the message, and learns the next hop's own words.

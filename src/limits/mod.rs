@@ -149,6 +149,12 @@ impl Limits {
         }
     }
 
+    /// Count a message of a client that did not sign in, unless there were too many in the last hour.
+    pub fn message_from(&self, ip: IpAddr) -> Result<(), Reached> {
+        // An account of this very name would share the counter, no more.
+        self.message(&format!("ip/{}", client(ip)))
+    }
+
     /// The budget of buffered message octets.
     pub fn memory(&self) -> &MessageMemory {
         &self.0.memory

@@ -36,7 +36,12 @@ impl<'a> Case<'a> {
     /// The case of a message that is there.
     pub fn of(rules: &'a Rules, facts: &Facts<'_>, message: &MessageFacts) -> Self {
         let owner = message.from.as_ref().and_then(|from| rules.owner_of(from.domain()));
-        let rule = rules.rules.iter().find(|rule| rule.matches.holds(facts) == Holds::Yes);
+        let rule = rules.rules.iter().find(|rule| match rule.matches.holds(facts) {
+            Holds::Yes => true,
+            // A From that cannot be read may hide what the rule is about (promise 5).
+            Holds::Unknown => rule.effect.is_strict(),
+            Holds::No => false,
+        });
         let case = match rule {
             None if is_automatic(facts, message) => Self { class: Class::System, ..Self::unmatched() },
             None => Self::unmatched(),
@@ -117,8 +122,35 @@ impl<'a> Case<'a> {
 }
 
 /// A bounce, a receipt or an automatic reply, in the form all real ones have (RFC 3834, RFC 5321 4.5.5):
-/// by its headers, from the null reverse-path, to one recipient. A header alone would be a way round for any
-/// tool that writes `Auto-Submitted` into a newsletter; and where a rule matched, the rule's word stands.
+/// by its headers, from the null reverse-path, to one recipient, a report or an answer to some message, and
+/// never from a list. A header alone would be a way round for any tool that writes `Auto-Submitted` into a
+/// newsletter; and where a rule matched, the rule's word stands.
 fn is_automatic(facts: &Facts<'_>, message: &MessageFacts) -> bool {
-    message.automatic && message.recipient_count <= 1 && facts.envelope.reverse_path == ReversePath::Null
+    message.automatic
+        && message.recipient_count <= 1
+        && facts.envelope.reverse_path == ReversePath::Null
+        && (is_report(message) || ANSWER.iter().any(|name| has(message, name)))
+        && !LIST.iter().any(|name| has(message, name))
+}
+
+/// One of these tells which message an automatic reply answers (RFC 3834 3.1.5).
+const ANSWER: [&str; 2] = ["in-reply-to", "references"];
+/// Marks of a mailing that neither a report nor an answer has (RFC 2369, 2919, 8058).
+const LIST: [&str; 4] = ["list-unsubscribe", "list-unsubscribe-post", "list-id", "list-post"];
+
+fn has(message: &MessageFacts, name: &str) -> bool {
+    message.headers.iter().any(|(own, value)| own == name && !value.is_empty())
+}
+
+/// RFC 6522: `multipart/report`.
+fn is_report(message: &MessageFacts) -> bool {
+    message.headers.iter().any(|(name, value)| {
+        name == "content-type"
+            && value
+                .split([';', '('])
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .eq_ignore_ascii_case("multipart/report")
+    })
 }

@@ -89,6 +89,16 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// Whether it asks more of a message than any other effect does.
+    pub(super) fn is_strict(&self) -> bool {
+        match self {
+            Self::Class { class, .. } => *class == Class::Marketing,
+            Self::Allow { .. } | Self::Refuse { .. } => true,
+        }
+    }
+}
+
 /// The conditions of a rule; an absent one holds always.
 #[derive(Debug, Clone, Default)]
 pub struct Match {
@@ -133,7 +143,7 @@ impl Match {
         // What is known at RCPT comes first; the weakest answer is the answer.
         let envelope = self.envelope_holds(facts);
         if envelope && self.asks_message() {
-            facts.message.map_or(Holds::Unknown, |message| self.message_holds(message).into())
+            facts.message.map_or(Holds::Unknown, |message| self.message_holds(message))
         } else {
             envelope.into()
         }
@@ -159,12 +169,21 @@ impl Match {
             || self.max_recipients.is_some()
     }
 
-    fn message_holds(&self, message: &MessageFacts) -> bool {
-        let from = message.from.as_ref();
+    fn message_holds(&self, message: &MessageFacts) -> Holds {
+        let from = match &message.from {
+            _ if self.from.is_empty() => Holds::Yes,
+            Some(from) => self.from.iter().any(|pattern| pattern.matches(from.key())).into(),
+            // Two From fields, two mailboxes in one, a group: nobody can tell whom the reader will see.
+            None if message.headers.iter().any(|(name, _)| name == "from") => Holds::Unknown,
+            None => Holds::No,
+        };
+        if self.rest_holds(message) { from } else { Holds::No }
+    }
+
+    fn rest_holds(&self, message: &MessageFacts) -> bool {
         let list_id = message.list_id.as_deref();
         self.min_recipients.is_none_or(|least| message.recipient_count >= least)
             && self.max_recipients.is_none_or(|most| message.recipient_count <= most)
-            && met(&self.from, |pattern| from.is_some_and(|from| pattern.matches(from.key())))
             && met(&self.list_id, |id| list_id.is_some_and(|own| own.eq_ignore_ascii_case(id)))
             && self.header.iter().all(|(name, _)| {
                 self.header

@@ -7,6 +7,8 @@
 //!
 //! Policy refusals are 5.7.1, never 5.1.1: tools would mark the mailbox as dead (RULES P6).
 
+// Long because every reply is spelled here and nowhere else.
+
 use std::fmt;
 
 use crate::mail::{Address, Reference};
@@ -196,6 +198,11 @@ impl Reply {
     /// 452 4.3.1: the budget of buffered message bytes is used up.
     pub fn out_of_memory() -> Self {
         Self::new(452, "4.3.1", "too many messages at once, try again later")
+    }
+
+    /// 452 4.3.1: the spool holds as many copies as it may.
+    pub fn spool_full() -> Self {
+        Self::new(452, "4.3.1", "too many copies wait for the next hop, try again later")
     }
 
     /// 451 4.4.2-like end of a journey that could not be followed to its end: the message is not ours.

@@ -32,14 +32,19 @@ impl FileDisk {
 impl Disk for FileDisk {
     fn open(&self, cache_bytes: usize) -> Result<Database, OpenError> {
         let path = self.path.clone();
+        let io = |error: std::io::Error| OpenError::Io { path: path.clone(), why: error.to_string() };
+        let is_there = path.try_exists().map_err(io)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         // It holds who was mailed and why.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options
-            .open(&path)
-            .map_err(|error| OpenError::Io { path: path.clone(), why: error.to_string() })?;
+        let file = options.open(&path).map_err(io)?;
+        // redb would take an empty file for a new one, and every suppression with it (promise 5).
+        if is_there && file.metadata().map_err(io)?.len() == 0 {
+            let why = "it is empty; if nothing was ever recorded in it, remove it".to_owned();
+            return Err(OpenError::Corrupted { path, why });
+        }
         let backend = FileBackend::new(file).map_err(|error| OpenError::from_redb(path.clone(), error))?;
         // redb trusts a file that was closed cleanly, and may panic on one that was changed since.
         let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -6,6 +6,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use jiff::Timestamp;
 use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
+use serde::Deserialize as _;
+use serde::de::value::StrDeserializer;
 
 use super::Store;
 use super::error::Fault;
@@ -310,11 +312,13 @@ impl Store {
             for row in table.range::<(&str, &str)>((from, std::ops::Bound::Unbounded))?.take(limit) {
                 let (key, value) = row?;
                 let (sender, address) = key.value();
-                let address = crate::mail::Address::parse(address)
+                // A key may be longer than an address: it is read as a key.
+                let spelled = StrDeserializer::<serde::de::value::Error>::new(address);
+                let key = AddressKey::deserialize(spelled)
                     .map_err(|error| Fault::Format(format!("address key {address}: {error}")))?;
                 all.push(Known {
                     sender: SenderId(sender.to_owned()),
-                    address: address.key().clone(),
+                    address: key,
                     profile: read_profile(Some(value.value()))?,
                 });
             }

@@ -292,12 +292,15 @@ where
         }
     }
 
-    /// Whether the account may send one more message; counted when it may.
+    /// Whether the account, or the address in a trusted network, may send one more message; counted when
+    /// it may.
     fn message_allowed(&self, session: &Session) -> Result<(), Reply> {
-        let Some(identity) = session.identity() else { return Ok(()) };
-        self.settings.limits.message(&identity.account).map_err(|reached| {
-            Reply::too_many_messages().logged(format!("account {}: {reached}", identity.account))
-        })
+        let limits = &self.settings.limits;
+        match session.identity() {
+            Some(identity) => limits.message(&identity.account),
+            None => limits.message_from(self.ip),
+        }
+        .map_err(|reached| Reply::too_many_messages().logged(reached.to_string()))
     }
 
     async fn receive_data(

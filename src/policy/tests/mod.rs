@@ -127,7 +127,14 @@ fn l6_auto_submitted_is_no_way_round() {
     world.message.automatic = true;
     assert_eq!(world.clause(), Some(Clause::NoPurpose), "a header alone");
     world.envelope.reverse_path = ReversePath::Null;
-    assert_eq!(world.permit().class(), Class::System, "as real bounces and auto-replies come");
+    assert_eq!(world.clause(), Some(Clause::NoPurpose), "neither a report nor an answer");
+    for (name, value) in [("in-reply-to", "<1@x>"), ("content-type", "Multipart/Report; report-type=x")] {
+        world.message.headers = vec![(name.into(), value.into())];
+        assert_eq!(world.permit().class(), Class::System, "as real bounces and auto-replies come");
+        world.message.headers.push(("list-unsubscribe".into(), "<https://x.test/>".into()));
+        assert_eq!(world.clause(), Some(Clause::NoPurpose), "no bounce comes from a list");
+        world.message.headers.pop();
+    }
     world.message.recipient_count = 2;
     assert_eq!(world.clause(), Some(Clause::NoPurpose), "those go to one recipient");
     world.message.recipient_count = 1;

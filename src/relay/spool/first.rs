@@ -65,6 +65,16 @@ struct Tally {
     down: Vec<(First, Delivery)>,
 }
 
+impl FirstTry {
+    /// Whether the message is ours now, so that the client will not come again.
+    pub fn is_taken(&self) -> bool {
+        match self {
+            Self::Relayed(_) | Self::Partly { .. } | Self::Queued { .. } => true,
+            Self::Refused(_) | Self::Down(_) | Self::Unproven(_) => false,
+        }
+    }
+}
+
 impl Spool {
     /// Deliver copies that were recorded as admitted and put into the spool as [`SpoolState::Trying`], each
     /// with what the spool knows of it (its recipients in the order of the copy's). They go in parallel
@@ -120,6 +130,13 @@ impl Spool {
             drop(heard);
             return self.leave_to_worker(first).await;
         };
+        // Its turn may have come late: an unsubscribe meanwhile wins (promise 6). The worker, who asks
+        // again, cancels it and tells the sender.
+        let may_go = self.ask(&first.spooled, self.now()).is_ok_and(|asked| asked.all_go());
+        if !may_go {
+            drop((room, heard));
+            return self.leave_to_worker(first).await;
+        }
         let delivery = self.inner.parts.relay.deliver(&first.copy).await;
         drop(room);
         self.note(&delivery);

@@ -214,6 +214,11 @@ impl Spool {
         owner.map_or(Language::En, |sender| sender.language)
     }
 
+    /// Copies in the spool, waiting, held and being tried.
+    pub fn count(&self) -> Result<u64, crate::policy::Unavailable> {
+        self.inner.parts.view.count()
+    }
+
     /// The sole right to change `copy` in the spool, until what is returned is dropped; `None` while it is
     /// being tried.
     pub fn claim(&self, copy: CopyId) -> Option<Flight> {

@@ -19,9 +19,15 @@ use crate::policy::{self, Permit, Profiles, Refusal, Waiting};
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What the permits say, asked again.
-struct Asked {
+pub(super) struct Asked {
     go: Vec<(Recipient, Permit)>,
     refused: Vec<(Recipient, Refusal)>,
+}
+
+impl Asked {
+    pub(super) fn all_go(&self) -> bool {
+        self.refused.is_empty()
+    }
 }
 
 impl Spool {
@@ -165,7 +171,7 @@ impl Spool {
     }
 
     /// Ask for the permits again (promise 6); `Err` when that cannot be decided now (promise 5).
-    fn ask(&self, spooled: &Spooled, now: Timestamp) -> Result<Asked, String> {
+    pub(super) fn ask(&self, spooled: &Spooled, now: Timestamp) -> Result<Asked, String> {
         let parts = &self.inner.parts;
         let rules = parts.rules.borrow().clone();
         let healthy = *parts.unsubscribe_up.borrow();
