@@ -196,3 +196,24 @@ async fn promise_8_no_second_ledger_begins_beside_the_key_of_a_lost_one() {
     std::fs::write(&store, whole).unwrap();
     start().await.expect("with its own store it starts").stop().await;
 }
+
+/// RULES L14: an address that is misspelt, or stands in Resent-To, is shown to the others all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn l14_addresses_that_cannot_be_read_are_visible_all_the_same() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    for extra in
+        ["Cc: a@x..org, <b@y.org.>", "Cc: c@z.org.", "Resent-To: d@x.org", "Resent-Cc: e@x.org, f@x.org"]
+    {
+        let shown = message(NEWS, "Dag").replace("Subject:", &format!("{extra}\r\nSubject:"));
+        let reply = client.submit(NEWS, &["lezer@example.org"], shown).await;
+        assert_eq!(reply.code, 550, "{extra}: {reply:?}");
+        assert!(reply.text().contains("may not show"), "{extra}: {reply:?}");
+    }
+    assert!(next_hop.try_next().is_none());
+    let hidden = message(NEWS, "Dag").replace("To: lezer@example.org", "To: undisclosed-recipients:;");
+    let reply = client.submit(NEWS, &["lezer@example.org"], hidden).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+}
