@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sluis::app::keys::KeyFolder;
-use sluis::app::{hex, sha256};
+use sluis::mail::{hex, sha256};
 use sluis::clock::SystemClock;
 use sluis::ledger::Event;
 use sluis::mail::CopyId;

@@ -5,12 +5,12 @@
 
 use serde_json::{Value, json};
 
+use crate::mail::{hex, sha256};
 use crate::policy::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
 
 /// SHA-256 in lower-case hex.
 pub(super) fn of(rules: &Rules) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, canonical(rules).as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha256(canonical(rules).as_bytes()))
 }
 
 fn canonical(rules: &Rules) -> String {

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use zip::ZipArchive;
 
 use super::checkpoint::{self, Checkpoint};
 use super::event::{Entry, EntryNumber, Event};
-use super::pack::{Proof, TITLE, entry_name, hex, message_name, proof_name};
+use super::pack::{Proof, TITLE, entry_name, message_name, proof_name};
 use super::tree::{self, Hash, leaf};
+use crate::mail::{hex, sha256};
 
 /// Files in a pack, at most.
 const MAX_FILES: usize = 200_000;
@@ -123,7 +123,7 @@ fn check_list(files: &Files, trusted: &str, report: &mut Report) {
         listed.insert(name);
         match files.get(name) {
             None => report.problems.push(format!("{name}: listed, but not in the pack")),
-            Some(bytes) if hex(digest(&SHA256, bytes).as_ref()) != hash => {
+            Some(bytes) if hex(&sha256(bytes)) != hash => {
                 report.problems.push(format!("{name}: changed since the pack was made"));
             }
             Some(_) => {}
@@ -193,7 +193,7 @@ fn check_messages(files: &Files, report: &mut Report) {
     }
     for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("messages/")) {
         match sent.get(name) {
-            Some(Some(hash)) if hex(digest(&SHA256, bytes).as_ref()) == *hash => {
+            Some(Some(hash)) if hex(&sha256(bytes)) == *hash => {
                 report.messages.push(name.clone());
             }
             Some(Some(_)) => report.problems.push(format!("{name}: not the bytes that were sent")),
