@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::admit::{Journey, Rejected};
 use super::{Gateway, Signers};
 use crate::mail::{Class, CopyId, Purpose, SenderId, TokenId};
-use crate::message::{Brief, ComposeError, Composed, Message, Plan, Signer, Unsubscribe};
+use crate::message::{Brief, ComposeError, Composed, Message, Plan, Signer, Unsubscribe, date_time};
 use crate::policy::{Clause, Mode, Permit, Refusal};
 use crate::token::{self, Claim};
 
@@ -247,7 +247,6 @@ fn list_id(permit: &Permit, hostname: &str) -> String {
 /// The value of our Received field (RFC 5321 4.4), folded.
 fn received(journey: &Journey<'_>) -> String {
     let client = &journey.submission.client;
-    let at = journey.now.strftime("%a, %d %b %Y %H:%M:%S +0000");
     let helo: String =
         client.helo.chars().filter(|c| c.is_ascii_graphic() && !"()<>;\\\"".contains(*c)).take(255).collect();
     format!(
@@ -259,5 +258,6 @@ fn received(journey: &Journey<'_>) -> String {
         by = journey.in_force.settings.hostname,
         protocol = client.protocol,
         reference = journey.reference,
+        at = date_time(journey.now),
     )
 }

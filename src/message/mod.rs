@@ -26,6 +26,7 @@ mod transfer;
 pub use compose::{Brief, ComposeError, Composed, Signer, SigningKey, Unsubscribe, compose};
 pub use plan::Plan;
 pub use rope::{Piece, Rope};
+pub use trace::date_time;
 
 use std::sync::Arc;
 
