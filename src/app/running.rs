@@ -19,7 +19,7 @@ use crate::gateway::{self, Gateway, InForce};
 use crate::ledger::{Event, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
-use crate::policy::{Mode, Rules};
+use crate::policy::Rules;
 use crate::relay::{self, Relay, Spool};
 use crate::secret::SharedEntropy;
 use crate::shutdown::Shutdown;
@@ -380,10 +380,7 @@ fn recover(store: &Store, settings: &config::Settings) -> Result<()> {
 fn config_entry(settings: &config::Settings) -> Record {
     Record::of(Event::ConfigInForce {
         rules_sha256: settings.rules.hash.clone(),
-        mode: match settings.rules.mode {
-            Mode::Enforce => "enforce".to_owned(),
-            Mode::Observe => "observe".to_owned(),
-        },
+        mode: settings.rules.mode.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }
