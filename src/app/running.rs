@@ -23,7 +23,7 @@ use crate::policy::Rules;
 use crate::relay::{self, Relay, Spool};
 use crate::secret::SharedEntropy;
 use crate::shutdown::Shutdown;
-use crate::store::{self, Closing, Store};
+use crate::store::{Closing, Store};
 use crate::submission;
 use crate::telemetry::Metrics;
 use crate::token::Keys;
@@ -358,11 +358,7 @@ impl Reload {
 }
 
 fn recover(store: &Store, settings: &config::Settings) -> Result<()> {
-    let in_doubt = match settings.relay.in_doubt {
-        config::InDoubt::Retry => store::InDoubt::Retry,
-        config::InDoubt::Hold => store::InDoubt::Hold,
-    };
-    let found = store.recover(in_doubt)?;
+    let found = store.recover(settings.relay.in_doubt)?;
     if !found.in_doubt.is_empty() || !found.interrupted.is_empty() {
         tracing::warn!(
             straight_through = found.in_doubt.len(),

@@ -19,7 +19,7 @@ use crate::ledger::{
 use crate::mail::{Address, AddressKey, Class, CopyId, Recipient, Reference, ReversePath, SenderId};
 use crate::message::{Piece, Rope};
 use crate::policy::{Basis, Register as _};
-use crate::relay::SpoolView as _;
+use crate::relay::{InDoubt, SpoolView as _};
 use crate::secret::SystemEntropy;
 
 /// A folder, a clock and a key: what a store needs, kept over restarts.
