@@ -66,7 +66,6 @@ impl Store {
                 continue;
             }
             let reply = "the gateway stopped while this copy was being sent";
-            let attempt = spooled.attempts + 1;
             let state = match in_doubt {
                 InDoubt::Retry => SpoolState::Waiting { next: now },
                 InDoubt::Hold => SpoolState::Held,
@@ -77,9 +76,10 @@ impl Store {
                 reply: reply.to_owned(),
                 next_hop: String::new(),
                 tls: None,
-                attempt,
+                // Counted when it was marked as being tried.
+                attempt: spooled.attempts,
             };
-            let waiting = Spooled { state, attempts: attempt, last_reply: reply.to_owned(), ..spooled };
+            let waiting = Spooled { state, last_reply: reply.to_owned(), ..spooled };
             records.push(Record {
                 events: vec![Event::InDoubt(outcome)],
                 sides: vec![Side::Spool(Box::new(waiting))],
