@@ -10,9 +10,7 @@ use super::check::Environment;
 use super::place;
 use super::reader::Section;
 use super::rules::Senders;
-use super::settings::{
-    Algorithm, Dkim, DkimKey, NextHop, RelaySettings, UnsubscribeSettings,
-};
+use super::settings::{Algorithm, Dkim, DkimKey, NextHop, RelaySettings, UnsubscribeSettings};
 use super::value::{count, days, host_name, mailbox, network, seconds, socket};
 use crate::mail::Domain;
 use crate::relay::{Credentials, InDoubt, TlsMode};

@@ -32,10 +32,8 @@ impl Store {
     pub fn recover(&self, in_doubt: InDoubt) -> Result<Recovered, RecordError> {
         let store = |unavailable: Unavailable| RecordError::Store(unavailable.0);
         let now = self.inner.clock.now();
-        let mut recovered = Recovered {
-            spooled: SpoolView::count(self).map_err(store)?,
-            ..Recovered::default()
-        };
+        let mut recovered =
+            Recovered { spooled: SpoolView::count(self).map_err(store)?, ..Recovered::default() };
         loop {
             let records =
                 self.interrupted(in_doubt, now).map_err(|fault| RecordError::Store(fault.to_string()))?;
