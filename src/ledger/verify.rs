@@ -40,6 +40,9 @@ pub enum VerifyError {
     /// Reading failed.
     #[error("the pack cannot be read: {0}")]
     Io(#[from] std::io::Error),
+    /// Two files of one name, or files that only some programs see.
+    #[error("the pack shows different files to different programs, so it was changed: {0}")]
+    Twofold(String),
     /// Larger than any pack is.
     #[error("the pack holds more than any pack does; it was not made by a gateway")]
     TooLarge,
@@ -76,6 +79,8 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 fn unzip<R: Read + Seek>(reader: R) -> Result<Files, VerifyError> {
     let mut zip = ZipArchive::new(reader)?;
+    // Else a program that reads a pack another way could show a page that nobody signed.
+    zip.validate_header_consistency().map_err(|error| VerifyError::Twofold(error.to_string()))?;
     if zip.len() > MAX_FILES {
         return Err(VerifyError::TooLarge);
     }

@@ -149,6 +149,10 @@ impl Plan {
         for part in &mut self.parts {
             part.bare = recode::leaf(bytes, part.number, &tree.parts[part.number]).map_err(refuse)?;
         }
+        let moved = self.wrap.iter().flat_map(|wrap| &wrap.fields);
+        if moved.into_iter().any(|field| !bytes[field.clone()].is_ascii()) {
+            return Err(refuse("8-bit octets in a field that moves into a part"));
+        }
         if self.wrap.is_some() && self.recodes.iter().any(|recode| recode.part == 0) {
             return Err(refuse("8-bit octets in a message that is wrapped whole"));
         }

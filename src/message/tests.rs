@@ -285,6 +285,11 @@ fn p5_eight_bit_is_recoded_for_a_next_hop_without_it() {
     assert!(out.is_ascii() && String::from_utf8(out).unwrap().contains("w6k="));
     let signed =
         "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\né\r\n--b\r\n\r\nx\r\n--b--\r\n";
+    // Found by the fuzzer: a Content-Type that is wrapped away becomes part of the body.
+    assert!(matches!(
+        go("Content-Type: text/pl\u{e9}n\r\n\r\nx\r\n", Class::Marketing),
+        Err(ComposeError::Malformed(_))
+    ));
     for class in [Class::Personal, Class::Marketing] {
         assert!(matches!(go(signed, class), Err(ComposeError::Malformed(_))));
     }
