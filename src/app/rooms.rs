@@ -101,16 +101,18 @@ fn server_tls(
     folder: &KeyFolder,
     now: Timestamp,
 ) -> Result<Arc<rustls::ServerConfig>> {
-    match &settings.tls {
+    let (certificate, key) = match &settings.tls {
         Some(files) => {
             keys::read_private(&files.key)?;
-            Ok(net::tls::server_config(&files.certificate, &files.key)?)
+            (files.certificate.clone(), files.key.clone())
         }
         None => {
             let files = folder.development_tls(settings.name.ascii(), now)?;
-            Ok(net::tls::server_config(&files.certificate, &files.key)?)
+            (files.certificate, files.key)
         }
-    }
+    };
+    net::tls::server_config(&certificate, &key)
+        .with_context(|| format!("certificate {} with key {}", certificate.display(), key.display()))
 }
 
 pub(super) fn relay(settings: &config::Settings) -> relay::Settings {

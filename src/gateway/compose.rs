@@ -83,14 +83,18 @@ impl Gateway {
             Err(error) => {
                 let (refusal, malformed) = refusal(error, &permit);
                 if journey.in_force.rules.mode == Mode::Enforce {
-                    let refused = |(index, _)| Rejected { index, refusal: refusal.clone(), malformed };
-                    return Ok(Err(recipients.into_iter().map(refused).collect()));
+                    return Ok(Err(rejected(recipients, &refusal, malformed)));
                 }
-                // Observe blocks nothing: what enforcement would have refused goes out as it came.
-                let plain = self
-                    .compose_as(journey, plans, id, Class::Personal, &permit, None)
-                    .map_err(|error| error.to_string())?;
-                (plain, Some(refusal))
+                // Observe blocks nothing: what enforcement would have refused goes out as it came, unless
+                // the next hop could not take it in any form.
+                match self.compose_as(journey, plans, id, Class::Personal, &permit, None) {
+                    Ok(plain) => (plain, Some(refusal)),
+                    Err(ComposeError::Failed(reason)) => return Err(reason),
+                    Err(error) => {
+                        let (refusal, malformed) = self::refusal(error, &permit);
+                        return Ok(Err(rejected(recipients, &refusal, malformed)));
+                    }
+                }
             }
         };
         let token = if observed.is_none() { token } else { None };
@@ -194,6 +198,11 @@ fn grouped(permits: Vec<(usize, Permit)>) -> Vec<Vec<(usize, Permit)>> {
         }
     }
     groups
+}
+
+fn rejected(recipients: Vec<(usize, Permit)>, refusal: &Refusal, malformed: bool) -> Vec<Rejected> {
+    let one = |(index, _)| Rejected { index, refusal: refusal.clone(), malformed };
+    recipients.into_iter().map(one).collect()
 }
 
 fn refusal(error: ComposeError, permit: &Permit) -> (Refusal, bool) {
