@@ -18,7 +18,6 @@ use memchr::memmem;
 
 use super::{Answer, Delivery};
 use crate::mail::{Address, Language, Recipient, Reference, Ret, ReversePath};
-use crate::message::date_time;
 
 /// Most octets of the original header that a DSN returns.
 const MAX_HEADER: usize = 64 * 1024;
@@ -186,7 +185,7 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
     if let Some(envid) = &returned.envid {
         field(&mut text, "Original-Envelope-Id", &xtext_decoded(envid));
     }
-    field(&mut text, "Arrival-Date", &date_time(returned.arrived_at));
+    field(&mut text, "Arrival-Date", &date(returned.arrived_at));
     for report in reports {
         text.push_str("\r\n");
         if let Some(orcpt) = &report.recipient.orcpt {
@@ -208,7 +207,7 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
             field(&mut text, "Remote-MTA", &format!("dns; {host}"));
         }
         field(&mut text, "Diagnostic-Code", &format!("smtp; {}", report.answer));
-        field(&mut text, "Last-Attempt-Date", &date_time(style.now));
+        field(&mut text, "Last-Attempt-Date", &date(style.now));
     }
     text
 }
@@ -256,6 +255,12 @@ fn xtext_decoded(text: &str) -> String {
         rest = if hex.is_some() { &tail[2..] } else { tail };
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn date(at: Timestamp) -> String {
+    // As a zoned time: a bare timestamp would be printed with `-0000`, "no zone known".
+    let utc = at.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+    jiff::fmt::rfc2822::to_string(&utc).unwrap_or_else(|_| at.to_string())
 }
 
 /// What the sender gets back: the whole message if it asked for it and it fits, else its header.
