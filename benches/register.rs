@@ -48,7 +48,8 @@ fn main() {
 
     let redb = rate(&addresses, |address| {
         let reading = database.begin_read().expect("a transaction");
-        let found = reading.open_table(table).expect("the table").get(address.key().as_str()).expect("a read");
+        let found =
+            reading.open_table(table).expect("the table").get(address.key().as_str()).expect("a read");
         found.is_some()
     });
     let profiles = rate(&addresses, |address| {
@@ -145,7 +146,10 @@ fn consent(number: u64) -> Event {
 }
 
 /// The same keys in a redb table of their own, with 200 octets each.
-fn plain(folder: &std::path::Path, count: u64) -> (Database, TableDefinition<'static, &'static str, &'static [u8]>) {
+fn plain(
+    folder: &std::path::Path,
+    count: u64,
+) -> (Database, TableDefinition<'static, &'static str, &'static [u8]>) {
     let table = TableDefinition::new("plain");
     let database = Database::create(folder.join("plain.redb")).expect("a database");
     let writing = database.begin_write().expect("a transaction");
