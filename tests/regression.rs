@@ -217,3 +217,31 @@ async fn l14_addresses_that_cannot_be_read_are_visible_all_the_same() {
     let reply = client.submit(NEWS, &["lezer@example.org"], hidden).await;
     assert_eq!(reply.code, 250, "{reply:?}");
 }
+
+/// Two recipients refused for different reasons were recorded with the words said of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_1_each_refusal_is_recorded_in_the_next_hops_own_words() {
+    let next_hop = NextHop::scripted(EVERYTHING, |moment, line| {
+        let rcpt = moment == Moment::Command && line.starts_with("RCPT");
+        rcpt.then(|| match line.contains("weg@") {
+            true => Answer::Say("550 5.1.1 no such user\r\n".to_owned()),
+            false => Answer::Say("552 5.2.2 mailbox full\r\n".to_owned()),
+        })
+    })
+    .await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let mut client = gateway.client().await;
+    let to = ["weg@example.org", "vol@example.org"];
+    let reply = client.submit(INVOICES, &to, message(INVOICES, "Factuur")).await;
+    assert_eq!(reply.code, 550, "{reply:?}");
+    let bounced: Vec<(String, String)> = gateway
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Bounced(outcome) => Some((outcome.recipients[0].to_string(), outcome.reply)),
+            _ => None,
+        })
+        .collect();
+    let expected = [(to[0], "550 5.1.1 no such user"), (to[1], "552 5.2.2 mailbox full")];
+    assert_eq!(bounced, expected.map(|(to, reply)| (to.to_owned(), reply.to_owned())));
+}
