@@ -403,7 +403,7 @@ networks = ["127.0.0.0/8"]
 next_hop = "{sink}"
 tls = "none"
 connections = 64
-messages_per_connection = 1000000
+messages_per_connection = 100000
 
 [unsubscribe]
 listen = "{page}"

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sluis::app::keys::KeyFolder;
-use sluis::app::{hex, sha256};
 use sluis::clock::SystemClock;
 use sluis::ledger::Event;
 use sluis::mail::CopyId;
+use sluis::mail::{hex, sha256};
 use sluis::secret::SystemEntropy;
 use sluis::store::{Settings, Store};
 use support::gateway::{INVOICES, NEWS, config_text, free_port};

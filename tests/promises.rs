@@ -66,7 +66,7 @@ async fn promise_1_the_admitted_entry_names_who_which_basis_and_the_hash_of_the_
     assert_eq!(admitted.class, Class::Marketing);
     assert_eq!(admitted.recipients[0].recipient.as_str(), "lezer@example.org");
     assert!(matches!(admitted.recipients[0].basis, sluis::policy::Basis::Consent { .. }));
-    assert_eq!(admitted.sent_sha256, sluis::app::hex(&sluis::app::sha256(&got)));
+    assert_eq!(admitted.sent_sha256, sluis::mail::hex(&sluis::mail::sha256(&got)));
     gateway.wait_for(relayed).await;
 }
 

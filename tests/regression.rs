@@ -42,13 +42,18 @@ async fn promise_6_an_unsubscribe_reaches_a_copy_that_waits_for_its_turn() {
     tokio::task::spawn_blocking(move || released.wait()).await.unwrap();
     let reply = submitting.await.unwrap();
     assert_eq!(reply.code, 250, "{reply:?}");
-    let cancelled = gateway
-        .wait_for(|event| match event {
-            Event::Cancelled(outcome) => Some(outcome.recipients.clone()),
-            _ => None,
-        })
-        .await;
-    assert_eq!(cancelled.len(), 1);
+    let ends = |events: &[Event], end: fn(&Event) -> bool| events.iter().filter(|event| end(event)).count();
+    loop {
+        let events = gateway.events();
+        let cancelled = ends(&events, |event| matches!(event, Event::Cancelled(_)));
+        let relayed = ends(&events, |event| matches!(event, Event::Relayed(outcome) if outcome.attempt == 1));
+        assert!(relayed < 2, "a copy went out after its recipient had left");
+        if cancelled == 1 {
+            break;
+        }
+        // Durable only after all that was handed over before it.
+        gateway.record(Vec::new()).await;
+    }
     let mut news = 0;
     while let Some(got) = next_hop.try_next() {
         news += usize::from(got.mail.contains(NEWS));
@@ -190,4 +195,53 @@ async fn promise_8_no_second_ledger_begins_beside_the_key_of_a_lost_one() {
     assert!(error.contains("is missing") && error.contains("ledger.key"), "{error}");
     std::fs::write(&store, whole).unwrap();
     start().await.expect("with its own store it starts").stop().await;
+}
+
+/// RULES L14: an address that is misspelt, or stands in Resent-To, is shown to the others all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn l14_addresses_that_cannot_be_read_are_visible_all_the_same() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    for extra in
+        ["Cc: a@x..org, <b@y.org.>", "Cc: c@z.org.", "Resent-To: d@x.org", "Resent-Cc: e@x.org, f@x.org"]
+    {
+        let shown = message(NEWS, "Dag").replace("Subject:", &format!("{extra}\r\nSubject:"));
+        let reply = client.submit(NEWS, &["lezer@example.org"], shown).await;
+        assert_eq!(reply.code, 550, "{extra}: {reply:?}");
+        assert!(reply.text().contains("may not show"), "{extra}: {reply:?}");
+    }
+    assert!(next_hop.try_next().is_none());
+    let hidden = message(NEWS, "Dag").replace("To: lezer@example.org", "To: undisclosed-recipients:;");
+    let reply = client.submit(NEWS, &["lezer@example.org"], hidden).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+}
+
+/// Two recipients refused for different reasons were recorded with the words said of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_1_each_refusal_is_recorded_in_the_next_hops_own_words() {
+    let next_hop = NextHop::scripted(EVERYTHING, |moment, line| {
+        let rcpt = moment == Moment::Command && line.starts_with("RCPT");
+        rcpt.then(|| match line.contains("weg@") {
+            true => Answer::Say("550 5.1.1 no such user\r\n".to_owned()),
+            false => Answer::Say("552 5.2.2 mailbox full\r\n".to_owned()),
+        })
+    })
+    .await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let mut client = gateway.client().await;
+    let to = ["weg@example.org", "vol@example.org"];
+    let reply = client.submit(INVOICES, &to, message(INVOICES, "Factuur")).await;
+    assert_eq!(reply.code, 550, "{reply:?}");
+    let bounced: Vec<(String, String)> = gateway
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Bounced(outcome) => Some((outcome.recipients[0].to_string(), outcome.reply)),
+            _ => None,
+        })
+        .collect();
+    let expected = [(to[0], "550 5.1.1 no such user"), (to[1], "552 5.2.2 mailbox full")];
+    assert_eq!(bounced, expected.map(|(to, reply)| (to.to_owned(), reply.to_owned())));
 }

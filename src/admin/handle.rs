@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
 use crate::ledger::{Record, Side};
 use crate::mail::{Address, AddressKey, CopyId, SenderId};
-use crate::policy::{ConsentHistory, Mode, Unavailable};
+use crate::policy::{ConsentHistory, Unavailable};
 
 /// Answer one request. Reads run on a blocking thread; what is written is durable when this returns.
 pub async fn handle(request: Request, services: &Services) -> Answer {
@@ -198,14 +198,10 @@ fn status(services: &Services) -> Result<Status, Unavailable> {
         return Ok(Status { spool, entries, ..status });
     }
     let rules = services.control.rules();
-    let mode = match rules.mode {
-        Mode::Enforce => "enforce",
-        Mode::Observe => "observe",
-    };
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         name: String::new(),
-        mode: mode.to_owned(),
+        mode: rules.mode.as_str().to_owned(),
         rules_sha256: rules.hash.clone(),
         since: services.clock.now(),
         listeners: Vec::new(),

@@ -8,7 +8,7 @@ use super::wire::{ConsentRow, CustomerRow, Import, Imported, Reject, Rows, Suppr
 use crate::clock::Timestamp;
 use crate::consent::{ConsentEvent, ConsentEventKind, Relation, check_text};
 use crate::ledger::{Consented, Event, Related, Suppressed};
-use crate::mail::{AddressKey, Purpose, Sender, SenderId};
+use crate::mail::{AddressKey, Purpose, Sender, SenderId, hex, sha256};
 use crate::policy::{Effect, Profile, Register, Rules, Unavailable};
 use crate::suppression::Suppression;
 
@@ -62,8 +62,7 @@ struct Text {
 
 impl Text {
     fn new(text: String) -> Self {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-        let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&sha256(text.as_bytes()));
         Self { text, sha256, recorded: false, verdicts: HashMap::new() }
     }
 

@@ -6,7 +6,7 @@ use super::running::Reload;
 use crate::admin::{Claim, Control, Status};
 use crate::limits::Limits;
 use crate::mail::CopyId;
-use crate::policy::{Mode, Rules};
+use crate::policy::Rules;
 use crate::relay::Spool;
 use crate::unsubscribe::Health;
 
@@ -40,10 +40,7 @@ impl Control for Remote {
         Some(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             name: facts.name,
-            mode: match rules.mode {
-                Mode::Enforce => "enforce".to_owned(),
-                Mode::Observe => "observe".to_owned(),
-            },
+            mode: rules.mode.as_str().to_owned(),
             rules_sha256: rules.hash.clone(),
             since: facts.since,
             listeners: facts.listeners,

@@ -101,16 +101,18 @@ fn server_tls(
     folder: &KeyFolder,
     now: Timestamp,
 ) -> Result<Arc<rustls::ServerConfig>> {
-    match &settings.tls {
+    let (certificate, key) = match &settings.tls {
         Some(files) => {
             keys::read_private(&files.key)?;
-            Ok(net::tls::server_config(&files.certificate, &files.key)?)
+            (files.certificate.clone(), files.key.clone())
         }
         None => {
             let files = folder.development_tls(settings.name.ascii(), now)?;
-            Ok(net::tls::server_config(&files.certificate, &files.key)?)
+            (files.certificate, files.key)
         }
-    }
+    };
+    net::tls::server_config(&certificate, &key)
+        .with_context(|| format!("certificate {} with key {}", certificate.display(), key.display()))
 }
 
 pub(super) fn relay(settings: &config::Settings) -> relay::Settings {
@@ -120,21 +122,14 @@ pub(super) fn relay(settings: &config::Settings) -> relay::Settings {
         config::NextHop::Server { host, port } => relay::NextHop::Smtp(relay::SmtpHop {
             host: host.clone(),
             port: *port,
-            tls: match hop.tls {
-                config::RelayTls::None => relay::TlsMode::None,
-                config::RelayTls::Starttls => relay::TlsMode::StartTls,
-                config::RelayTls::Implicit => relay::TlsMode::Implicit,
-            },
+            tls: hop.tls,
             tls_name: hop.tls_name.clone(),
             trust: match (&hop.ca_file, hop.verify) {
                 (_, false) => Trust::Anybody,
                 (Some(file), true) => Trust::CaFile(file.clone()),
                 (None, true) => Trust::System,
             },
-            credentials: hop.credentials.as_ref().map(|credentials| relay::Credentials {
-                username: credentials.username.clone(),
-                password: credentials.password.clone(),
-            }),
+            credentials: hop.credentials.clone(),
         }),
     };
     relay::Settings {
@@ -162,10 +157,7 @@ pub(super) fn spool(settings: &config::Settings) -> relay::SpoolSettings {
     relay::SpoolSettings {
         retry: hop.retry.clone(),
         expire_after: hop.expire_after,
-        in_doubt: match hop.in_doubt {
-            config::InDoubt::Retry => relay::InDoubt::Retry,
-            config::InDoubt::Hold => relay::InDoubt::Hold,
-        },
+        in_doubt: hop.in_doubt,
         concurrency: hop.background,
         ..relay::SpoolSettings::new(settings.name.ascii(), settings.postmaster.clone())
     }

@@ -19,11 +19,11 @@ use crate::gateway::{self, Gateway, InForce};
 use crate::ledger::{Event, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
-use crate::policy::{Mode, Rules};
+use crate::policy::Rules;
 use crate::relay::{self, Relay, Spool};
 use crate::secret::SharedEntropy;
 use crate::shutdown::Shutdown;
-use crate::store::{self, Closing, Store};
+use crate::store::{Closing, Store};
 use crate::submission;
 use crate::telemetry::Metrics;
 use crate::token::Keys;
@@ -358,11 +358,7 @@ impl Reload {
 }
 
 fn recover(store: &Store, settings: &config::Settings) -> Result<()> {
-    let in_doubt = match settings.relay.in_doubt {
-        config::InDoubt::Retry => store::InDoubt::Retry,
-        config::InDoubt::Hold => store::InDoubt::Hold,
-    };
-    let found = store.recover(in_doubt)?;
+    let found = store.recover(settings.relay.in_doubt)?;
     if !found.in_doubt.is_empty() || !found.interrupted.is_empty() {
         tracing::warn!(
             straight_through = found.in_doubt.len(),
@@ -380,10 +376,7 @@ fn recover(store: &Store, settings: &config::Settings) -> Result<()> {
 fn config_entry(settings: &config::Settings) -> Record {
     Record::of(Event::ConfigInForce {
         rules_sha256: settings.rules.hash.clone(),
-        mode: match settings.rules.mode {
-            Mode::Enforce => "enforce".to_owned(),
-            Mode::Observe => "observe".to_owned(),
-        },
+        mode: settings.rules.mode.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }

@@ -171,7 +171,7 @@ fn sha256_of(mut file: File) -> io::Result<String> {
     let mut block = vec![0; 64 << 10];
     loop {
         match file.read(&mut block)? {
-            0 => return Ok(crate::app::hex(context.finish().as_ref())),
+            0 => return Ok(crate::mail::hex(context.finish().as_ref())),
             read => context.update(&block[..read]),
         }
     }

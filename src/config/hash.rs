@@ -5,12 +5,12 @@
 
 use serde_json::{Value, json};
 
-use crate::policy::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
+use crate::mail::{hex, sha256};
+use crate::policy::{Effect, Match, OnRefused, Pattern, Rule, Rules};
 
 /// SHA-256 in lower-case hex.
 pub(super) fn of(rules: &Rules) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, canonical(rules).as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha256(canonical(rules).as_bytes()))
 }
 
 fn canonical(rules: &Rules) -> String {
@@ -31,17 +31,13 @@ fn canonical(rules: &Rules) -> String {
             })
         })
         .collect();
-    let mode = match rules.mode {
-        Mode::Enforce => "enforce",
-        Mode::Observe => "observe",
-    };
     let on_refused = match rules.on_refused {
         OnRefused::Reject => "reject",
         OnRefused::DeliverRest => "deliver-rest",
     };
     json!({
         "v": 1,
-        "mode": mode,
+        "mode": rules.mode.as_str(),
         "on_refused": on_refused,
         "customer_window_months": rules.customer_window_months,
         "personal_max_recipients": rules.personal_max_recipients,

@@ -25,9 +25,8 @@ mod value;
 pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
 pub use settings::{
-    Account, Algorithm, Credentials, Dkim, DkimKey, InDoubt, LedgerSettings, Limits, Listener, ListenerTls,
-    LogFormat, LogSettings, NextHop, RelaySettings, RelayTls, Settings, TlsFiles, Trusted,
-    UnsubscribeSettings,
+    Account, Algorithm, Dkim, DkimKey, LedgerSettings, Limits, Listener, ListenerTls, LogFormat, LogSettings,
+    NextHop, RelaySettings, Settings, TlsFiles, Trusted, UnsubscribeSettings,
 };
 
 #[cfg(test)]

@@ -10,29 +10,28 @@ use super::check::Environment;
 use super::place;
 use super::reader::Section;
 use super::rules::Senders;
-use super::settings::{
-    Algorithm, Credentials, Dkim, DkimKey, InDoubt, NextHop, RelaySettings, RelayTls, UnsubscribeSettings,
-};
+use super::settings::{Algorithm, Dkim, DkimKey, NextHop, RelaySettings, UnsubscribeSettings};
 use super::value::{count, days, host_name, mailbox, network, seconds, socket};
 use crate::mail::Domain;
+use crate::relay::{Credentials, InDoubt, TlsMode};
 use crate::secret::Secret;
 
 pub(super) fn relay(section: Section<'_>, data: &Path, environment: &Environment) -> Option<RelaySettings> {
     let next_hop = next_hop(&section, data);
     let implied = match &next_hop {
-        Some(NextHop::Directory(_)) => RelayTls::None,
-        Some(NextHop::Server { port: 465, .. }) => RelayTls::Implicit,
-        _ => RelayTls::Starttls,
+        Some(NextHop::Directory(_)) => TlsMode::None,
+        Some(NextHop::Server { port: 465, .. }) => TlsMode::Implicit,
+        _ => TlsMode::StartTls,
     };
     let tls = section
         .choice(
             "tls",
-            &[("starttls", RelayTls::Starttls), ("implicit", RelayTls::Implicit), ("none", RelayTls::None)],
+            &[("starttls", TlsMode::StartTls), ("implicit", TlsMode::Implicit), ("none", TlsMode::None)],
         )
         .unwrap_or(implied);
     let credentials = credentials(&section, environment);
     let near = next_hop.as_ref().is_none_or(is_near);
-    if tls == RelayTls::None && !near {
+    if tls == TlsMode::None && !near {
         if credentials.is_some() {
             section.error("tls", "the password would cross the network in the clear; use \"starttls\"");
         } else {

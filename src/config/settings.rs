@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::Problem;
 use crate::mail::{Address, Domain, SenderId};
 use crate::policy::Rules;
-use crate::secret::Secret;
+use crate::relay::{Credentials, InDoubt, TlsMode};
 
 /// Everything the config file says, checked. Relative paths are resolved: against the data folder for
 /// `relay.directory`, and for all else against the working directory.
@@ -131,7 +131,7 @@ pub struct RelaySettings {
     /// Where copies go.
     pub next_hop: NextHop,
     /// How TLS starts there (default: implicit on port 465, else STARTTLS).
-    pub tls: RelayTls,
+    pub tls: TlsMode,
     /// Whether its certificate is checked (default true).
     pub verify: bool,
     /// Certificates to trust instead of the system's.
@@ -182,36 +182,6 @@ pub enum NextHop {
         /// Port.
         port: u16,
     },
-}
-
-/// How TLS starts at the next hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RelayTls {
-    /// Not at all.
-    None,
-    /// STARTTLS; without it nothing is sent.
-    Starttls,
-    /// From the first byte.
-    Implicit,
-}
-
-/// What the gateway signs in with at the next hop.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// User name.
-    pub username: String,
-    /// Password.
-    pub password: Secret,
-}
-
-/// What happens to a spooled copy whose answer was lost after the final dot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum InDoubt {
-    /// Try again, with the same Message-ID.
-    #[default]
-    Retry,
-    /// Keep it for an administrator.
-    Hold,
 }
 
 /// The unsubscribe page and links.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::admit::{Journey, Rejected};
 use super::{Gateway, Signers};
 use crate::mail::{Class, CopyId, Purpose, SenderId, TokenId};
-use crate::message::{Brief, ComposeError, Composed, Message, Plan, Signer, Unsubscribe};
+use crate::message::{Brief, ComposeError, Composed, Message, Plan, Signer, Unsubscribe, date_time};
 use crate::policy::{Clause, Mode, Permit, Refusal};
 use crate::token::{self, Claim};
 
@@ -83,14 +83,18 @@ impl Gateway {
             Err(error) => {
                 let (refusal, malformed) = refusal(error, &permit);
                 if journey.in_force.rules.mode == Mode::Enforce {
-                    let refused = |(index, _)| Rejected { index, refusal: refusal.clone(), malformed };
-                    return Ok(Err(recipients.into_iter().map(refused).collect()));
+                    return Ok(Err(rejected(recipients, &refusal, malformed)));
                 }
-                // Observe blocks nothing: what enforcement would have refused goes out as it came.
-                let plain = self
-                    .compose_as(journey, plans, id, Class::Personal, &permit, None)
-                    .map_err(|error| error.to_string())?;
-                (plain, Some(refusal))
+                // Observe blocks nothing: what enforcement would have refused goes out as it came, unless
+                // the next hop could not take it in any form.
+                match self.compose_as(journey, plans, id, Class::Personal, &permit, None) {
+                    Ok(plain) => (plain, Some(refusal)),
+                    Err(ComposeError::Failed(reason)) => return Err(reason),
+                    Err(error) => {
+                        let (refusal, malformed) = self::refusal(error, &permit);
+                        return Ok(Err(rejected(recipients, &refusal, malformed)));
+                    }
+                }
             }
         };
         let token = if observed.is_none() { token } else { None };
@@ -196,6 +200,11 @@ fn grouped(permits: Vec<(usize, Permit)>) -> Vec<Vec<(usize, Permit)>> {
     groups
 }
 
+fn rejected(recipients: Vec<(usize, Permit)>, refusal: &Refusal, malformed: bool) -> Vec<Rejected> {
+    let one = |(index, _)| Rejected { index, refusal: refusal.clone(), malformed };
+    recipients.into_iter().map(one).collect()
+}
+
 fn refusal(error: ComposeError, permit: &Permit) -> (Refusal, bool) {
     let (clause, malformed) = match error {
         ComposeError::Identity(why) => (Clause::Identity { why }, false),
@@ -247,7 +256,6 @@ fn list_id(permit: &Permit, hostname: &str) -> String {
 /// The value of our Received field (RFC 5321 4.4), folded.
 fn received(journey: &Journey<'_>) -> String {
     let client = &journey.submission.client;
-    let at = journey.now.strftime("%a, %d %b %Y %H:%M:%S +0000");
     let helo: String =
         client.helo.chars().filter(|c| c.is_ascii_graphic() && !"()<>;\\\"".contains(*c)).take(255).collect();
     format!(
@@ -259,5 +267,6 @@ fn received(journey: &Journey<'_>) -> String {
         by = journey.in_force.settings.hostname,
         protocol = client.protocol,
         reference = journey.reference,
+        at = date_time(journey.now),
     )
 }

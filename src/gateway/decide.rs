@@ -112,7 +112,8 @@ fn message_facts(rules: &Rules, envelope: &Envelope, message: &Message) -> Messa
         headers: message.headers(),
         recipient_count: envelope.recipients.len(),
         external_recipients: envelope.recipients.iter().filter(|r| external(&r.address)).count(),
-        visible_external: message.visible_recipients().iter().filter(|a| external(a)).count(),
+        visible_external: message.visible_recipients().iter().filter(|a| external(a)).count()
+            + message.unreadable_recipients(),
         automatic: message.is_automatic(),
     }
 }

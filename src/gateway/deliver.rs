@@ -5,7 +5,7 @@ use super::compose::Draft;
 use super::settle::spooled_reply;
 use super::{Gateway, handover};
 use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
-use crate::mail::Recipient;
+use crate::mail::{Recipient, hex, sha256};
 use crate::metrics;
 use crate::relay::{Copy, CopyRecipient};
 use crate::smtp::reply::Reply;
@@ -19,7 +19,7 @@ impl Gateway {
         mut record: Record,
         rejected: &[Rejected],
     ) -> Reply {
-        let original = self.original_sha256(journey);
+        let original = sha256(&journey.submission.message);
         self.admit_into(&mut record, journey, &draft, original, false);
         // A crash before this commit: the client has no answer and nothing left. After it: in doubt at
         // start-up (promise 1).
@@ -49,7 +49,7 @@ impl Gateway {
             Ok(_) => {}
             Err(error) => return Reply::deferred(&error.to_string()),
         }
-        let original = self.original_sha256(journey);
+        let original = sha256(&journey.submission.message);
         let mut copies = Vec::with_capacity(drafts.len());
         for draft in &drafts {
             self.admit_into(&mut record, journey, draft, original, true);
@@ -83,10 +83,6 @@ impl Gateway {
             Ok(_) => self.parts.spool.wake(),
             Err(error) => tracing::error!(%error, "a DSN could not be recorded"),
         }
-    }
-
-    pub(super) fn original_sha256(&self, journey: &Journey<'_>) -> [u8; 32] {
-        crate::message::Rope::whole(journey.submission.message.clone()).sha256()
     }
 
     /// The `admitted` entry of a draft and what must be durable with it.
@@ -193,8 +189,4 @@ pub(super) fn copy(journey: &Journey<'_>, draft: &Draft) -> Copy {
         ret: envelope.ret,
         envid: envelope.envid.clone(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -61,10 +61,9 @@ impl Gateway {
             (&sorted.deferred, Event::Delayed, "delayed"),
             (&sorted.in_doubt, Event::InDoubt, "in_doubt"),
         ] {
-            if !fates.is_empty() {
-                record.events.push(event(outcome(fates)));
-                fates.iter().for_each(|_| metrics::recipient_outcome(word));
-            }
+            fates.iter().for_each(|_| metrics::recipient_outcome(word));
+            // An entry holds the next hop's own words, so recipients share one only if it said the same.
+            record.events.extend(by_answer(fates).iter().map(|alike| event(outcome(alike))));
         }
         let reply = if sorted.relayed.is_empty() {
             unrelayed_reply(&sorted, copy)
@@ -153,6 +152,18 @@ impl Gateway {
             automatic: journey.message.is_automatic(),
         }
     }
+}
+
+/// Recipients of one fate, put together by what was said of them, in order of appearance.
+fn by_answer<'a>(fates: &[(usize, &'a Answer)]) -> Vec<Vec<(usize, &'a Answer)>> {
+    let mut groups: Vec<Vec<(usize, &'a Answer)>> = Vec::new();
+    for &(at, answer) in fates {
+        match groups.iter_mut().find(|group| group[0].1 == answer) {
+            Some(group) => group.push((at, answer)),
+            None => groups.push(vec![(at, answer)]),
+        }
+    }
+    groups
 }
 
 /// The recipient at a position of the copy, with the client's DSN wishes.

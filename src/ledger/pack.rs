@@ -7,7 +7,6 @@
 
 use std::io::{Seek, Write};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,7 @@ use super::checkpoint::{NoteError, Signer};
 use super::event::{Entry, EntryNumber};
 use super::tree::{Hash, Salt, leaf};
 use super::{checkpoint, page};
-use crate::mail::CopyId;
+use crate::mail::{CopyId, hex, sha256};
 
 /// First line of the signed list of files; a checkpoint cannot begin like this, as its first line is a
 /// gateway's name, which has no spaces.
@@ -116,15 +115,6 @@ pub(super) fn message_name(copy: CopyId, whole: bool) -> String {
     format!("messages/{copy}.{}", if whole { "eml" } else { "headers.txt" })
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Write `pack` as a zip, its list of files signed by `signer`.
 pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W, PackError> {
     let signed = checkpoint::verify(&pack.checkpoint, &pack.verifier)?;
@@ -165,7 +155,7 @@ impl<W: Write + Seek> Files<W> {
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
         self.zip.start_file(name, options)?;
         self.zip.write_all(bytes)?;
-        self.list.push_str(&format!("{}  {name}\n", hex(digest(&SHA256, bytes).as_ref())));
+        self.list.push_str(&format!("{}  {name}\n", hex(&sha256(bytes))));
         Ok(())
     }
 

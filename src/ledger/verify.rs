@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use zip::ZipArchive;
 
 use super::checkpoint::{self, Checkpoint};
 use super::event::{Entry, EntryNumber, Event};
-use super::pack::{Proof, TITLE, entry_name, hex, message_name, proof_name};
+use super::pack::{Proof, TITLE, entry_name, message_name, proof_name};
 use super::tree::{self, Hash, leaf};
+use crate::mail::{hex, sha256};
 
 /// Files in a pack, at most.
 const MAX_FILES: usize = 200_000;
@@ -40,6 +40,9 @@ pub enum VerifyError {
     /// Reading failed.
     #[error("the pack cannot be read: {0}")]
     Io(#[from] std::io::Error),
+    /// Two files of one name, or files that only some programs see.
+    #[error("the pack shows different files to different programs, so it was changed: {0}")]
+    Twofold(String),
     /// Larger than any pack is.
     #[error("the pack holds more than any pack does; it was not made by a gateway")]
     TooLarge,
@@ -76,6 +79,8 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 fn unzip<R: Read + Seek>(reader: R) -> Result<Files, VerifyError> {
     let mut zip = ZipArchive::new(reader)?;
+    // Else a program that reads a pack another way could show a page that nobody signed.
+    zip.validate_header_consistency().map_err(|error| VerifyError::Twofold(error.to_string()))?;
     if zip.len() > MAX_FILES {
         return Err(VerifyError::TooLarge);
     }
@@ -118,7 +123,7 @@ fn check_list(files: &Files, trusted: &str, report: &mut Report) {
         listed.insert(name);
         match files.get(name) {
             None => report.problems.push(format!("{name}: listed, but not in the pack")),
-            Some(bytes) if hex(digest(&SHA256, bytes).as_ref()) != hash => {
+            Some(bytes) if hex(&sha256(bytes)) != hash => {
                 report.problems.push(format!("{name}: changed since the pack was made"));
             }
             Some(_) => {}
@@ -188,7 +193,7 @@ fn check_messages(files: &Files, report: &mut Report) {
     }
     for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("messages/")) {
         match sent.get(name) {
-            Some(Some(hash)) if hex(digest(&SHA256, bytes).as_ref()) == *hash => {
+            Some(Some(hash)) if hex(&sha256(bytes)) == *hash => {
                 report.messages.push(name.clone());
             }
             Some(Some(_)) => report.problems.push(format!("{name}: not the bytes that were sent")),

@@ -1,4 +1,4 @@
-//! The words of mail: addresses, domains, envelopes, senders, classes, ids.
+//! The words of mail: addresses, domains, envelopes, senders, classes, ids, and how hashes are spelled.
 //!
 //! Parsing is the only constructor: a value of these types is well-formed for as long as it lives.
 //! An [`Address`] keeps the spelling the client used (RFC 5321 2.3.11: only the receiving host may
@@ -8,11 +8,13 @@
 mod address;
 mod domain;
 mod envelope;
+mod hash;
 mod id;
 mod sender;
 
 pub use address::{Address, AddressError, AddressKey};
 pub use domain::{Domain, DomainError};
 pub use envelope::{Body, Envelope, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
+pub use hash::{hex, sha256};
 pub use id::{CopyId, IdError, Reference, SessionId, TokenId};
 pub use sender::{Class, Language, Purpose, Sender, SenderId};

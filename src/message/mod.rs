@@ -26,12 +26,13 @@ mod transfer;
 pub use compose::{Brief, ComposeError, Composed, Signer, SigningKey, Unsubscribe, compose};
 pub use plan::Plan;
 pub use rope::{Piece, Rope};
+pub use trace::date_time;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::mail::Address;
+use crate::mail::{Address, AddressError};
 use header::{Block, Field};
 use structure::Tree;
 
@@ -142,14 +143,25 @@ impl Message {
             .filter(|tool| !tool.is_empty())
     }
 
-    /// The mailboxes in To and Cc that can be read.
+    /// The mailboxes in To and Cc that can be read; those of Resent-To and Resent-Cc are as visible.
     pub fn visible_recipients(&self) -> Vec<Address> {
+        self.visible().into_iter().filter_map(Result::ok).collect()
+    }
+
+    /// How many mailboxes there are whose address cannot be read; who gets the message may well read it.
+    pub fn unreadable_recipients(&self) -> usize {
+        self.visible().iter().filter(|one| one.is_err()).count()
+    }
+
+    fn visible(&self) -> Vec<Result<Address, AddressError>> {
+        const FIELDS: [&str; 4] = ["To", "Cc", "Resent-To", "Resent-Cc"];
         let fields = &self.head().fields;
         fields
             .iter()
-            .filter(|field| field.is(&self.original, "To") || field.is(&self.original, "Cc"))
+            .filter(|field| FIELDS.iter().any(|name| field.is(&self.original, name)))
             .flat_map(|field| field.mailboxes(&self.original))
-            .filter_map(|(_, address)| Address::parse(&address).ok())
+            .filter(|(_, address)| address.contains('@'))
+            .map(|(_, address)| Address::parse(&address))
             .collect()
     }
 

@@ -13,7 +13,7 @@ use super::recode::{self, Recode};
 use super::sign::{Covered, covered};
 use super::structure::Shape;
 use super::{Brief, ComposeError, Message, identity, list, trace};
-use crate::mail::Class;
+use crate::mail::{Class, hex, sha256};
 
 /// A message, a class and a sender: ready to make copies of.
 #[derive(Debug, Clone)]
@@ -220,12 +220,11 @@ fn wrap(message: &Message, why: &'static str) -> Wrap {
 fn boundary(message: &Message) -> String {
     let bytes = message.original();
     // Over all of it: nobody can write a message that has its own boundary in it.
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    let hex: String = digest.as_ref()[..9].iter().map(|b| format!("{b:02x}")).collect();
+    let hash = hex(&sha256(bytes)[..9]);
     let mut number = 0_u64;
     loop {
         // `=_` cannot occur in quoted-printable or base64 (RFC 2045 6.7).
-        let boundary = format!("=_sluis_{hex}_{number}");
+        let boundary = format!("=_sluis_{hash}_{number}");
         if memmem::find(bytes, boundary.as_bytes()).is_none() {
             return boundary;
         }

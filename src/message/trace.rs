@@ -38,9 +38,15 @@ pub(crate) fn trace(brief: &Brief<'_>) -> Result<Vec<u8>, ComposeError> {
     Ok(text)
 }
 
-/// Date (RFC 5322 3.3), in UTC.
+/// A date-time of RFC 5322 3.3, in UTC: `Tue, 14 Nov 2023 22:13:20 +0000`.
+pub fn date_time(at: Timestamp) -> String {
+    // Not `-0000`, which would say that no zone is known.
+    at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+}
+
+/// Date.
 pub(crate) fn date(now: Timestamp) -> Vec<u8> {
-    format!("Date: {}\r\n", now.strftime("%a, %d %b %Y %H:%M:%S +0000")).into_bytes()
+    format!("Date: {}\r\n", date_time(now)).into_bytes()
 }
 
 /// Message-ID.

@@ -38,6 +38,16 @@ pub enum Mode {
     Observe,
 }
 
+impl Mode {
+    /// The word for it in config, entries and status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
+}
+
 /// Mixed permits (DESIGN section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnRefused {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
-use crate::mail::{Address, Class, CopyId, Recipient, ReversePath};
+use crate::mail::{Address, Class, CopyId, Recipient, ReversePath, hex};
 use crate::message::Rope;
 use crate::policy::Basis;
 
@@ -46,7 +46,7 @@ pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
     let Postmark { copy, rules_sha256, next_hop, now, expires_at } = postmark;
     let rope = Rope::whole(bytes.clone());
     let sha256 = rope.sha256();
-    let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let spelled = hex(&sha256);
     let eight_bit = !bytes.is_ascii();
     let smtputf8 = to.is_internationalized();
     let sender_id = sender.as_ref().map(|party| party.id.clone());
@@ -67,8 +67,8 @@ pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
             observed: None,
         }],
         message_id,
-        original_sha256: hex.clone(),
-        sent_sha256: hex,
+        original_sha256: spelled.clone(),
+        sent_sha256: spelled,
         size: bytes.len() as u64,
         edits: Vec::new(),
         dkim: Vec::new(),

@@ -63,18 +63,22 @@ impl LineSplitter {
         if buffer[at] == b'\n' {
             return Some(Err(self.reject(buffer, LineError::BareLf)));
         }
+        // Said of a CR in the last place before the next octet is there, so that how the octets arrive
+        // changes nothing.
+        if at + 2 > limit {
+            return Some(Err(self.reject(buffer, LineError::TooLong)));
+        }
         match buffer.get(at + 1) {
             None => {
                 self.scanned = at;
-                (at + 1 >= limit).then(|| Err(self.reject(buffer, LineError::TooLong)))
+                None
             }
-            Some(b'\n') if at + 2 <= limit => {
+            Some(b'\n') => {
                 let line = buffer.split_to(at);
                 buffer.advance(2);
                 self.scanned = 0;
                 Some(Ok(line))
             }
-            Some(b'\n') => Some(Err(self.reject(buffer, LineError::TooLong))),
             Some(_) => Some(Err(self.reject(buffer, LineError::BareCr))),
         }
     }
@@ -121,6 +125,16 @@ mod tests {
             }
         }
         found
+    }
+
+    #[test]
+    fn promise_10_a_cr_in_the_last_place_is_too_long_however_it_arrives() {
+        let mut input = vec![b'a'; COMMAND_LIMIT - 1];
+        input.extend_from_slice(b"\rx\r\nNOOP\r\n");
+        let expected = vec![Err(LineError::TooLong), Ok(b"NOOP".to_vec())];
+        assert_eq!(lines(&[&input]), expected);
+        assert_eq!(lines(&input.chunks(1).collect::<Vec<_>>()), expected);
+        assert_eq!(lines(&[&input[..COMMAND_LIMIT], &input[COMMAND_LIMIT..]]), expected);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use disk::{Disk, FileDisk};
 pub use error::OpenError;
 pub use fsck::Findings;
 pub use read::{Archived, Found, Known};
-pub use recover::{InDoubt, Recovered};
+pub use recover::Recovered;
 
 use error::Fault;
 use write::Writer;

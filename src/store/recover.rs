@@ -10,19 +10,10 @@ use super::tables::{OPEN, Open, SPOOL, read_row};
 use crate::ledger::{Event, Outcome, Record, RecordError, Side, SpoolState, Spooled};
 use crate::mail::CopyId;
 use crate::policy::Unavailable;
+use crate::relay::{InDoubt, SpoolView};
 
 /// Records in one commit of the recovery.
 const AT_ONCE: usize = 500;
-
-/// What becomes of a spooled copy that was being sent when the gateway stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum InDoubt {
-    /// It is tried again at once: somebody may get it twice, nobody gets nothing.
-    #[default]
-    Retry,
-    /// It is held until an administrator decides.
-    Hold,
-}
 
 /// What start-up found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,14 +27,13 @@ pub struct Recovered {
 }
 
 impl Store {
-    /// Look for what a crash left behind and record it. To be called once, before anything is sent.
+    /// Look for what a crash left behind and record it; a copy in the spool that was being tried waits again,
+    /// due at once, or is held, as `in_doubt` says. To be called once, before anything is sent.
     pub fn recover(&self, in_doubt: InDoubt) -> Result<Recovered, RecordError> {
         let store = |unavailable: Unavailable| RecordError::Store(unavailable.0);
         let now = self.inner.clock.now();
-        let mut recovered = Recovered {
-            spooled: crate::relay::SpoolView::count(self).map_err(store)?,
-            ..Recovered::default()
-        };
+        let mut recovered =
+            Recovered { spooled: SpoolView::count(self).map_err(store)?, ..Recovered::default() };
         loop {
             let records =
                 self.interrupted(in_doubt, now).map_err(|fault| RecordError::Store(fault.to_string()))?;
@@ -74,7 +64,6 @@ impl Store {
                 continue;
             }
             let reply = "the gateway stopped while this copy was being sent";
-            let attempt = spooled.attempts + 1;
             let state = match in_doubt {
                 InDoubt::Retry => SpoolState::Waiting { next: now },
                 InDoubt::Hold => SpoolState::Held,
@@ -85,9 +74,10 @@ impl Store {
                 reply: reply.to_owned(),
                 next_hop: String::new(),
                 tls: None,
-                attempt,
+                // Counted when it was marked as being tried.
+                attempt: spooled.attempts,
             };
-            let waiting = Spooled { state, attempts: attempt, last_reply: reply.to_owned(), ..spooled };
+            let waiting = Spooled { state, last_reply: reply.to_owned(), ..spooled };
             records.push(Record {
                 events: vec![Event::InDoubt(outcome)],
                 sides: vec![Side::Spool(Box::new(waiting))],

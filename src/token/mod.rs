@@ -29,11 +29,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::mail::{AddressKey, Purpose, Reference, SenderId, TokenId};
+use crate::mail::{AddressKey, Purpose, Reference, SenderId, TokenId, hex, sha256};
 use crate::secret::{Entropy, Secret, random};
 
 const VERSION: u8 = 1;
@@ -246,8 +245,7 @@ impl fmt::Debug for Keys {
 
 /// The id under which the ledger knows a token: the first 16 octets of its SHA-256, in hex.
 pub fn id(token: &str) -> TokenId {
-    let hash = digest::digest(&digest::SHA256, token.as_bytes());
-    TokenId(hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+    TokenId(hex(&sha256(token.as_bytes())[..16]))
 }
 
 fn full_nonce(part: [u8; NONCE]) -> Nonce {

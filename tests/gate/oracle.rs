@@ -11,6 +11,7 @@
 use proptest::prelude::*;
 use sluis::mail::{Body, Recipient, Ret, ReversePath};
 use sluis::smtp::command::{Command, Mail};
+use smtp_proto::request::receiver::DataReceiver;
 use smtp_proto::{
     MAIL_BODY_8BITMIME, MAIL_RET_FULL, MAIL_RET_HDRS, MAIL_SMTPUTF8, MailFrom, RCPT_NOTIFY_DELAY,
     RCPT_NOTIFY_FAILURE, RCPT_NOTIFY_NEVER, RCPT_NOTIFY_SUCCESS, RcptTo, Request,
@@ -155,4 +156,18 @@ fn the_oracle_has_something_to_say() {
         assert!(Request::parse(&mut wire.as_bytes().iter()).is_ok(), "{line}");
         agree(line).unwrap();
     }
+}
+
+/// docs/decisions/0001 rests on this: when it changes, look again.
+#[test]
+fn why_the_oracle_is_not_the_gate() {
+    let address = |wire: &str| match Request::parse(&mut wire.as_bytes().iter()) {
+        Ok(Request::Rcpt { to }) => to.address.into_owned(),
+        other => panic!("{wire:?}: {other:?}"),
+    };
+    assert_eq!(address("RCPT TO:<\"b b\"@c.nl>\r\n"), "b b@c.nl", "the quotes are lost");
+    assert_eq!(address("RCPT TO:<a@c.nl>\n"), "a@c.nl", "a bare LF ends a line");
+    let mut rest = b"hi\r\n.\r\r\nMAIL FROM:<a@b.nl>\r\n".iter();
+    assert!(DataReceiver::new().ingest(&mut rest, &mut Vec::new()), "CRLF . CR CRLF ends a message");
+    assert_eq!(rest.as_slice(), b"MAIL FROM:<a@b.nl>\r\n");
 }

@@ -10,6 +10,7 @@ use samotop::io::{ConnectionInfo, IoService};
 use samotop::mail::{AcceptsDispatch, Builder, DispatchResult, MailDispatch, MailSetup};
 use samotop::smtp::{Esmtp, SmtpParser, SmtpSession};
 
+use super::support::smtp::Client;
 use super::{brief, copy_of, relay_to};
 
 /// Recipients and message.
@@ -107,5 +108,33 @@ async fn a_real_samotop_takes_what_we_send() {
         let (recipients, data) = taken.recv().unwrap();
         assert_eq!(recipients, ["a@example.org", "b@example.org"]);
         assert_eq!(String::from_utf8(data).unwrap(), message);
+    }
+}
+
+/// The reply to `line` after the lines `before`, each of which is taken.
+async fn says(address: SocketAddr, before: &[&str], line: &str) -> u16 {
+    let mut client = Client::connect(address).await;
+    for line in before {
+        let reply = client.command(line).await;
+        assert_eq!(reply.code, 250, "{line}: {reply:?}");
+    }
+    client.command(line).await.code
+}
+
+/// Real tools send these lines. docs/decisions/0001 rests on the answers: when they change, look again.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_samotop_is_not_the_gate() {
+    let (address, _taken) = serve();
+    let (hello, mail) = ("EHLO client.example", "MAIL FROM:<a@example.org>");
+    for (before, line) in [
+        (&[][..], "EHLO my_pc"),
+        (&[], "EHLO [IPv6:::1]"),
+        (&[hello][..], "MAIL FROM: <a@example.org>"),
+        (&[hello], "AUTH PLAIN AGEAYg=="),
+        (&[hello], "BDAT 5 LAST"),
+        (&[hello, mail][..], "RCPT TO:<a@b.nl> ORCPT=rfc822;a@b"),
+        (&[hello, mail], "RCPT TO:<a@bücher.example>"),
+    ] {
+        assert_eq!(says(address, before, line).await, 500, "{line}");
     }
 }

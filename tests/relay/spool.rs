@@ -550,7 +550,7 @@ async fn promise_1_and_2_a_copy_under_way_at_a_crash_is_in_doubt_and_then_delive
     closing.join();
     drop(store);
     let store = open_store(folder.path(), clock.clone());
-    let recovered = store.recover(store::InDoubt::Retry).unwrap();
+    let recovered = store.recover(InDoubt::Retry).unwrap();
     assert_eq!(recovered.interrupted, [copy_id(0)]);
     let house = House::build(folder, store, clock, relay_to(hop.address), |_| {});
     house.work();

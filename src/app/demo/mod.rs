@@ -195,7 +195,7 @@ fn consent(at: Timestamp, now: Timestamp) -> Result<Event> {
             at,
             recorded_at: now,
             evidence: Evidence {
-                text_sha256: Some(super::hex(&super::sha256(s::CONSENT_TEXT.as_bytes()))),
+                text_sha256: Some(crate::mail::hex(&crate::mail::sha256(s::CONSENT_TEXT.as_bytes()))),
                 privacy_version: Some("2025-1".to_owned()),
                 act: Some(Act::TickedBox),
                 source: Some("https://voorbeeldhypotheken.example/nieuwsbrief".to_owned()),

@@ -303,7 +303,8 @@ impl Session {
 
     fn rcpt(mut self, mut transaction: Transaction, recipient: Recipient) -> (Self, Action) {
         let envelope = &transaction.envelope;
-        if envelope.recipients.len() >= self.terms.recipients {
+        // Refused ones count, too: each costs a look at the register and an entry (promise 10).
+        if envelope.recipients.len() + transaction.refused >= self.terms.recipients {
             let limit = self.terms.recipients;
             return self.say(State::Mail(transaction), Reply::too_many_recipients(limit));
         }

@@ -181,6 +181,17 @@ fn p1_a_hundred_recipients_and_no_more_than_the_limit() {
 }
 
 #[test]
+fn promise_10_refused_recipients_count_toward_the_limit() {
+    let mut walk = Walk::new(terms());
+    walk.lines(&["EHLO x", "MAIL FROM:<a@b.nl>"]);
+    for n in 0..100 {
+        assert_eq!(walk.code(&format!("RCPT TO:<\u{e9}{n}@b.nl>")), 553);
+    }
+    assert_eq!(walk.code("RCPT TO:<c@d.nl>"), 452);
+    assert_eq!(walk.lines(&["RSET", "MAIL FROM:<a@b.nl>", "RCPT TO:<c@d.nl>"]), [250, 250, 250]);
+}
+
+#[test]
 fn when_all_recipients_were_refused_there_is_no_data() {
     let mut walk = Walk::new(terms());
     walk.lines(&["EHLO x", "MAIL FROM:<a@b.nl>"]);

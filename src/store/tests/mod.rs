@@ -19,7 +19,7 @@ use crate::ledger::{
 use crate::mail::{Address, AddressKey, Class, CopyId, Recipient, Reference, ReversePath, SenderId};
 use crate::message::{Piece, Rope};
 use crate::policy::{Basis, Register as _};
-use crate::relay::SpoolView as _;
+use crate::relay::{InDoubt, SpoolView as _};
 use crate::secret::SystemEntropy;
 
 /// A folder, a clock and a key: what a store needs, kept over restarts.
@@ -145,8 +145,8 @@ pub(super) fn spooled(copy: CopyId, recipients: &[&str], state: SpoolState) -> S
         original_sha256: sha256(&original()),
         eight_bit: false,
         smtputf8: false,
+        attempts: u32::from(state == SpoolState::Trying),
         state,
-        attempts: 0,
         admitted_at: at(0),
         expires_at: at(100_000),
         last_reply: String::new(),

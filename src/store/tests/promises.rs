@@ -56,7 +56,8 @@ fn promise_2_a_copy_that_was_being_sent_waits_again_or_is_held() {
         assert_eq!((spooled.state, spooled.attempts), (state, 1));
         assert_eq!(bytes.to_vec(), rope("X-Own: 1\r\n").to_vec());
         let last = store.by_copy(copy(1, 0), 10).unwrap().pop().unwrap().entry.event;
-        assert!(matches!(last, Event::InDoubt(_)), "{last:?}");
+        let Event::InDoubt(outcome) = last else { panic!("{last:?}") };
+        assert_eq!(outcome.attempt, 1, "the try that was interrupted");
         assert_eq!(store.open_copies().unwrap(), 2, "both still have to come to an outcome");
         sound(&store);
     }

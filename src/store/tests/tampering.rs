@@ -239,6 +239,19 @@ fn promise_8_every_change_to_a_pack_is_found() {
 }
 
 #[test]
+fn promise_8_no_second_file_of_the_same_name_hides_in_a_pack() {
+    let rig = Rig::new();
+    let mut all = files(&packed(&rig));
+    all.insert(0, ("index.htmX".to_owned(), b"<h1>What never happened</h1>".to_vec()));
+    let mut pack = zip(&all);
+    while let Some(at) = memchr::memmem::find(&pack, b"index.htmX") {
+        pack[at + 9] = b'l';
+    }
+    let error = verify_pack(Cursor::new(&pack), rig.signer.verifier()).unwrap_err().to_string();
+    assert!(error.contains("different files to different programs"), "{error}");
+}
+
+#[test]
 fn promise_8_a_forger_who_signs_the_list_still_needs_the_ledger() {
     let rig = Rig::new();
     let store = rig.open();

@@ -1,0 +1,179 @@
+//! Lookups and decisions in a register of 1,000,000 consents, beside plain redb lookups in the same run.
+//!
+//! `cargo bench --bench register` prints a Markdown table; `-- --quick` takes 50,000 consents.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redb::{Database, ReadableDatabase as _, TableDefinition};
+use sluis::clock::{Clock as _, SystemClock};
+use sluis::config;
+use sluis::consent::{Act, ConsentEvent, ConsentEventKind, Evidence};
+use sluis::ledger::checkpoint::Signer;
+use sluis::ledger::{Consented, Event, Record};
+use sluis::mail::{Address, Purpose, ReversePath, SenderId};
+use sluis::policy::{self, Answer, Connection, EnvelopeFacts, Facts, Profiles, Register as _, Rules};
+use sluis::secret::SystemEntropy;
+use sluis::store::{Settings, Store};
+
+const SENDER: &str = "12345678";
+const PURPOSE: &str = "nieuwsbrief";
+/// Records of one commit while the register is filled.
+const BATCH: usize = 1_000;
+const LASTING: Duration = Duration::from_secs(3);
+
+fn main() {
+    let count: u64 = if std::env::args().any(|arg| arg == "--quick") { 50_000 } else { 1_000_000 };
+    let folder = tempfile::tempdir().expect("a folder");
+    let signer = Signer::generate("bench", &SystemEntropy).expect("a key");
+    let path = folder.path().join("sluis.redb");
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let store = Store::open(&path, Settings::new(signer), clock, entropy).expect("a store");
+
+    let start = Instant::now();
+    let mut number = 0;
+    while number < count {
+        let batch = (number..count.min(number + BATCH as u64)).map(|n| Record::of(consent(n))).collect();
+        store.write(batch).expect("a commit");
+        number += BATCH as u64;
+    }
+    let filled = start.elapsed();
+    let size = std::fs::metadata(&path).expect("the file").len();
+
+    let (database, table) = plain(folder.path(), count);
+    let rules = rules();
+    let addresses: Vec<Address> =
+        (0..100_000u64).map(|n| address(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (count * 2))).collect();
+    let sender = SenderId(SENDER.to_owned());
+
+    let redb = rate(&addresses, |address| {
+        let reading = database.begin_read().expect("a transaction");
+        let found =
+            reading.open_table(table).expect("the table").get(address.key().as_str()).expect("a read");
+        found.is_some()
+    });
+    let profiles = rate(&addresses, |address| {
+        !store.profile(&sender, address.key()).expect("a read").consents.is_empty()
+    });
+    let decisions = rate(&addresses, |address| decide(&store, &rules, address));
+
+    println!("| what | per second, one thread | of plain redb | p99 µs | share with a consent |");
+    println!("| --- | --- | --- | --- | --- |");
+    for (what, one) in
+        [("plain redb lookup", &redb), ("Register::profile", &profiles), ("decision at RCPT", &decisions)]
+    {
+        println!("| {what} | {:.0} | {:.2} | {:.1} | {:.2} |", one.0, one.0 / redb.0, one.1, one.2);
+    }
+    println!(
+        "\n{count} consents: filled in {:.1} s ({:.0} per second, durable commits of {BATCH}, ledger entries and tree \
+         included); the store has {} MiB, {} octets per consent.",
+        filled.as_secs_f64(),
+        count as f64 / filled.as_secs_f64(),
+        size >> 20,
+        size / count,
+    );
+}
+
+/// Calls per second, the 99th percentile in microseconds, and the share of calls that said yes.
+fn rate(addresses: &[Address], mut call: impl FnMut(&Address) -> bool) -> (f64, f64, f64) {
+    let start = Instant::now();
+    let (mut times, mut yes) = (Vec::new(), 0u64);
+    for address in addresses.iter().cycle() {
+        if start.elapsed() > LASTING {
+            break;
+        }
+        let began = Instant::now();
+        yes += u64::from(call(address));
+        times.push(began.elapsed().as_nanos() as f64 / 1000.0);
+    }
+    let elapsed = start.elapsed().as_secs_f64();
+    times.sort_by(f64::total_cmp);
+    (times.len() as f64 / elapsed, times[times.len() * 99 / 100], yes as f64 / times.len() as f64)
+}
+
+/// The whole decision at RCPT, the read included; whether the recipient may get the newsletter.
+fn decide(store: &Store, rules: &Rules, recipient: &Address) -> bool {
+    let connection =
+        Connection { ip: std::net::Ipv4Addr::LOCALHOST.into(), account: None, senders: Vec::new() };
+    let from = Address::parse("nieuws@voorbeeldhypotheken.nl").expect("an address");
+    let envelope = EnvelopeFacts { reverse_path: ReversePath::Address(from) };
+    let nothing = Profiles::default();
+    let mut facts = Facts {
+        connection: &connection,
+        envelope: &envelope,
+        recipient,
+        message: None,
+        profiles: &nothing,
+        unsubscribe_healthy: true,
+        now: SystemClock.now(),
+    };
+    let profiles = Profiles(
+        policy::senders_asked(rules, &facts)
+            .into_iter()
+            .map(|sender| {
+                let profile = store.profile(&sender, recipient.key());
+                (sender, profile)
+            })
+            .collect(),
+    );
+    facts.profiles = &profiles;
+    !policy::screen(rules, &facts).is_some_and(|decision| matches!(decision.answer, Answer::Refuse(_)))
+}
+
+fn address(number: u64) -> Address {
+    Address::parse(&format!("reader{number}@example{}.org", number % 997)).expect("an address")
+}
+
+fn consent(number: u64) -> Event {
+    let at = "2026-01-15T10:00:00Z".parse().expect("a time");
+    Event::Consent(Consented {
+        sender: SenderId(SENDER.to_owned()),
+        purpose: Purpose(PURPOSE.to_owned()),
+        address: address(number).key().clone(),
+        event: ConsentEvent {
+            kind: ConsentEventKind::Grant,
+            at,
+            recorded_at: at,
+            evidence: Evidence {
+                text_sha256: Some("7".repeat(64)),
+                act: Some(Act::TickedBox),
+                source: Some("https://voorbeeldhypotheken.nl/nieuws".to_owned()),
+                ..Evidence::default()
+            },
+        },
+        source: "bench".to_owned(),
+    })
+}
+
+/// The same keys in a redb table of their own, with 200 octets each.
+fn plain(
+    folder: &std::path::Path,
+    count: u64,
+) -> (Database, TableDefinition<'static, &'static str, &'static [u8]>) {
+    let table = TableDefinition::new("plain");
+    let database = Database::create(folder.join("plain.redb")).expect("a database");
+    let writing = database.begin_write().expect("a transaction");
+    {
+        let mut open = writing.open_table(table).expect("a table");
+        for number in 0..count {
+            open.insert(address(number).key().as_str(), [7u8; 200].as_slice()).expect("an insert");
+        }
+    }
+    writing.commit().expect("a commit");
+    (database, table)
+}
+
+fn rules() -> Rules {
+    let source = format!(
+        "name = \"bench.example\"\n[[listener]]\naddress = \"127.0.0.1:2525\"\n[[sender]]\nname = \"Voorbeeld \
+         Hypotheken B.V.\"\nkvk = \"{SENDER}\"\naddress = \"Dorpsstraat 1\"\ncontact = \
+         \"info@voorbeeldhypotheken.nl\"\ndomains = [\"voorbeeldhypotheken.nl\"]\n[[rule]]\nname = \"news\"\n\
+         match = {{ envelope_from = \"nieuws@voorbeeldhypotheken.nl\" }}\nclass = \"marketing\"\nsender = \
+         \"{SENDER}\"\npurpose = \"{PURPOSE}\"\n"
+    );
+    let environment = config::Environment::of_process(SystemClock.now());
+    match config::parse(std::path::Path::new("bench.toml"), &source, &environment) {
+        Ok(settings) => settings.rules,
+        Err(problems) => panic!("{problems}"),
+    }
+}
