@@ -13,37 +13,12 @@ use memchr::memmem;
 use super::charset::{Charset, TO_ASCII};
 use super::footer::Footer;
 use super::html;
+use super::place::{Edit, Slot, in_html, in_text};
 use super::structure::{Coding, Part};
 use super::transfer as code;
 
-/// Links looked at in one part when looking for our own (promise 10).
-const MAX_LINKS: usize = 512;
 /// Longest line of ours or made longer by us (RFC 5322 2.1.1).
-const MAX_LINE: usize = 998;
-
-/// What a copy puts in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Slot {
-    /// The footer: who sends, the way out, or both.
-    Footer { identity: bool, link: bool },
-    /// The link, where the author placed `{{unsubscribe_url}}`.
-    Link,
-    /// The identity on one line, where the author placed `{{sender_identity}}`.
-    Identity,
-}
-
-/// One change of the decoded text.
-#[derive(Debug, Clone)]
-struct Edit {
-    /// Decoded octets that it replaces.
-    at: Range<usize>,
-    slot: Slot,
-    /// Octets around what the slot says.
-    before: Vec<u8>,
-    after: Vec<u8>,
-    /// Whether the last CRLF of the slot's text belongs to the delimiter that follows.
-    trim: bool,
-}
+pub(crate) const MAX_LINE: usize = 998;
 
 /// How the changes are spelled.
 #[derive(Debug, Clone)]
@@ -193,159 +168,6 @@ fn is_pgp(text: &[u8]) -> bool {
     memmem::find_iter(text, b"-----BEGIN PGP ").any(|at| at == 0 || text[at - 1] == b'\n')
 }
 
-struct Found {
-    edits: Vec<Edit>,
-    links: Vec<String>,
-}
-
-/// Spellings of a placeholder, as authors and their tools write it.
-const PLACEHOLDERS: [(&[u8], Slot); 6] = [
-    (b"{{unsubscribe_url}}", Slot::Link),
-    (b"{{ unsubscribe_url }}", Slot::Link),
-    (b"%7B%7Bunsubscribe_url%7D%7D", Slot::Link),
-    (b"%7b%7bunsubscribe_url%7d%7d", Slot::Link),
-    (b"{{sender_identity}}", Slot::Identity),
-    (b"{{ sender_identity }}", Slot::Identity),
-];
-
-fn placeholders(text: &[u8], link: bool) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    for (spelling, slot) in PLACEHOLDERS {
-        if slot == Slot::Link && !link {
-            continue;
-        }
-        edits.extend(memmem::find_iter(text, spelling).map(|at| Edit {
-            at: at..at + spelling.len(),
-            slot,
-            before: Vec::new(),
-            after: Vec::new(),
-            trim: false,
-        }));
-    }
-    edits.sort_by_key(|edit| edit.at.start);
-    edits
-}
-
-/// The footer that is still needed beside the placeholders that a reader sees.
-fn missing(edits: &[Edit], wish: &Wish<'_>, shown: impl Fn(usize) -> bool) -> Option<Slot> {
-    let has = |slot| edits.iter().any(|edit| edit.slot == slot && shown(edit.at.start));
-    let (identity, link) = (!has(Slot::Identity), wish.link.is_some() && !has(Slot::Link));
-    (identity || link).then_some(Slot::Footer { identity, link })
-}
-
-fn in_html(decoded: &[u8], charset: Charset, wish: &Wish<'_>) -> Found {
-    let text = charset.masked(decoded);
-    let scan = html::scan(&text);
-    let mut edits = placeholders(&text, wish.link.is_some());
-    let links = links(&text, |at| !scan.hides(at), true);
-    if let Some(slot) = missing(&edits, wish, |at| !scan.hides(at)) {
-        // A placeholder in what the footer has to close stays in front of it.
-        let place = edits.partition_point(|edit| edit.at.start < scan.insert);
-        let at = scan.insert.max(edits.get(place.wrapping_sub(1)).map_or(0, |edit| edit.at.end));
-        let closer = if scan.closer.is_empty() { String::new() } else { format!("\r\n{}", scan.closer) };
-        let before = format!("{closer}\r\n").into_bytes();
-        edits.insert(place, Edit { at: at..at, slot, before, after: Vec::new(), trim: false });
-    }
-    Found { edits, links }
-}
-
-fn in_text(decoded: &[u8], nested: bool, wish: &Wish<'_>) -> Found {
-    let mut edits = placeholders(decoded, wish.link.is_some());
-    let links = links(decoded, |_| true, false);
-    if let Some(slot) = missing(&edits, wish, |_| true) {
-        let signature = signature(decoded);
-        let at = signature.unwrap_or(decoded.len());
-        let head = &decoded[..at];
-        let before: &[u8] = if head.is_empty() || ends_with_empty_line(head) {
-            b""
-        } else if head.ends_with(b"\n") {
-            b"\r\n"
-        } else {
-            b"\r\n\r\n"
-        };
-        let after: &[u8] = if signature.is_some() { b"\r\n" } else { b"" };
-        let trim = nested && signature.is_none() && !decoded.ends_with(b"\n");
-        let place = edits.partition_point(|edit| edit.at.start < at);
-        let edit = Edit { at: at..at, slot, before: before.to_vec(), after: after.to_vec(), trim };
-        edits.insert(place, edit);
-    }
-    Found { edits, links }
-}
-
-fn ends_with_empty_line(text: &[u8]) -> bool {
-    text.ends_with(b"\r\n\r\n") || text.ends_with(b"\n\n") || matches!(text, b"\r\n" | b"\n")
-}
-
-/// Start of the signature that the last `-- ` line opens (RFC 3676 4.3); a bare `--` counts near the end.
-fn signature(text: &[u8]) -> Option<usize> {
-    let mut end = text.len();
-    let mut lines = 0;
-    loop {
-        let start = memchr::memrchr(b'\n', &text[..end]).map_or(0, |n| n + 1);
-        let line = &text[start..end];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line == b"-- " || (line == b"--" && lines < 12) {
-            return Some(start);
-        }
-        if start == 0 {
-            return None;
-        }
-        end = start - 1;
-        lines += 1;
-    }
-}
-
-/// The links that a reader can see in a part that is not edited.
-pub(crate) fn links_of(bytes: &[u8], part: &Part) -> Vec<String> {
-    let raw = &bytes[part.body.clone()];
-    let decoded = match part.coding {
-        Coding::QuotedPrintable => Cow::Owned(code::qp_decode(raw)),
-        Coding::Base64 => Cow::Owned(code::base64_decode(raw).unwrap_or_default()),
-        _ => Cow::Borrowed(raw),
-    };
-    if part.media != "text/html" {
-        return links(&decoded, |_| true, false);
-    }
-    let scan = html::scan(&decoded);
-    links(&decoded, |at| !scan.hides(at), true)
-}
-
-/// The links that a reader can see.
-fn links(text: &[u8], shown: impl Fn(usize) -> bool, html: bool) -> Vec<String> {
-    let mut links: Vec<String> = Vec::new();
-    // From the end, where an earlier footer is.
-    for colon in memmem::rfind_iter(text, b"://") {
-        let lower = text[colon.saturating_sub(5)..colon].to_ascii_lowercase();
-        let scheme = match () {
-            () if lower.ends_with(b"https") => 5,
-            () if lower.ends_with(b"http") => 4,
-            () => continue,
-        };
-        let start = colon - scheme;
-        if !shown(start) {
-            continue;
-        }
-        let len = text[start..]
-            .iter()
-            .take(2048)
-            .take_while(|b| b.is_ascii_graphic() && !b"<>\"'".contains(b))
-            .count();
-        let mut link = String::from_utf8_lossy(&text[start..start + len]).into_owned();
-        if html {
-            link = link.replace("&amp;", "&").replace("&#38;", "&");
-        }
-        // What ends a sentence ends no link of ours.
-        link.truncate(link.trim_end_matches(|c| ".,;:!?)]}*_".contains(c)).len());
-        if links.len() >= MAX_LINKS {
-            break;
-        }
-        if !links.contains(&link) {
-            links.push(link);
-        }
-    }
-    links
-}
-
 impl PartPlan {
     /// What the slots say in this copy, in the charset of the part; `None` when it cannot be written.
     fn contents(&self, footer: &Footer, link: &str) -> Option<Vec<Vec<u8>>> {
@@ -489,15 +311,6 @@ impl PartPlan {
             }
         }
         Some(splices)
-    }
-}
-
-impl Edit {
-    /// Whether what is put in begins and ends on lines of its own, so that it lengthens no line.
-    fn slot_has_own_lines(&self, content: &[u8]) -> bool {
-        matches!(self.slot, Slot::Footer { .. })
-            && code::longest_line(content) < MAX_LINE
-            && !content.is_empty()
     }
 }
 

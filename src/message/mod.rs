@@ -15,6 +15,7 @@ mod header;
 mod html;
 mod identity;
 mod list;
+mod place;
 mod plan;
 mod recode;
 mod rope;

@@ -12,7 +12,7 @@ use super::footer::Footer;
 use super::recode::{self, Recode};
 use super::sign::{Covered, covered};
 use super::structure::Shape;
-use super::{Brief, ComposeError, Message, identity, list, trace};
+use super::{Brief, ComposeError, Message, identity, list, place, trace};
 use crate::mail::{Class, hex, sha256};
 
 /// A message, a class and a sender: ready to make copies of.
@@ -210,7 +210,7 @@ fn wrap(message: &Message, why: &'static str) -> Wrap {
     for &child in &tree.parts[0].children {
         let part = &tree.parts[child];
         if part.media.starts_with("text/") && !part.attachment {
-            links.extend(body::links_of(bytes, part));
+            links.extend(place::links_of(bytes, part));
         }
     }
     Wrap { why, boundary: boundary(message), fields, links }

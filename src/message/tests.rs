@@ -200,6 +200,13 @@ fn p12_placeholders() {
     assert!(!both.contains("<div") && both.contains("KvK 12345678"), "{both}");
     let hidden = marketing("Content-Type: text/html\r\n\r\n<!-- {{unsubscribe_url}} --><p>x</body>");
     assert!(hidden.contains(">Afmelden</a>"), "a link that nobody sees is no link");
+    for useless in ["<img alt=\"{{unsubscribe_url}}\">", "<a href={{unsubscribe_url}}/x>x</a>"] {
+        let out = marketing(&format!("Content-Type: text/html\r\n\r\n<p>x{useless}</body>"));
+        assert!(out.contains(">Afmelden</a>"), "{out}");
+        assert_eq!(text(&out, Class::Marketing), out);
+    }
+    let glued = marketing("\r\nStop: {{unsubscribe_url}}x {{unsubscribe_url}}`\r\n");
+    assert_eq!(text(&glued, Class::Marketing), glued);
 }
 
 #[test]

@@ -1,0 +1,240 @@
+//! Where things go in the decoded text of a body part (RULES L8, P12): the author's placeholders, the
+//! footer, and the links that are there already.
+//!
+//! Deliberately absent: how it is spelled there (`body`).
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memmem;
+
+use super::body::Wish;
+use super::charset::Charset;
+use super::html;
+use super::structure::{Coding, Part};
+use super::transfer as code;
+
+/// Links looked at in one part when looking for our own (promise 10).
+const MAX_LINKS: usize = 512;
+/// What a copy puts in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// The footer: who sends, the way out, or both.
+    Footer { identity: bool, link: bool },
+    /// The link, where the author placed `{{unsubscribe_url}}`.
+    Link,
+    /// The identity on one line, where the author placed `{{sender_identity}}`.
+    Identity,
+}
+
+/// One change of the decoded text.
+#[derive(Debug, Clone)]
+pub(crate) struct Edit {
+    /// Decoded octets that it replaces.
+    pub at: Range<usize>,
+    pub slot: Slot,
+    /// Octets around what the slot says.
+    pub before: Vec<u8>,
+    pub after: Vec<u8>,
+    /// Whether the last CRLF of the slot's text belongs to the delimiter that follows.
+    pub trim: bool,
+}
+
+impl Edit {
+    /// Whether what is put in begins and ends on lines of its own, so that it lengthens no line.
+    pub fn slot_has_own_lines(&self, content: &[u8]) -> bool {
+        matches!(self.slot, Slot::Footer { .. })
+            && code::longest_line(content) < super::body::MAX_LINE
+            && !content.is_empty()
+    }
+}
+
+/// What a part gets, and the links that are in it already.
+pub(crate) struct Found {
+    pub edits: Vec<Edit>,
+    pub links: Vec<String>,
+}
+
+/// Spellings of a placeholder, as authors and their tools write it.
+const PLACEHOLDERS: [(&[u8], Slot); 6] = [
+    (b"{{unsubscribe_url}}", Slot::Link),
+    (b"{{ unsubscribe_url }}", Slot::Link),
+    (b"%7B%7Bunsubscribe_url%7D%7D", Slot::Link),
+    (b"%7b%7bunsubscribe_url%7d%7d", Slot::Link),
+    (b"{{sender_identity}}", Slot::Identity),
+    (b"{{ sender_identity }}", Slot::Identity),
+];
+
+fn placeholders(text: &[u8], link: bool) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for (spelling, slot) in PLACEHOLDERS {
+        if slot == Slot::Link && !link {
+            continue;
+        }
+        edits.extend(memmem::find_iter(text, spelling).map(|at| Edit {
+            at: at..at + spelling.len(),
+            slot,
+            before: Vec::new(),
+            after: Vec::new(),
+            trim: false,
+        }));
+    }
+    edits.sort_by_key(|edit| edit.at.start);
+    edits
+}
+
+/// The footer that is still needed beside the placeholders that a reader sees and can use.
+fn missing(text: &[u8], edits: &[Edit], wish: &Wish<'_>, shown: impl Fn(usize) -> bool) -> Option<Slot> {
+    let has = |slot| {
+        edits.iter().any(|edit| {
+            edit.slot == slot
+                && shown(edit.at.start)
+                && (slot != Slot::Link || stands_alone(text, edit.at.end))
+        })
+    };
+    let (identity, link) = (!has(Slot::Identity), wish.link.is_some() && !has(Slot::Link));
+    (identity || link).then_some(Slot::Footer { identity, link })
+}
+
+/// What may end the sentence around a link.
+const PUNCTUATION: &[u8] = b".,;:!?)]*_";
+
+/// Octets that a link goes on with.
+fn continues(octet: u8) -> bool {
+    octet.is_ascii_graphic() && !b"<>\"'`\\^|".contains(&octet)
+}
+
+/// Whether a link that ends at `end` is a link of its own: with more glued to it, it would lead nowhere.
+fn stands_alone(text: &[u8], end: usize) -> bool {
+    text[end..].iter().take_while(|b| continues(**b)).all(|b| PUNCTUATION.contains(b))
+}
+
+/// In html: whether a link at `at` is text or the target of an anchor, not some other attribute.
+fn leads_somewhere(text: &[u8], at: usize) -> bool {
+    let window = &text[at.saturating_sub(2048)..at];
+    let Some(mark) = memchr::memrchr2(b'<', b'>', window).filter(|mark| window[*mark] == b'<') else {
+        return true;
+    };
+    let tag = &window[mark..];
+    if !tag.get(1).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'/') {
+        return true;
+    }
+    let before = tag.trim_ascii_end();
+    let before = before.strip_suffix(b"\"").or(before.strip_suffix(b"'")).unwrap_or(before).trim_ascii_end();
+    let name = before.strip_suffix(b"=").unwrap_or_default().trim_ascii_end();
+    name.len() > 4 && name[name.len() - 4..].eq_ignore_ascii_case(b"href")
+}
+
+/// The changes of an html part.
+pub(crate) fn in_html(decoded: &[u8], charset: Charset, wish: &Wish<'_>) -> Found {
+    let text = charset.masked(decoded);
+    let scan = html::scan(&text);
+    let mut edits = placeholders(&text, wish.link.is_some());
+    let shown = |at| !scan.hides(at) && leads_somewhere(&text, at);
+    let links = links(&text, shown, true);
+    if let Some(slot) = missing(&text, &edits, wish, shown) {
+        // A placeholder in what the footer has to close stays in front of it.
+        let place = edits.partition_point(|edit| edit.at.start < scan.insert);
+        let at = scan.insert.max(edits.get(place.wrapping_sub(1)).map_or(0, |edit| edit.at.end));
+        let closer = if scan.closer.is_empty() { String::new() } else { format!("\r\n{}", scan.closer) };
+        let before = format!("{closer}\r\n").into_bytes();
+        edits.insert(place, Edit { at: at..at, slot, before, after: Vec::new(), trim: false });
+    }
+    Found { edits, links }
+}
+
+/// The changes of a text part.
+pub(crate) fn in_text(decoded: &[u8], nested: bool, wish: &Wish<'_>) -> Found {
+    let mut edits = placeholders(decoded, wish.link.is_some());
+    let links = links(decoded, |_| true, false);
+    if let Some(slot) = missing(decoded, &edits, wish, |_| true) {
+        let signature = signature(decoded);
+        let at = signature.unwrap_or(decoded.len());
+        let head = &decoded[..at];
+        let before: &[u8] = if head.is_empty() || ends_with_empty_line(head) {
+            b""
+        } else if head.ends_with(b"\n") {
+            b"\r\n"
+        } else {
+            b"\r\n\r\n"
+        };
+        let after: &[u8] = if signature.is_some() { b"\r\n" } else { b"" };
+        let trim = nested && signature.is_none() && !decoded.ends_with(b"\n");
+        let place = edits.partition_point(|edit| edit.at.start < at);
+        let edit = Edit { at: at..at, slot, before: before.to_vec(), after: after.to_vec(), trim };
+        edits.insert(place, edit);
+    }
+    Found { edits, links }
+}
+
+fn ends_with_empty_line(text: &[u8]) -> bool {
+    text.ends_with(b"\r\n\r\n") || text.ends_with(b"\n\n") || matches!(text, b"\r\n" | b"\n")
+}
+
+/// Start of the signature that the last `-- ` line opens (RFC 3676 4.3); a bare `--` counts near the end.
+fn signature(text: &[u8]) -> Option<usize> {
+    let mut end = text.len();
+    let mut lines = 0;
+    loop {
+        let start = memchr::memrchr(b'\n', &text[..end]).map_or(0, |n| n + 1);
+        let line = &text[start..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line == b"-- " || (line == b"--" && lines < 12) {
+            return Some(start);
+        }
+        if start == 0 {
+            return None;
+        }
+        end = start - 1;
+        lines += 1;
+    }
+}
+
+/// The links that a reader can see in a part that is not edited.
+pub(crate) fn links_of(bytes: &[u8], part: &Part) -> Vec<String> {
+    let raw = &bytes[part.body.clone()];
+    let decoded = match part.coding {
+        Coding::QuotedPrintable => Cow::Owned(code::qp_decode(raw)),
+        Coding::Base64 => Cow::Owned(code::base64_decode(raw).unwrap_or_default()),
+        _ => Cow::Borrowed(raw),
+    };
+    if part.media != "text/html" {
+        return links(&decoded, |_| true, false);
+    }
+    let scan = html::scan(&decoded);
+    links(&decoded, |at| !scan.hides(at) && leads_somewhere(&decoded, at), true)
+}
+
+/// The links that a reader can see.
+fn links(text: &[u8], shown: impl Fn(usize) -> bool, html: bool) -> Vec<String> {
+    let mut links: Vec<String> = Vec::new();
+    // From the end, where an earlier footer is.
+    for colon in memmem::rfind_iter(text, b"://") {
+        let lower = text[colon.saturating_sub(5)..colon].to_ascii_lowercase();
+        let scheme = match () {
+            () if lower.ends_with(b"https") => 5,
+            () if lower.ends_with(b"http") => 4,
+            () => continue,
+        };
+        let start = colon - scheme;
+        if !shown(start) {
+            continue;
+        }
+        let len =
+            text[start..].iter().take(2048).take_while(|b| continues(**b) && !b"{}".contains(b)).count();
+        let mut link = String::from_utf8_lossy(&text[start..start + len]).into_owned();
+        if html {
+            link = link.replace("&amp;", "&").replace("&#38;", "&");
+        }
+        // What ends a sentence ends no link of ours.
+        let end = link.bytes().rposition(|b| !PUNCTUATION.contains(&b)).map_or(0, |n| n + 1);
+        link.truncate(end);
+        if links.len() >= MAX_LINKS {
+            break;
+        }
+        if !links.contains(&link) {
+            links.push(link);
+        }
+    }
+    links
+}
