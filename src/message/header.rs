@@ -209,8 +209,11 @@ pub(crate) fn structured(value: &[u8]) -> (String, Vec<Parameter>) {
         let start = at;
         let text = if value.get(at) == Some(&b'"') {
             let text = quoted(value, &mut at);
-            let end = at;
-            token_until(value, &mut at, b";");
+            let mut end = at;
+            // What stands behind the quotes goes with the value: readers differ on whether it is part of it.
+            if !token_until(value, &mut at, b";").is_empty() {
+                end = start + value[start..at].trim_ascii_end().len();
+            }
             parameters.push(Parameter { name, value: text, range: start..end });
             continue;
         } else {
@@ -313,5 +316,8 @@ mod tests {
         assert_eq!((parameters[1].name.as_str(), parameters[1].value.as_str()), ("charset", "UTF-8"));
         assert_eq!(&value[parameters[1].range.clone()], b"UTF-8");
         assert_eq!(structured(b"text/plain;;charset").0, "text/plain");
+        let (_, parameters) = structured(b"a/b; charset=\"x\"\x83 y ; z=\"1\" (c)");
+        assert_eq!((parameters[0].value.as_str(), parameters[0].range.clone()), ("x", 13..19));
+        assert_eq!((parameters[1].value.as_str(), parameters[1].range.clone()), ("1", 24..27));
     }
 }

@@ -168,7 +168,7 @@ impl Scanner<'_> {
             Ok(end) => self.at = end,
             Err(closer) => {
                 self.hide(start..self.html.len());
-                return Some(closer.to_owned());
+                return Some(self.close_tag(closer, &name, ending, start));
             }
         }
         let name = std::str::from_utf8(&name).unwrap_or_default();
@@ -185,6 +185,17 @@ impl Scanner<'_> {
             _ => {}
         }
         None
+    }
+
+    /// What closes a tag that is not, and then the element that it opens, if that would hide the footer.
+    fn close_tag(&mut self, closer: &str, name: &[u8], ending: bool, start: usize) -> String {
+        match std::str::from_utf8(name).unwrap_or_default() {
+            "template" if !ending => self.templates.push(start),
+            "template" => drop(self.templates.pop()),
+            name if !ending && RAW_TEXT.contains(&name) => return format!("{closer}</{name}>"),
+            _ => {}
+        }
+        closer.to_owned()
     }
 
     fn raw_text(&mut self, start: usize, name: &str) -> Option<String> {
@@ -259,7 +270,26 @@ pub(crate) fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn p12_the_footer_always_shows(soup in proptest::collection::vec(prop_oneof![
+            Just("<!--"), Just("-->"), Just("--"), Just("<script"), Just("</script"), Just("<style>"),
+            Just("</style>"), Just("<template"), Just("</template>"), Just("<body>"), Just("</body>"),
+            Just("</html>"), Just("<![CDATA["), Just("]]>"), Just("<!x"), Just(">"), Just("\""), Just("'"),
+            Just(" a="), Just("<a "), Just("</a"), Just("x"), Just("<title"), Just("\r\n"), Just("/"),
+        ], 0..24)) {
+            let html = soup.concat();
+            let found = scan(html.as_bytes());
+            let before = format!("{}\r\n{}\r\n", &html[..found.insert], found.closer);
+            let seen = scan(format!("{before}<div>here</div>").as_bytes());
+            prop_assert_eq!(&seen.closer, "", "{}", html);
+            prop_assert!(!seen.hides(before.len()), "{} then {}", html, before);
+        }
+    }
 
     fn place(html: &str) -> (String, String) {
         let found = scan(html.as_bytes());
@@ -305,6 +335,9 @@ mod tests {
             ("<template><template></body>", "</template></template>"),
             ("x<textarea></body>", "</textarea>"),
             ("x<!doctype", ">"),
+            ("x<style type=\"a</body>", "\"></style>"),
+            ("x<template a='</body>", "'></template>"),
+            ("<template>x</template a='</body>", "'>"),
         ] {
             assert_eq!(place(html), (String::new(), closer.to_owned()), "{html}");
         }
