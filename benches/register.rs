@@ -165,7 +165,7 @@ fn plain(
 
 fn rules() -> Rules {
     let source = format!(
-        "name = \"bench.example\"\n[[listener]]\naddress = \"127.0.0.1:2525\"\n[[sender]]\nname = \"Voorbeeld \
+        "name = \"bench.example\"\n[relay]\nnext_hop = \"directory\"\n[trusted]\nnetworks = [\"127.0.0.1\"]\n[[listener]]\naddress = \"127.0.0.1:2525\"\n[[sender]]\nname = \"Voorbeeld \
          Hypotheken B.V.\"\nkvk = \"{SENDER}\"\naddress = \"Dorpsstraat 1\"\ncontact = \
          \"info@voorbeeldhypotheken.nl\"\ndomains = [\"voorbeeldhypotheken.nl\"]\n[[rule]]\nname = \"news\"\n\
          match = {{ envelope_from = \"nieuws@voorbeeldhypotheken.nl\" }}\nclass = \"marketing\"\nsender = \

@@ -20,7 +20,7 @@ const RECIPIENTS: usize = 10_000;
 #[tokio::main]
 async fn main() {
     let quick = std::env::args().any(|arg| arg == "--quick");
-    let seconds = Duration::from_secs_f64(if quick { 0.5 } else { 3.0 });
+    let seconds = Duration::from_secs_f64(if quick { 0.5 } else { 1.5 });
     let rounds = if quick { 1 } else { 3 };
 
     let sink = Sink::start().await;

@@ -1,3 +1,5 @@
+//! Tests of the room `config`: what it promises, rule by rule.
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Tests of the room `consent`: what it promises, rule by rule.
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 

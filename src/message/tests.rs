@@ -1,3 +1,5 @@
+//! Tests of the room `message`: what it promises, rule by rule.
+
 use bytes::Bytes;
 use jiff::Timestamp;
 

@@ -1,3 +1,5 @@
+//! Tests of the room `token`: what it promises, rule by rule.
+
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use proptest::prelude::*;

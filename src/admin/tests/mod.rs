@@ -1,3 +1,5 @@
+//! Tests of the room `admin`: what it promises, rule by rule.
+
 mod memory;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the room `smtp`: what it promises, rule by rule.
+
 use super::*;
 use crate::smtp::line::LineError;
 
