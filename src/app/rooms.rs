@@ -13,6 +13,7 @@ use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
 use crate::net::tls::Trust;
 use crate::secret::{Secret, SharedEntropy};
+use crate::smtp::session::Tolerance;
 use crate::submission::{self, Accounts, Tls};
 use crate::{net, relay, store, unsubscribe};
 
@@ -30,6 +31,7 @@ pub(super) fn limits(settings: &config::Settings, clock: &SharedClock) -> Limits
             sign_in_failures_per_account: at_least_one(limits.sign_in_failures_per_account),
             sign_in_window: limits.sign_in_window,
             messages_per_account: NonZeroU32::new(limits.messages_per_hour),
+            refusals: NonZeroU32::new(limits.refusals_per_hour),
             message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
             memory_wait: limits.memory_wait,
             keys: limits.remembered,
@@ -65,8 +67,13 @@ pub(super) fn listeners(
         size_limit: settings.limits.message_size,
         edit_room: EDIT_ROOM,
         recipients: settings.limits.recipients,
-        errors: settings.limits.bad_commands,
-        sign_in_failures: settings.limits.sign_in_failures_per_session,
+        tolerance: Tolerance {
+            errors: settings.limits.bad_commands,
+            refused_recipients: settings.limits.refused_recipients,
+            idle_commands: settings.limits.idle_commands,
+            commands: settings.limits.commands,
+            sign_in_failures: settings.limits.sign_in_failures_per_session,
+        },
         normalise_bare_lf: listener.normalise_bare_lf,
         timeouts: submission::Timeouts {
             command: settings.limits.command_timeout,
