@@ -306,7 +306,9 @@ where
     fn message_allowed(&self, session: &Session) -> Result<(), Reply> {
         let limits = &self.settings.limits;
         let account = session.identity().map(|identity| identity.account.as_str());
-        limits.message(account, self.ip).map_err(|reached| Reply::too_many_messages().logged(reached.to_string()))
+        limits
+            .message(account, self.ip)
+            .map_err(|reached| Reply::too_many_messages().logged(reached.to_string()))
     }
 
     async fn receive_data(

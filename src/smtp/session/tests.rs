@@ -286,7 +286,10 @@ fn promise_10_ten_thousand_messages_on_one_session_reach_no_limit() {
             assert!(matches!(walk.give(Input::Taken), Action::Listen));
         }
         if n % 100 == 0 {
-            assert_eq!(walk.lines(&["MAIL FROM:<news@b.nl>", "RCPT TO:<no address>", "RSET"]), [250, 501, 250]);
+            assert_eq!(
+                walk.lines(&["MAIL FROM:<news@b.nl>", "RCPT TO:<no address>", "RSET"]),
+                [250, 501, 250]
+            );
         }
     }
     assert_eq!(walk.code("QUIT"), 221);
