@@ -119,6 +119,7 @@ impl Running {
         });
         let gateway = Gateway::new(gateway::Parts {
             in_force: in_force_seen,
+            limits: limits.clone(),
             register: Arc::new(store.clone()),
             scribe: scribe.clone(),
             relay: relay.clone(),

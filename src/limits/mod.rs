@@ -12,11 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::clock::SharedClock;
+use crate::message::Fingerprint;
 use crate::metrics;
 
+mod alike;
 mod memory;
 mod rate;
 
+use alike::Alike;
+pub use alike::Counted;
 pub use memory::{Exhausted, Held, MessageMemory};
 use rate::Rate;
 
@@ -75,6 +79,7 @@ struct Inner {
     failures_by_account: Rate<String>,
     messages: Option<Rate<String>>,
     refusals: Option<Rate<String>>,
+    alike: Alike,
     memory: MessageMemory,
 }
 
@@ -107,6 +112,7 @@ impl Limits {
             failures_by_account: Rate::new(settings.sign_in_failures_per_account, window, keys, clock),
             messages: settings.messages_per_account.map(|count| Rate::new(count, hour, keys, clock)),
             refusals: settings.refusals.map(|count| Rate::new(count, hour, keys, clock)),
+            alike: Alike::new(keys, clock),
             memory: MessageMemory::new(settings.message_memory, settings.memory_wait),
             settings,
         }))
@@ -170,6 +176,16 @@ impl Limits {
         if let Some(refusals) = &self.0.refusals {
             refusals.take(who(account, ip));
         }
+    }
+
+    /// Count a message of `account`, or of `from` at a client that did not sign in (which may be a mail server
+    /// for many), among those that say nearly the same (RULES L13).
+    pub fn alike(&self, account: Option<&str>, ip: IpAddr, from: &str, words: Fingerprint) -> Counted {
+        let who = match account {
+            Some(account) => account.to_lowercase(),
+            None => format!("{} {}", who(None, ip), from.to_lowercase()),
+        };
+        self.0.alike.count(who, words)
     }
 
     /// The budget of buffered message octets.

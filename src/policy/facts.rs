@@ -42,6 +42,9 @@ pub struct MessageFacts {
     pub recipient_count: usize,
     /// Recipients in the envelope whose domain belongs to no sender of the config (RULES L13).
     pub external_recipients: usize,
+    /// Messages of the account in the last 24 hours that say nearly the same, this one included (RULES L13);
+    /// 0 when they were not counted, for it is not personal.
+    pub alike: usize,
     /// Addresses in To and Cc whose domain belongs to no sender of the config (RULES L14).
     pub visible_external: usize,
     /// A DSN, MDN or auto-reply by its own headers (`multipart/report`, `Auto-Submitted`).

@@ -82,6 +82,8 @@ static PACK: &[Row] = &[
           text: "no rule of this gateway says what this message{for} is, so it counts as marketing without a purpose, to which nobody can have consented" },
     Row { word: "personal_to_many", rule: "L13", law: SPAM_BAN_PROOF,
           text: "a personal message to {detail} outside recipients counts as marketing{for}, and no basis for that is on record" },
+    Row { word: "personal_alike", rule: "L13", law: SPAM_BAN_PROOF,
+          text: "{detail} personal messages that say nearly the same in 24 hours count as marketing{for}, and no basis for that is on record" },
     Row { word: "allow_ended", rule: "L1", law: SPAM_BAN_PROOF,
           text: "the exception{for} ended on {detail}" },
     Row { word: "undecided", rule: "L8", law: SPAM_BAN, text: "{detail}" },
@@ -131,6 +133,7 @@ impl Clause {
             Self::Rule { .. } => "rule",
             Self::NoPurpose => "no_purpose",
             Self::PersonalToMany { .. } => "personal_to_many",
+            Self::PersonalAlike { .. } => "personal_alike",
             Self::AllowEnded { .. } => "allow_ended",
             Self::Undecided { .. } => "undecided",
         }
@@ -150,6 +153,7 @@ impl Clause {
             | Self::Published { .. }
             | Self::NoPurpose
             | Self::PersonalToMany { .. }
+            | Self::PersonalAlike { .. }
             | Self::AllowEnded { .. } => true,
             Self::Withdrawn { .. }
             | Self::Suppressed { .. }
@@ -181,7 +185,9 @@ impl Clause {
             | Self::Malformed { why }
             | Self::Undecided { why } => printable(why),
             Self::Rule { reason } => printable(reason),
-            Self::VisibleRecipients { count } | Self::PersonalToMany { count } => count.to_string(),
+            Self::VisibleRecipients { count }
+            | Self::PersonalToMany { count }
+            | Self::PersonalAlike { count } => count.to_string(),
             Self::NoBasis
             | Self::GradeTooLow
             | Self::Relation { .. }
@@ -285,6 +291,7 @@ mod tests {
             Clause::Rule { reason: "not from here".into() },
             Clause::NoPurpose,
             Clause::PersonalToMany { count: 9 },
+            Clause::PersonalAlike { count: 21 },
             Clause::AllowEnded { until: since },
             Clause::Undecided { why: "no answer".into() },
         ];
