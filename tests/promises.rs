@@ -432,6 +432,31 @@ async fn a_reload_is_whole_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_limits_and_refuses_what_needs_a_restart() {
+    let next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let file = gateway.folder.path().join("sluis.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let mut client = gateway.client().await;
+    let send = async |client: &mut support::smtp::Client| {
+        client.submit(PERSON, &["a@example.org"], message(PERSON, "Dag")).await.code
+    };
+    assert_eq!(send(&mut client).await, 250);
+    std::fs::write(&file, format!("{good}[limits]\nmessages_per_hour = 1\n")).unwrap();
+    gateway.running.reload().unwrap();
+    assert_eq!(send(&mut client).await, 250, "a changed rate begins anew");
+    assert_eq!(send(&mut client).await, 450);
+    let other = good.replace("[relay]", "[ledger]\ncache = \"32 MiB\"\n[relay]\nconnections = 3\n");
+    std::fs::write(&file, other).unwrap();
+    let refused = gateway.running.reload().unwrap_err();
+    assert!(refused.starts_with("relay.connections, ledger.cache cannot change"), "{refused}");
+    assert_eq!(send(&mut client).await, 450, "nothing of it is in force");
+    std::fs::write(&file, good).unwrap();
+    gateway.running.reload().unwrap();
+    assert_eq!(send(&mut client).await, 250);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn l13_personal_mail_that_says_the_same_over_and_over_is_marketing() {
     let next_hop = NextHop::scripted(EVERYTHING, |moment, line| {
         let later = moment == Moment::Command && line.contains("later@");

@@ -4,6 +4,7 @@
 //! (docs/decisions/0061). A message counts once it was taken; until then its [`Counted`] holds the place.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub(super) struct Alike {
     table: Arc<Mutex<Table>>,
     clock: SharedClock,
     /// Most texts, over all accounts.
-    most: usize,
+    most: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +72,14 @@ impl Drop for Counted {
 impl Alike {
     /// `most` texts are remembered in all.
     pub(super) fn new(most: usize, clock: &SharedClock) -> Self {
-        Self { table: Arc::default(), clock: Arc::clone(clock), most: most.max(2) }
+        let alike = Self { table: Arc::default(), clock: Arc::clone(clock), most: Arc::default() };
+        alike.resize(most);
+        alike
+    }
+
+    /// Remember `most` texts in all from now on; a table that holds more shrinks as it is used.
+    pub(super) fn resize(&self, most: usize) {
+        self.most.store(most.max(2), Ordering::Relaxed);
     }
 
     /// Count one more message of `who`.
@@ -98,7 +106,7 @@ impl Alike {
         table.texts -= gone;
         if let Some(new) = new {
             table.next += 1;
-            table.add(&who, new, self.most);
+            table.add(&who, new, self.most.load(Ordering::Relaxed));
         }
         drop(table);
         Counted { alike: self.clone(), who, text, at: now, count, kept: false }
@@ -136,7 +144,7 @@ impl Alike {
 
 impl Table {
     fn add(&mut self, who: &str, text: Text, most: usize) {
-        if self.texts >= most {
+        while self.texts >= most {
             self.forget_half();
         }
         let texts = self.accounts.entry(who.to_owned()).or_default();
