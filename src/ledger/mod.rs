@@ -11,6 +11,7 @@ pub mod codec;
 mod event;
 pub mod pack;
 mod page;
+pub mod pieces;
 mod scribe;
 pub mod tree;
 pub mod verify;

@@ -17,6 +17,7 @@ use super::tables::{
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
 use crate::ledger::codec::Squeezed;
+use crate::ledger::pieces;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
 use crate::ledger::{
     EntryNumber, Event, Keep, Outcome, Ready, Record, RecordError, Side, Spelled, SpoolState, Spooled, head,
@@ -359,13 +360,23 @@ impl<'t> Pages<'t> {
                 _ => {}
             }
         }
-        for (side, _) in record.sides() {
+        for (side, squeezed) in record.sides() {
             match side {
                 Side::Original { .. } | Side::Checkpoint => {}
                 Side::Edits { copy, original_sha256, rope, keep } => {
-                    let waits = spooled.contains(copy) || self.spool.get(&copy.to_bytes())?.is_some();
-                    let keep_pieces = waits || *keep == Keep::Full;
-                    self.keep(*copy, rope, *original_sha256, *keep, keep_pieces, &originals)?;
+                    let waits = || -> Result<bool, Fault> {
+                        Ok(spooled.contains(copy) || self.spool.get(&copy.to_bytes())?.is_some())
+                    };
+                    let made;
+                    let pieces = match squeezed {
+                        Some(pieces) => Some(pieces),
+                        None if *keep == Keep::Full || waits()? => {
+                            made = pieces::write(rope)?;
+                            Some(&made)
+                        }
+                        None => None,
+                    };
+                    self.keep(*copy, rope, *original_sha256, *keep, pieces, &originals)?;
                 }
                 Side::Spool(copy) => self.spool(copy)?,
                 Side::Unspool(copy) => self.unspool(*copy)?,
@@ -416,21 +427,21 @@ impl<'t> Pages<'t> {
         self.spool.remove(&key)?;
         self.projections.left_spool(copy)?;
         let kept = self.copies.get(&key)?.map(|row| KeptCopy::read(row.value())).transpose()?;
-        let Some(KeptCopy::Pieces { keep, original, pieces }) = kept else { return Ok(()) };
+        let Some(KeptCopy::Pieces { keep, original, pieces: stored }) = kept else { return Ok(()) };
         if keep == Keep::Full {
             return Ok(());
         }
         let headers = if keep == Keep::Headers {
             let bytes = self.originals.get(&original)?.map(|row| tables::read_original(row.value()));
             let bytes = bytes.transpose()?.unwrap_or_default();
-            Some(headers_of(&tables::rope(Bytes::from(bytes), pieces)?))
+            Some(headers_of(&pieces::read(&stored, Bytes::from(bytes))?))
         } else {
             None
         };
         self.release(original)?;
         match headers {
             Some(headers) => {
-                self.copies.insert(&key, KeptCopy::Headers(headers).write()?.as_slice())?;
+                self.copies.insert(&key, KeptCopy::write_headers(&headers).as_slice())?;
             }
             None => {
                 self.copies.remove(&key)?;
@@ -454,7 +465,7 @@ impl<'t> Pages<'t> {
         rope: &Rope,
         original: [u8; 32],
         keep: Keep,
-        pieces: bool,
+        pieces: Option<&Squeezed>,
         originals: &HashMap<[u8; 32], &Squeezed>,
     ) -> Result<(), Fault> {
         let key = copy.to_bytes();
@@ -462,12 +473,12 @@ impl<'t> Pages<'t> {
         if let Some(KeptCopy::Pieces { original, .. }) = before {
             self.release(original)?;
         }
-        if !pieces {
+        let Some(pieces) = pieces else {
             if keep == Keep::Headers {
-                self.copies.insert(&key, KeptCopy::Headers(headers_of(rope)).write()?.as_slice())?;
+                self.copies.insert(&key, KeptCopy::write_headers(&headers_of(rope)).as_slice())?;
             }
             return Ok(());
-        }
+        };
         let uses = self.uses.get(&original)?.map_or(0, |row| row.value());
         if uses == 0 {
             let stored = match originals.get(&original) {
@@ -477,7 +488,7 @@ impl<'t> Pages<'t> {
             self.originals.insert(&original, stored.as_slice())?;
         }
         self.uses.insert(&original, uses + 1)?;
-        self.copies.insert(&key, KeptCopy::of(rope, original, keep).write()?.as_slice())?;
+        self.copies.insert(&key, KeptCopy::write_pieces(keep, &original, pieces).as_slice())?;
         Ok(())
     }
 
