@@ -193,6 +193,7 @@ pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> 
             header_bytes: settings.limits.header,
         },
         max_received: settings.limits.received,
+        archive: settings.ledger.archive,
         signers: signers(settings)?,
     })
 }
