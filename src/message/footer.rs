@@ -9,6 +9,10 @@ use crate::mail::{Language, Purpose, Sender};
 /// Columns of the text footer; format=flowed readers show it unflowed (RFC 3676 4.2).
 const COLUMNS: usize = 72;
 
+/// Parts the text footer from the text. Not of hyphens: a boundary may be a hyphen, and then a line of
+/// three would be its delimiter.
+const RULE: &str = "____________________\r\n";
+
 /// One flavour of the footer, open where the link goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Footer {
@@ -101,7 +105,7 @@ impl Footer {
     /// The text footer; with a link for marketing.
     pub fn text(sender: &Sender, purpose: Option<&Purpose>, link: bool) -> Self {
         let l = lines(sender, purpose);
-        let mut identity = String::from("---\r\n");
+        let mut identity = String::from(RULE);
         for line in [&l.behalf, &l.address, &l.register] {
             wrap(line, &mut identity);
         }
@@ -140,7 +144,7 @@ impl Footer {
                 "font:12px/1.5 Arial,Helvetica,sans-serif;color:#777;text-align:left\">\r\n"
             ));
         } else if !identity {
-            out.push_str("---\r\n");
+            out.push_str(RULE);
         }
         if identity {
             out.push_str(&self.identity);

@@ -121,8 +121,13 @@ fn with_charset(bytes: &[u8], part: &Part, field: &Field, charset: &str) -> Spli
         None => {
             let text = &bytes[field.value.clone()];
             let kept = field.value.start + text.trim_ascii_end().len();
-            let semicolon = if text.trim_ascii_end().ends_with(b";") { "" } else { ";" };
-            (kept..field.value.end, format!("{semicolon}\r\n charset={charset}").into_bytes())
+            // A line that is too long already gets no octet more.
+            let joint = match text.trim_ascii_end().ends_with(b";") {
+                true => "\r\n ",
+                false if code::longest_line(text) > 900 => "\r\n ; ",
+                false => ";\r\n ",
+            };
+            (kept..field.value.end, format!("{joint}charset={charset}").into_bytes())
         }
     }
 }

@@ -144,7 +144,7 @@ fn l8_text_and_headers() {
     assert!(out.starts_with("Sluis-Trace: trace-of-ours\r\nList-Unsubscribe: <https://u.example/"), "{out}");
     assert!(out.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
     assert!(out.contains("List-Id: <nieuws.12345678.sluis>\r\n"));
-    assert!(out.contains("\r\n\r\nHallo Bob\r\n\r\n---\r\nDit bericht"), "{out}");
+    assert!(out.contains("\r\n\r\nHallo Bob\r\n\r\n____________________\r\nDit bericht"), "{out}");
     assert!(out.ends_with(&format!("Afmelden:\r\n{URL}\r\n")), "{out}");
 }
 
@@ -181,7 +181,7 @@ fn p12_twice_adds_nothing() {
 fn p12_a_look_alike_footer_stays() {
     let copied = marketing("\r\nHallo\r\n").replace(URL, "https://u.example/u/someone-elses");
     let out = text(&copied, Class::Marketing);
-    assert!(out.contains("someone-elses\r\n\r\n---\r\n"), "{out}");
+    assert!(out.contains("someone-elses\r\n\r\n____________________\r\n"), "{out}");
 }
 
 #[test]

@@ -116,8 +116,19 @@ pub(crate) fn qp_splice(raw: &[u8], start: usize, end: usize, content: &[u8]) ->
     } else if mid_line && (padded || !content.starts_with(b"\r\n")) {
         out.extend_from_slice(b"=\r\n");
     }
+    let rest = &raw[end..];
+    if rest.starts_with(b"--")
+        && let Some((last, head)) = content.split_last()
+        && *last != b'\n'
+    {
+        // At the start of a line these hyphens might read as a delimiter: one octet of ours goes before.
+        qp_encode_into(head, &mut out);
+        out.extend_from_slice(b"=\r\n");
+        out.extend_from_slice(format!("={last:02X}").as_bytes());
+        return out;
+    }
     qp_encode_into(content, &mut out);
-    let more_on_line = raw.get(end).is_some_and(|b| !matches!(b, b'\r' | b'\n'));
+    let more_on_line = rest.first().is_some_and(|b| !matches!(b, b'\r' | b'\n'));
     if more_on_line && !out.is_empty() && !out.ends_with(b"\n") {
         out.extend_from_slice(b"=\r\n");
     }
@@ -144,8 +155,10 @@ fn qp_encode_into(content: &[u8], out: &mut Vec<u8>) {
             continue;
         }
         let at_line_end = at + 1 == content.len() || content[at + 1..].starts_with(b"\r\n");
-        // A dot or "From " at the start of a line is escaped: some paths still mangle them.
-        let fragile = column == 0 && (b == b'.' || content[at..].starts_with(b"From "));
+        // A dot or "From " at the start of a line is escaped: some paths still mangle them. So are two
+        // hyphens: a soft break may have brought them there, and they may read as a delimiter.
+        let rest = &content[at..];
+        let fragile = column == 0 && (b == b'.' || rest.starts_with(b"From ") || rest.starts_with(b"--"));
         let plain = match b {
             b' ' | b'\t' => !at_line_end,
             b'=' => false,
@@ -285,6 +298,8 @@ mod tests {
         assert!(longest_line(&whole) <= 76);
         assert!(String::from_utf8(qp_decode(&whole)).unwrap().contains("middle \r\né and"));
         assert!(!whole.windows(3).any(|w| w == b" \r\n"), "no white space before a line end");
+        assert_eq!(qp_splice(b"x--b", 1, 1, b"yz"), b"=\r\ny=\r\n=7A", "no line begins with --b");
+        assert_eq!(qp_encode(b"--b\r\n-"), b"=2D-b\r\n-");
         assert_eq!(qp_splice(b"foo=", 4, 4, b"\r\nbar"), b"\r\n\r\nbar", "the soft break is completed");
     }
 
@@ -320,8 +335,9 @@ mod tests {
             let whole = [&raw[..place], &out, &raw[place..]].concat();
             let wanted = [&text.as_bytes()[..at], more.as_bytes(), &text.as_bytes()[at..]].concat();
             prop_assert_eq!(qp_decode(&whole), wanted);
-            // A full line that ends where the splice begins gets the `=` as its 77th octet.
-            prop_assert!(longest_line(&whole) <= 77);
+            // A full line that ends where the splice begins gets the `=` as its 77th octet, and one that
+            // would begin with hyphens an octet of ours.
+            prop_assert!(longest_line(&whole) <= 79);
         }
 
         #[test]

@@ -76,7 +76,7 @@ fn same_but_for_the_footer(name: &str, original: &[u8], out: &[u8]) {
             old.content_type().and_then(|t| t.subtype()).is_some_and(|t| t.eq_ignore_ascii_case("html"));
         let (start, end) = match html {
             true => ("<divstyle=\"clear:both", "Afmelden</a></div>"),
-            false => ("---Ditberichtisverzondennamens", URL),
+            false => ("____________________Ditberichtisverzondennamens", URL),
         };
         let at = text.find(start).unwrap_or_else(|| panic!("{name}: no footer in {text}"));
         let stop = at + text[at..].find(end).unwrap_or_else(|| panic!("{name}: half a footer")) + end.len();
