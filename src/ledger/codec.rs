@@ -57,10 +57,10 @@ impl Squeezed {
         if bytes.len() < WORTH_TRYING {
             return Self::plain(bytes);
         }
-        let (codec, compressed) = match bytes.len() {
-            ..=SHORT => (Codec::ZstdWithDictionary, compress_short(&bytes)),
-            ..=LARGE => (Codec::Zstd, compress(&bytes, 3)),
-            _ => (Codec::Zstd, compress(&bytes, 1)),
+        let (codec, compressed) = if bytes.len() <= SHORT {
+            (Codec::ZstdWithDictionary, compress_short(&bytes))
+        } else {
+            (Codec::Zstd, compress(&bytes, if bytes.len() < LARGE { 3 } else { 1 }))
         };
         match compressed {
             Ok(small) if small.len() + bytes.len() / 8 <= bytes.len() => {

@@ -22,6 +22,6 @@ pub use event::{
     RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
 pub use scribe::{
-    Archive, Batch, Book, Inbox, Keep, Pending, Ready, Record, RecordError, Scribe, Side, Spelled,
-    SpoolState, Spooled, WeakScribe,
+    Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
+    Spooled, WeakScribe,
 };

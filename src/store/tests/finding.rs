@@ -62,7 +62,7 @@ fn entries_are_found_by_time_though_the_clock_jumped() {
         found
             .iter()
             .filter(|one| matches!(one.entry.event, Event::Unsubscribed(_)))
-            .map(|one| (one.entry.at.as_second() - at(0).as_second()))
+            .map(|one| one.entry.at.as_second() - at(0).as_second())
             .collect::<Vec<_>>()
     };
     assert_eq!(between(0, 121), [0, 30, 90, 120]);
