@@ -96,6 +96,9 @@ mod tests {
         ("unsubscribe.mailto", "\"x@example.nl\""),
         ("unsubscribe.hosts", "[\"a.example\"]"),
         ("unsubscribe.trusted_proxies", "[\"10.0.0.1\"]"),
+        ("ledger.archive.marketing", "\"hash\""),
+        ("ledger.archive.service", "\"full\""),
+        ("ledger.archive.personal", "\"full\""),
         ("log.format", "\"json\""),
         ("log.level", "\"debug\""),
         ("metrics.listen", "\"127.0.0.1:9126\""),
@@ -194,11 +197,12 @@ mod tests {
         let rig = Rig::new();
         let before = rig.settings(&rig.base).unwrap();
         let wired = rig.wired(&before);
-        let (mut section, mut walked) = (String::new(), 0);
+        let (mut section, mut header, mut walked) = (String::new(), 0, 0);
         for (place, line) in rig.base.lines().enumerate() {
             let bare = line.trim_start_matches('#');
             if bare.starts_with('[') {
                 section = bare.trim_matches(|c| c == '[' || c == ']').to_owned();
+                header = place;
                 if bare.starts_with("[[") || section == "tls" || section == "trusted" {
                     section = "list of its own".to_owned();
                 }
@@ -221,6 +225,9 @@ mod tests {
                 let mut lines: Vec<&str> = rig.base.lines().collect();
                 let line = format!("{key} = {value}");
                 lines[place] = &line;
+                if lines[header].starts_with("#[") {
+                    lines[header] = &lines[header][1..];
+                }
                 rig.settings(&lines.join("\n"))
             });
             let changed = changed.unwrap_or_else(|| panic!("{name}: no other value was found"));

@@ -318,8 +318,12 @@ pub enum Format {
 pub enum ProofCommand {
     /// Show what is on record: about an address, a reference, a Message-ID in <…> or an entry number
     Show {
-        /// About what
-        subject: Subject,
+        /// About what [default: everything of the time given]
+        #[arg(required_unless_present_any = ["since", "until"])]
+        subject: Option<Subject>,
+        /// Of which time
+        #[command(flatten)]
+        period: Period,
         /// The entries as they stand in the ledger, one JSON object per line
         #[arg(long)]
         json: bool,
@@ -334,12 +338,30 @@ pub enum ProofCommand {
     },
     /// Write an evidence pack
     Export {
-        /// About what
-        subject: Subject,
+        /// About what [default: everything of the time given]
+        #[arg(required_unless_present_any = ["since", "until"])]
+        subject: Option<Subject>,
+        /// Of which time
+        #[command(flatten)]
+        period: Period,
         /// The zip file to write; it must not be there yet
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
+}
+
+/// A time that entries were written in.
+#[derive(Debug, Args)]
+pub struct Period {
+    /// From this moment on, RFC 3339 or YYYY-MM-DD
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Until before this moment
+    #[arg(long)]
+    pub until: Option<String>,
+    /// Time zone of times without one
+    #[arg(long, default_value = super::fields::ZONE)]
+    pub zone: String,
 }
 
 /// Copies that wait.
