@@ -146,7 +146,6 @@ pub(super) fn relay(settings: &config::Settings) -> relay::Settings {
             data_start: hop.data_timeout,
             data_block: hop.data_timeout,
             data_end: hop.final_timeout,
-            ..relay::Timeouts::default()
         },
         pool: relay::PoolSettings {
             connections: hop.connections,
