@@ -10,6 +10,7 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Tabl
 use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
+use super::reopen::{CLOSED, Limbo};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT,
     HASHES, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry,
@@ -21,29 +22,23 @@ use crate::ledger::codec::Squeezed;
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
 use crate::ledger::{
-    Counts, EntryNumber, Event, Keep, Outcome, Ready, Record, RecordError, Side, Spelled, SpoolState,
-    Spooled, head,
+    Counts, EntryNumber, Event, Keep, Ready, RecordError, Side, Spelled, SpoolState, Spooled, head,
 };
 use crate::mail::CopyId;
 use crate::message::Rope;
 use crate::metrics;
 use crate::secret::random;
 
-/// How long the file is left alone after it could not be opened again.
-const REOPEN_PAUSE: SignedDuration = SignedDuration::from_secs(1);
-
-const CLOSED: &str = "the store is closed after a disk error";
-
 /// What the writer knows without asking the disk.
 #[derive(Debug, Clone)]
 pub(super) struct Tip {
     edge: Edge,
     /// Commits so far: tells after a failed sync whether that commit stands.
-    commits: u64,
+    pub(super) commits: u64,
     /// Entries covered by the last checkpoint, its own entry included.
     signed: u64,
     /// When it was signed; `None` when that was before this start.
-    signed_at: Option<Timestamp>,
+    pub(super) signed_at: Option<Timestamp>,
     /// Recipients by fate.
     counts: Counts,
     /// The run of entries that was written last: its minute and its first entry.
@@ -53,20 +48,11 @@ pub(super) struct Tip {
 /// The writer's state.
 #[derive(Debug)]
 pub(super) struct Writer {
-    tip: Tip,
+    pub(super) tip: Tip,
     /// Set while the file is closed: when it may be tried again.
-    closed_until: Option<Timestamp>,
-    /// A commit of unknown fate: see [`Store::clear_limbo`].
-    limbo: Option<Limbo>,
-}
-
-/// A commit of which nobody knows whether it stands.
-#[derive(Debug)]
-struct Limbo {
-    /// Its number.
-    commits: u64,
-    /// What it would have admitted, as the outcomes that take it back.
-    admitted: Vec<Outcome>,
+    pub(super) closed_until: Option<Timestamp>,
+    /// A commit of unknown fate.
+    pub(super) limbo: Option<Limbo>,
 }
 
 impl Writer {
@@ -210,7 +196,7 @@ impl Store {
                     Ok(()) => Err(RecordError::Store(fault.to_string())),
                     Err(error) => {
                         tracing::error!(%error, "the store stays closed; the next record tries again");
-                        writer.limbo = Some(Limbo { commits: tip.commits, admitted: admissions(batch) });
+                        writer.limbo = Some(Limbo::of(tip.commits, batch));
                         Err(RecordError::Store(fault.to_string()))
                     }
                 }
@@ -219,7 +205,7 @@ impl Store {
         }
     }
 
-    fn try_commit(
+    pub(super) fn try_commit(
         &self,
         database: &Database,
         batch: &[Ready],
@@ -256,79 +242,6 @@ impl Store {
         }
         Ok(transaction.commit()?)
     }
-
-    fn close(&self, writer: &mut Writer) {
-        *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-        writer.closed_until = Some(self.inner.clock.now());
-    }
-
-    fn reopen_if_closed(&self, writer: &mut Writer) -> Result<(), RecordError> {
-        let Some(until) = writer.closed_until else { return Ok(()) };
-        let now = self.inner.clock.now();
-        if now < until && until.duration_since(now) <= REOPEN_PAUSE {
-            return Err(RecordError::Store(CLOSED.to_owned()));
-        }
-        self.reopen(writer)?;
-        writer.limbo = None;
-        Ok(())
-    }
-
-    /// Open the file again. Readers see it once [`Store::clear_limbo`] is through.
-    fn reopen(&self, writer: &mut Writer) -> Result<(), RecordError> {
-        let opened = Writer::open(&*self.inner.disk, &self.inner.settings)
-            .map_err(|error| RecordError::Store(error.to_string()))
-            .and_then(|(database, fresh)| {
-                let tip = Tip { signed_at: writer.tip.signed_at, ..fresh.tip };
-                let tip = self.clear_limbo(&database, tip, writer.limbo.as_ref())?;
-                Ok((database, tip))
-            });
-        match opened {
-            Ok((database, tip)) => {
-                *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-                writer.tip = tip;
-                writer.closed_until = None;
-                Ok(())
-            }
-            Err(error) => {
-                writer.closed_until = self.inner.clock.now().checked_add(REOPEN_PAUSE).ok();
-                Err(error)
-            }
-        }
-    }
-
-    /// A commit whose sync failed while the file could not even be opened again: its sessions were told
-    /// that nothing was written. If it turns out to be there after all, what it admitted is cancelled
-    /// and leaves the spool, or it would go out twice: once by us, once by the client's next try.
-    fn clear_limbo(&self, database: &Database, tip: Tip, limbo: Option<&Limbo>) -> Result<Tip, RecordError> {
-        let Some(Limbo { commits, admitted }) = limbo else { return Ok(tip) };
-        if tip.commits < *commits || admitted.is_empty() {
-            return Ok(tip);
-        }
-        let sides = admitted.iter().map(|outcome| Side::Unspool(outcome.copy)).collect();
-        let events = admitted.iter().cloned().map(Event::Cancelled).collect();
-        let batch = [Ready::new(Record { events, sides })?];
-        let mut cleared = tip;
-        self.try_commit(database, &batch, &mut cleared, &mut Vec::new())
-            .map_err(|fault| RecordError::Store(fault.to_string()))?;
-        Ok(cleared)
-    }
-}
-
-/// What `batch` admits, as the outcomes that would take it back.
-fn admissions(batch: &[Ready]) -> Vec<Outcome> {
-    let cancelled = |event: &Event| match event {
-        Event::Admitted(it) => Some(Outcome {
-            copy: it.copy,
-            recipients: it.recipients.iter().map(|one| one.recipient.clone()).collect(),
-            reply: "not sent: the store failed while this was recorded, and the client was told to try again"
-                .to_owned(),
-            next_hop: it.next_hop.clone(),
-            tls: None,
-            attempt: 0,
-        }),
-        _ => None,
-    };
-    batch.iter().flat_map(|record| record.events.iter().filter_map(cancelled)).collect()
 }
 
 /// All tables of one write transaction.
