@@ -17,7 +17,7 @@ pub mod verify;
 
 pub use event::{
     Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
-    RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
+    Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
 pub use scribe::{
     Batch, Book, Inbox, Keep, Pending, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
