@@ -8,7 +8,8 @@ use super::apply::Projections;
 use super::error::Fault;
 use super::tables::{
     BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KEYS, KeptCopy,
-    OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, StoredEntry, read_entry, read_original, read_row,
+    OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, SUPPRESSED, StoredEntry, read_entry, read_original,
+    read_row,
 };
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::tree::{self, Edge, Hash};
@@ -195,6 +196,7 @@ fn check_projections(reading: &ReadTransaction, findings: &mut Findings) -> Resu
     transaction.commit()?;
     let derived = fresh.begin_read()?;
     compare(reading, &derived, PROFILES, "profile", findings)?;
+    compare(reading, &derived, SUPPRESSED, "index row (suppressed)", findings)?;
     compare(reading, &derived, OPEN, "open admission", findings)?;
     compare(reading, &derived, BY_COPY, "index row (copy)", findings)?;
     compare(reading, &derived, BY_ADDRESS, "index row (address)", findings)?;
