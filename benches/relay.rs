@@ -387,7 +387,8 @@ fn free_port() -> SocketAddr {
 fn write_config(folder: &Path, address: SocketAddr, sink: SocketAddr) -> std::path::PathBuf {
     let page = free_port();
     let folder_text = folder.display();
-    sluis::app::keys::dkim_ed25519(&folder.join("dkim.pem")).expect("a signing key");
+    let algorithm = sluis::config::Algorithm::Ed25519Sha256;
+    sluis::app::keys::make_dkim(&folder.join("dkim.pem"), algorithm).expect("a signing key");
     let config = format!(
         r#"name = "sluis.bench.example"
 data = "{folder_text}/var"

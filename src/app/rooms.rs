@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::keys::{self, KeyFolder};
 use crate::clock::{SharedClock, Timestamp};
-use crate::config::{self, Algorithm, Dkim, ListenerTls};
+use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
@@ -15,7 +15,7 @@ use crate::net::tls::Trust;
 use crate::secret::{Secret, SharedEntropy};
 use crate::smtp::session::Tolerance;
 use crate::submission::{self, Accounts, Tls};
-use crate::{net, relay, store, unsubscribe};
+use crate::{net, relay, store, token, unsubscribe};
 
 /// Octets that our own headers and footers may add to a message (RULES P5).
 const EDIT_ROOM: u64 = 64 * 1024;
@@ -184,7 +184,7 @@ pub(super) fn store(
     }
 }
 
-pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> {
+pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Result<gateway::Settings> {
     Ok(gateway::Settings {
         hostname: settings.name.ascii().to_owned(),
         unsubscribe_url: settings.unsubscribe.url.clone(),
@@ -201,26 +201,17 @@ pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> 
         },
         max_received: settings.limits.received,
         signers: signers(settings)?,
+        tokens,
     })
 }
 
-/// The DKIM keys by domain; a key file that is not there yet is made, and its DNS record logged.
+/// The DKIM keys by domain.
 fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
     let Dkim::Keys(wanted) = &settings.dkim else { return Ok(Vec::new()) };
     let mut signers: Vec<Signers> = Vec::new();
     for one in wanted {
-        let key = match one.algorithm {
-            Algorithm::RsaSha256 => keys::dkim_rsa(&one.key_file),
-            Algorithm::Ed25519Sha256 => keys::dkim_ed25519(&one.key_file),
-        }
-        .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
-        if key.made {
-            tracing::warn!(
-                name = %format!("{}._domainkey.{}", one.selector, one.domain.ascii()),
-                record = %key.record,
-                "a DKIM key was made; publish this TXT record"
-            );
-        }
+        let key = keys::read_dkim(&one.key_file, one.algorithm)
+            .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
         let signer =
             Signer { domain: one.domain.ascii().to_owned(), selector: one.selector.clone(), key: key.key };
         match signers.iter_mut().find(|signers| signers.domain == one.domain) {

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::admin::Subject;
 use crate::consent::ConsentEventKind;
-use crate::mail::{Address, CopyId};
+use crate::mail::{Address, CopyId, Domain};
 use crate::suppression::Reason;
 
 /// SMTP relay and compliance gateway: nothing commercial leaves without a legal basis, and what left can be
@@ -58,12 +58,65 @@ pub enum Command {
     /// Copies that wait for the next hop
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Keys: make, list, rotate
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// What the gateway does now
     Status,
     /// Have the running gateway read its config file again
     Reload,
     /// Make the password hash of an account, from a password typed or piped in
     Password,
+}
+
+/// Keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a DKIM key, and print the DNS record to publish; a key that is there is shown, never replaced
+    Dkim(DkimKey),
+    /// Every key: what it is known by, when it was made, what it does
+    List,
+    /// Make a new key beside the old ones, which go on opening what they sealed
+    Rotate {
+        /// Which
+        #[arg(value_enum)]
+        kind: Rotated,
+    },
+}
+
+/// A DKIM key.
+#[derive(Debug, Args)]
+pub struct DkimKey {
+    /// The domain that signs
+    #[arg(long, value_parser = |text: &str| Domain::parse(text))]
+    pub domain: Domain,
+    /// The public key will stand in DNS under SELECTOR._domainkey.DOMAIN
+    #[arg(long)]
+    pub selector: String,
+    /// The kind of key
+    #[arg(long, value_enum, default_value_t = KeyKind::Rsa)]
+    pub algorithm: KeyKind,
+    /// Where to put it [default: keys/dkim/DOMAIN.SELECTOR.pem in the data folder]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// Kinds of DKIM key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyKind {
+    /// 2048 bits, for rsa-sha256: every receiver knows it
+    #[value(name = "rsa-2048", alias = "rsa", alias = "rsa-sha256")]
+    Rsa,
+    /// For ed25519-sha256 (RFC 8463): short and fast; sign with an RSA key as well
+    #[value(name = "ed25519", alias = "ed25519-sha256")]
+    Ed25519,
+}
+
+/// Keys that rotate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Rotated {
+    /// The key that seals unsubscribe links
+    Token,
 }
 
 /// Consents.

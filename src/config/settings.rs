@@ -242,6 +242,16 @@ pub enum Algorithm {
     Ed25519Sha256,
 }
 
+impl Algorithm {
+    /// As the config and DKIM write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RsaSha256 => "rsa-sha256",
+            Self::Ed25519Sha256 => "ed25519-sha256",
+        }
+    }
+}
+
 /// Every bound, by name (promise 10). Sizes are octets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -320,6 +330,8 @@ pub struct Limits {
     pub http_pending: usize,
     /// Connections to the admin socket.
     pub admin_connections: usize,
+    /// Wait of a command for a gateway that starts, or for another command.
+    pub admin_wait: Duration,
     /// One request or answer on the admin socket.
     pub admin_message: usize,
 }
@@ -364,6 +376,7 @@ impl Default for Limits {
             http_idle: Duration::from_secs(30),
             http_pending: 4_096,
             admin_connections: 8,
+            admin_wait: Duration::from_secs(5),
             admin_message: 64 << 20,
         }
     }

@@ -80,6 +80,8 @@ pub struct Settings {
     pub max_received: usize,
     /// The DKIM keys by domain. Empty leaves signing to the next hop.
     pub signers: Vec<Signers>,
+    /// The keys that seal unsubscribe links.
+    pub tokens: token::Keys,
 }
 
 /// The DKIM keys of one domain; they sign what is From it, or from below it.
@@ -113,8 +115,6 @@ pub struct Parts {
     pub relay: Relay,
     /// What waits.
     pub spool: Spool,
-    /// The keys that seal unsubscribe links.
-    pub tokens: Arc<token::Keys>,
     /// Whether the unsubscribe endpoint answers its own health check (RULES L8).
     pub unsubscribe_up: watch::Receiver<bool>,
     /// The time.

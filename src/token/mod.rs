@@ -135,6 +135,16 @@ impl Keys {
         Self::new(keys)
     }
 
+    /// The id of the key that seals.
+    pub fn newest(&self) -> u8 {
+        self.keys[0].id
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Keys by id, newest first; each secret has 32 octets.
     pub fn new(keys: Vec<(u8, Secret)>) -> Result<Self, KeysError> {
         if keys.is_empty() {
@@ -165,9 +175,18 @@ impl Keys {
 
     /// The content of a key file: a line for each key, newest first.
     pub fn to_text(&self) -> Secret {
+        Self::lines(&self.keys)
+    }
+
+    /// The line of the key that seals.
+    pub fn newest_to_text(&self) -> Secret {
+        Self::lines(&self.keys[..1])
+    }
+
+    fn lines(keys: &[Key]) -> Secret {
         // Sized beforehand: growing would leave parts of keys behind in freed memory.
-        let mut text = Vec::with_capacity(self.keys.len() * (KEY * 2 + "255 \n".len()));
-        for key in self.keys.iter() {
+        let mut text = Vec::with_capacity(keys.len() * (KEY * 2 + "255 \n".len()));
+        for key in keys {
             text.extend_from_slice(key.id.to_string().as_bytes());
             text.push(b' ');
             for byte in key.secret.expose() {
