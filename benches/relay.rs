@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench relay` prints a Markdown table: messages per second, p50 and p99 latency, CPU per
 //! 1,000 messages of the gateway process, and ratios to the direct run. Everything is on but rsa: consent
-//! looked up, message edited, signed with ed25519. `-- --quick` takes seconds, for a look.
+//! looked up, message edited, signed with ed25519. `-- --quick` takes seconds, for a look; `-- --only 50x1000`
+//! runs one row (sessions x octets).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +20,9 @@ const RECIPIENTS: usize = 10_000;
 
 #[tokio::main]
 async fn main() {
-    let quick = std::env::args().any(|arg| arg == "--quick");
+    let arguments: Vec<String> = std::env::args().collect();
+    let quick = arguments.iter().any(|arg| arg == "--quick");
+    let only = arguments.iter().position(|arg| arg == "--only").and_then(|at| arguments.get(at + 1));
     let seconds = Duration::from_secs_f64(if quick { 0.5 } else { 1.5 });
     let rounds = if quick { 1 } else { 3 };
 
@@ -33,6 +36,9 @@ async fn main() {
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for size in [1_000, 10_000, 100_000, 1_000_000] {
         for sessions in [1, 10, 50, 200] {
+            if only.is_some_and(|only| *only != format!("{sessions}x{size}")) {
+                continue;
+            }
             let mut runs = [Vec::new(), Vec::new(), Vec::new()];
             let mut cpu = Vec::new();
             for _ in 0..rounds {

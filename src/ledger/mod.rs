@@ -20,6 +20,6 @@ pub use event::{
     Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
 pub use scribe::{
-    Batch, Book, Inbox, Keep, Pending, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
-    Spooled, WeakScribe,
+    Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState, Spooled,
+    WeakScribe,
 };

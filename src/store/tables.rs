@@ -144,7 +144,35 @@ pub(super) enum StoredPiece {
     /// From, and up to but not including.
     Original(u64, u64),
     /// Our own octets.
-    Own(Vec<u8>),
+    Own(#[serde(with = "octets")] Vec<u8>),
+}
+
+/// Octets as one run: the same bytes as a sequence of numbers, without a step for each.
+mod octets {
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(octets)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        deserializer.deserialize_bytes(Octets)
+    }
+
+    struct Octets;
+
+    impl Visitor<'_> for Octets {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("octets")
+        }
+
+        fn visit_bytes<E: Error>(self, octets: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(octets.to_vec())
+        }
+    }
 }
 
 impl KeptCopy {

@@ -29,6 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -84,6 +85,8 @@ struct Key {
     id: u8,
     secret: Secret,
     ready: LessSafeKey,
+    /// What marks are made with.
+    marker: hmac::Key,
 }
 
 /// A text that is no token of ours: wrong, truncated, foreign, altered, all alike.
@@ -252,7 +255,8 @@ impl Key {
     fn new(id: u8, octets: Zeroizing<[u8; KEY]>) -> Self {
         // The only failure is a wrong length, and the type has the right one.
         let unbound = UnboundKey::new(&AES_256_GCM_SIV, octets.as_slice()).expect("32 octets are a key");
-        Self { id, secret: Secret::new(octets.as_slice()), ready: LessSafeKey::new(unbound) }
+        let marker = mark::key(octets.as_slice());
+        Self { id, secret: Secret::new(octets.as_slice()), ready: LessSafeKey::new(unbound), marker }
     }
 }
 
