@@ -144,7 +144,7 @@ fn what_observe_would_have_refused_is_counted_and_explained_by_its_recipient() {
     assert!(report.contains("L1     no_basis"), "{report}");
     assert!(report.contains("rule \"newsletter\", Voorbeeld Hypotheken B.V."), "{report}");
     assert!(house.ok(&["report", "refused"]).starts_with("0 recipients were refused"));
-    let empty = house.ok(&["report", "observe", "--from", "2020-01-01", "--to", "2020-02-01"]);
+    let empty = house.ok(&["report", "observe", "--since", "2020-01-01", "--until", "2020-02-01"]);
     assert!(empty.starts_with("0 recipients"), "{empty}");
     let told = house.ok(&["explain", "a@example.org"]);
     assert!(told.contains("enforcement would have refused it") && told.contains("to make it pass"), "{told}");

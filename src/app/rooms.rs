@@ -200,6 +200,7 @@ pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Resul
             header_bytes: settings.limits.header,
         },
         max_received: settings.limits.received,
+        archive: settings.ledger.archive,
         signers: signers(settings)?,
         tokens,
     })

@@ -275,7 +275,7 @@ impl Running {
         self.scribe.record(Record { events: Vec::new(), sides: vec![Side::Checkpoint] }).await?;
         let books = StoreBooks::new(self.store.clone());
         let subject = admin::Subject::Address(address.key().clone());
-        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject)).await??;
+        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into())).await??;
         pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))
     }
 

@@ -407,24 +407,10 @@ pub struct Explain {
 /// Counts of what was refused.
 #[derive(Debug, Subcommand)]
 pub enum ReportCommand {
-    /// What enforcement would have refused, by rule, sender and clause
+    /// What enforcement would have refused, by rule, sender and clause [default: in the last 30 days]
     Observe(Period),
-    /// What was refused, by rule, sender and clause
+    /// What was refused, by rule, sender and clause [default: in the last 30 days]
     Refused(Period),
-}
-
-/// A stretch of time.
-#[derive(Debug, Args)]
-pub struct Period {
-    /// From this day or moment on [default: 30 days ago]
-    #[arg(long, value_name = "DATE")]
-    pub from: Option<String>,
-    /// Before this day or moment [default: now]
-    #[arg(long, value_name = "DATE")]
-    pub to: Option<String>,
-    /// Time zone of times without one
-    #[arg(long, default_value = super::fields::ZONE)]
-    pub zone: String,
 }
 
 /// Proof.
@@ -432,8 +418,12 @@ pub struct Period {
 pub enum ProofCommand {
     /// Show what is on record: about an address, a reference, a Message-ID in <…> or an entry number
     Show {
-        /// About what
-        subject: Subject,
+        /// About what [default: everything of the time given]
+        #[arg(required_unless_present_any = ["since", "until"])]
+        subject: Option<Subject>,
+        /// Of which time
+        #[command(flatten)]
+        period: Period,
         /// The entries as they stand in the ledger, one JSON object per line
         #[arg(long)]
         json: bool,
@@ -448,12 +438,30 @@ pub enum ProofCommand {
     },
     /// Write an evidence pack
     Export {
-        /// About what
-        subject: Subject,
+        /// About what [default: everything of the time given]
+        #[arg(required_unless_present_any = ["since", "until"])]
+        subject: Option<Subject>,
+        /// Of which time
+        #[command(flatten)]
+        period: Period,
         /// The zip file to write; it must not be there yet
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
+}
+
+/// A time that entries were written in.
+#[derive(Debug, Args)]
+pub struct Period {
+    /// From this moment on, RFC 3339 or YYYY-MM-DD
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Until before this moment
+    #[arg(long)]
+    pub until: Option<String>,
+    /// Time zone of times without one
+    #[arg(long, default_value = super::fields::ZONE)]
+    pub zone: String,
 }
 
 /// Copies that wait.

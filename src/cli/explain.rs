@@ -117,9 +117,9 @@ fn reasons(out: &mut Out, number: &str, law: &str, remedy: &str) -> Result<()> {
 fn recorded(subject: &Subject, link: &mut Link, out: &mut Out) -> Result<bool> {
     let (mut after, mut found) = (None, false);
     loop {
-        let request = Request::Entries { subject: subject.clone(), after, limit: MAX_PAGE };
-        let entries = match link.ask(request)? {
-            Answer::Entries { entries } => entries,
+        let request = Request::Entries { query: subject.clone().into(), after, limit: MAX_PAGE };
+        let (entries, next) = match link.ask(request)? {
+            Answer::Entries { entries, next } => (entries, next),
             other => return Err(unexpected(&other)),
         };
         for filed in &entries {
@@ -128,9 +128,9 @@ fn recorded(subject: &Subject, link: &mut Link, out: &mut Out) -> Result<bool> {
                 found |= decision(out, &entry)?;
             }
         }
-        match entries.last() {
-            Some(last) if entries.len() >= MAX_PAGE => after = Some(last.number),
-            _ => break,
+        match next {
+            Some(_) => after = next,
+            None => break,
         }
     }
     if !found {
@@ -210,9 +210,9 @@ pub(super) fn report(command: ReportCommand, link: &mut Link, out: &mut Out) -> 
 fn bounds(period: &Period) -> Result<(Timestamp, Timestamp)> {
     let zone = fields::zone(&period.zone).map_err(|why| anyhow!(why))?;
     let moment = |text: &str| fields::time(text, &zone).map_err(|why| anyhow!(why));
-    let to = period.to.as_deref().map(moment).transpose()?.unwrap_or_else(|| SystemClock.now());
+    let to = period.until.as_deref().map(moment).transpose()?.unwrap_or_else(|| SystemClock.now());
     let month = SignedDuration::from_hours(30 * 24);
-    let from = match period.from.as_deref() {
+    let from = match period.since.as_deref() {
         Some(text) => moment(text)?,
         None => to.checked_sub(month).unwrap_or(to),
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::Problem;
+use crate::ledger::Archive;
 use crate::mail::{Address, Domain, SenderId};
 use crate::policy::Rules;
 use crate::relay::{Credentials, InDoubt, TlsMode};
@@ -391,11 +392,18 @@ pub struct LedgerSettings {
     pub cache: u64,
     /// Start at once after a crash, however large the store is; each commit then costs a second sync.
     pub quick_repair: bool,
+    /// What is kept of each copy's bytes, by class.
+    pub archive: Archive,
 }
 
 impl Default for LedgerSettings {
     fn default() -> Self {
-        Self { checkpoint_every: Duration::from_secs(60), cache: 64 << 20, quick_repair: false }
+        Self {
+            checkpoint_every: Duration::from_secs(60),
+            cache: 64 << 20,
+            quick_repair: false,
+            archive: Archive::default(),
+        }
     }
 }
 

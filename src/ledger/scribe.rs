@@ -69,13 +69,31 @@ pub enum Keep {
     Hash,
 }
 
-impl Keep {
-    /// What is kept of `class` unless the config says otherwise.
-    pub fn of(class: Class) -> Self {
+/// What is kept of each class. The gateway's own notices, and system mail at large, keep the hash alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Archive {
+    /// Marketing (default full).
+    pub marketing: Keep,
+    /// Service mail (default headers).
+    pub service: Keep,
+    /// Personal mail (default hash).
+    pub personal: Keep,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self { marketing: Keep::Full, service: Keep::Headers, personal: Keep::Hash }
+    }
+}
+
+impl Archive {
+    /// What is kept of `class`.
+    pub fn of(&self, class: Class) -> Keep {
         match class {
-            Class::Marketing => Self::Full,
-            Class::Service => Self::Headers,
-            Class::Personal | Class::System => Self::Hash,
+            Class::Marketing => self.marketing,
+            Class::Service => self.service,
+            Class::Personal => self.personal,
+            Class::System => Keep::Hash,
         }
     }
 }
