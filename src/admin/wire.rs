@@ -1,5 +1,7 @@
 //! Requests and answers as they stand in the JSON lines.
 
+// Long because it is one vocabulary: requests, answers and what they hold, each a few lines, read side by side.
+
 use std::fmt;
 use std::net::IpAddr;
 

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+// Long because it is everything that can be typed, as declarations; cut up, nobody would find a flag.
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

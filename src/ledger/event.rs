@@ -1,5 +1,7 @@
 //! The kinds of entry (DESIGN section 5). An entry's payload is the exact bytes of one JSON object.
 
+// Long because each kind of entry is spelled, indexed and worded here, and a new one must not miss a match.
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
