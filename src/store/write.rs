@@ -1,7 +1,5 @@
 //! The one commit: entries, tree, projections, spool and originals in one write transaction.
 
-// Long because one commit is one story: open, begin, append, project, sign, and what a failed sync leaves behind.
-
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
