@@ -104,7 +104,7 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
     let rules = rules::rules(&root, &senders, &accounts, environment.now);
     let listeners = inbound::listeners(&root, &accounts, &trusted);
     let tls = inbound::tls(root.section("tls"));
-    let relay = outbound::relay(root.section("relay"), &data, environment);
+    let relay = outbound::relay(&root, &senders, &data, environment);
     let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay);
     let dkim = outbound::dkim(&root, &senders, &relay);
     let limits = limits::limits(root.section("limits"));

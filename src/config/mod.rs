@@ -13,6 +13,7 @@ mod check;
 mod hash;
 mod inbound;
 mod limits;
+mod next_hop;
 mod outbound;
 mod place;
 mod problem;
@@ -25,8 +26,8 @@ mod value;
 pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
 pub use settings::{
-    Account, Algorithm, Dkim, DkimKey, LedgerSettings, Limits, Listener, ListenerTls, LogFormat, LogSettings,
-    NextHop, RelaySettings, Settings, TlsFiles, Trusted, UnsubscribeSettings,
+    Account, Algorithm, Dkim, DkimKey, HopLimits, HopSettings, LedgerSettings, Limits, Listener, ListenerTls,
+    LogFormat, LogSettings, NextHop, RelaySettings, Settings, TlsFiles, Trusted, UnsubscribeSettings,
 };
 
 #[cfg(test)]

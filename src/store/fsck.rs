@@ -8,11 +8,11 @@ use super::apply::Projections;
 use super::error::Fault;
 use super::tables::{
     BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KEYS, KeptCopy,
-    OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, StoredEntry, read_entry, read_original, read_row,
+    OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, StoredEntry, read_entry, read_original, read_spooled,
 };
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::tree::{self, Edge, Hash};
-use crate::ledger::{Entry, Event, SpoolState, Spooled};
+use crate::ledger::{Entry, Event, SpoolState};
 use crate::mail::CopyId;
 use crate::policy::Unavailable;
 
@@ -254,7 +254,7 @@ fn check_spool(reading: &ReadTransaction, findings: &mut Findings) -> Result<(),
     for row in spool.iter()? {
         let (key, value) = row?;
         let copy = CopyId::from_bytes(*key.value());
-        let spooled: Spooled = read_row(value.value())?;
+        let spooled = read_spooled(value.value())?;
         if let SpoolState::Waiting { next } = spooled.state {
             waiting += 1;
             if due.get((next.as_nanosecond(), key.value()))?.is_none() {
