@@ -49,6 +49,14 @@ pub(super) struct Draft {
     pub observed: Option<Refusal>,
 }
 
+/// What is the same for all attempts at one copy.
+#[derive(Debug, Clone, Copy)]
+struct Attempt<'a> {
+    id: CopyId,
+    permit: &'a Permit,
+    next_hop_8bit: bool,
+}
+
 impl Gateway {
     /// Make all copies: one per recipient for marketing, one for all alike for every other class. `Err`
     /// is a failure of ours; refusals for the message's own sake come back beside the drafts.
@@ -83,11 +91,10 @@ impl Gateway {
         let permit = recipients[0].1.clone();
         let class = permit.class();
         let (unsubscribe, token) = self.way_out(journey, &permit);
-        let eight_bit = self.parts.relay.abilities_for(&route).eight_bit;
-        let mut compose =
-            |class, unsubscribe| self.compose_as(journey, plans, id, class, &permit, unsubscribe, eight_bit);
-        let attempt = compose(class, unsubscribe.as_ref());
-        let (composed, observed) = match attempt {
+        let next_hop_8bit = self.parts.relay.abilities_for(&route).eight_bit;
+        let attempt = Attempt { id, permit: &permit, next_hop_8bit };
+        let mut compose = |class, unsubscribe| self.compose_as(journey, plans, &attempt, class, unsubscribe);
+        let (composed, observed) = match compose(class, unsubscribe.as_ref()) {
             Ok(composed) => (composed, None),
             Err(ComposeError::Failed(reason)) => return Err(reason),
             Err(error) => {
@@ -115,12 +122,11 @@ impl Gateway {
         &self,
         journey: &Journey<'_>,
         plans: &mut Plans,
-        id: CopyId,
+        attempt: &Attempt<'_>,
         class: Class,
-        permit: &Permit,
         unsubscribe: Option<&Unsubscribe>,
-        next_hop_8bit: bool,
     ) -> Result<Composed, ComposeError> {
+        let Attempt { id, permit, next_hop_8bit } = *attempt;
         let settings = &journey.in_force.settings;
         let is_ours = |candidate: &str| is_ours(settings, permit, candidate);
         let trace = trace(id, class, permit, settings);

@@ -18,11 +18,12 @@ struct Sorted<'a> {
     deferred: Vec<(usize, &'a Answer)>,
     in_doubt: Vec<(usize, &'a Answer)>,
     cancelled: Vec<(usize, &'a Answer)>,
+    next_hop: &'a str,
 }
 
 impl<'a> Sorted<'a> {
     fn of(delivery: &'a Delivery) -> Self {
-        let mut sorted = Self::default();
+        let mut sorted = Self { next_hop: &delivery.next_hop, ..Self::default() };
         for (at, fate) in delivery.fates.iter().enumerate() {
             match fate {
                 Fate::Relayed(answer) => sorted.relayed.push((at, answer)),
@@ -72,7 +73,7 @@ impl Gateway {
             unrelayed_reply(&sorted, copy)
         } else {
             let failures = refused_by_policy(journey, rejected);
-            self.keep_the_rest(&mut record, journey, draft, &sorted, original, failures, &delivery.next_hop);
+            self.keep_the_rest(&mut record, journey, draft, &sorted, original, failures);
             let has_it =
                 |(at, answer): &(usize, &Answer)| (recipient(journey, draft, *at), (*answer).clone());
             let relayed = sorted.relayed.iter().map(has_it).collect();
@@ -91,7 +92,6 @@ impl Gateway {
         sorted: &Sorted<'_>,
         original: [u8; 32],
         mut failures: Vec<dsn::Failure>,
-        next_hop: &str,
     ) {
         let waiting: Vec<_> = sorted
             .deferred
@@ -114,7 +114,7 @@ impl Gateway {
             record.sides.push(Side::Spool(Box::new(spooled)));
         }
         let by_next_hop = |(at, answer): &(usize, &Answer)| {
-            dsn::Failure::by_next_hop(recipient(journey, draft, *at), answer, next_hop)
+            dsn::Failure::by_next_hop(recipient(journey, draft, *at), answer, sorted.next_hop)
         };
         failures.extend(sorted.refused.iter().map(by_next_hop));
         self.parts.spool.bounce(record, &self.returned(journey), failures, journey.now);

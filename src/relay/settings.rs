@@ -66,6 +66,7 @@ pub struct Handed<'a> {
 
 /// Where copies go.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful of them, for as long as the gateway runs")]
 pub enum NextHop {
     /// Each copy becomes `<copy>.eml`, with `<copy>.json` (its envelope) beside it, in this folder.
     Directory(PathBuf),
