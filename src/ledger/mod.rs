@@ -12,6 +12,7 @@ mod counts;
 mod event;
 pub mod pack;
 mod page;
+pub mod pieces;
 mod scribe;
 pub mod tree;
 pub mod verify;

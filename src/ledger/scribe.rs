@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::codec::Squeezed;
+use super::codec::{CodecError, Squeezed};
 use super::event::{EntryNumber, Event};
+use super::pieces;
 use crate::mail::{Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
-use crate::message::{Piece, Rope};
+use crate::message::Rope;
 
 /// One thing to be written: entries, and what must become durable with them. Either all of it or none.
 #[derive(Debug, Default)]
@@ -254,18 +255,23 @@ impl Ready {
                 matches!(side, Side::Edits { original_sha256, keep: Keep::Full, .. } if original_sha256 == hash)
             })
         };
-        let sides = record
-            .sides
-            .iter()
-            .map(|side| match side {
-                // What leaves the store again with its copy is not worth the time.
-                Side::Original { sha256, bytes } if archived(sha256) => {
-                    Some(Squeezed::new(Cow::Borrowed(bytes)))
-                }
-                Side::Original { bytes, .. } => Some(Squeezed::plain(&bytes[..])),
-                _ => None,
-            })
-            .collect();
+        let waits = |copy: &CopyId| {
+            record.sides.iter().any(|side| matches!(side, Side::Spool(spooled) if spooled.copy == *copy))
+        };
+        let ready = |side: &Side| match side {
+            // What leaves the store again with its copy is not worth the time.
+            Side::Original { sha256, bytes } if archived(sha256) => {
+                Ok(Some(Squeezed::new(Cow::Borrowed(bytes))))
+            }
+            Side::Original { bytes, .. } => Ok(Some(Squeezed::plain(&bytes[..]))),
+            Side::Edits { copy, rope, keep, .. } if *keep == Keep::Full || waits(copy) => {
+                pieces::write(rope).map(Some)
+            }
+            Side::Edits { .. } | Side::Spool(_) | Side::Unspool(_) | Side::Checkpoint => Ok(None),
+        };
+        let sides = record.sides.iter().map(ready).collect::<Result<_, CodecError>>();
+        let sides =
+            sides.map_err(|error| RecordError::Store(format!("a copy cannot be written: {error}")))?;
         Ok(Self { record, entries, sides })
     }
 
@@ -274,28 +280,15 @@ impl Ready {
         self.record.events.iter().zip(&self.entries)
     }
 
-    /// Its sides; an original comes with its stored form.
+    /// Its sides; an original comes with its stored form, and so do the pieces of a copy that will be kept.
     pub fn sides(&self) -> impl Iterator<Item = (&Side, Option<&Squeezed>)> {
         self.record.sides.iter().zip(self.sides.iter().map(Option::as_ref))
     }
 
     /// About how many octets it adds to a commit.
     fn weight(&self) -> usize {
-        let own: usize = self
-            .record
-            .sides
-            .iter()
-            .map(|side| match side {
-                Side::Edits { rope, .. } => rope
-                    .pieces()
-                    .iter()
-                    .map(|piece| if let Piece::Own(bytes) = piece { bytes.len() } else { 16 })
-                    .sum(),
-                _ => 0,
-            })
-            .sum();
         let entries = self.entries.iter().map(|entry| &entry.stored);
-        own + entries.chain(self.sides.iter().flatten()).map(Squeezed::stored_len).sum::<usize>()
+        entries.chain(self.sides.iter().flatten()).map(Squeezed::stored_len).sum()
     }
 }
 
@@ -377,7 +370,7 @@ impl Inbox {
             let mut batch = vec![first.record];
             let mut waiting = vec![first.done];
             while batch.len() < max_batch {
-                let Ok(next) = self.queue.try_recv() else { break };
+                let Some(next) = self.next_waiting() else { break };
                 weight += next.record.weight();
                 if weight > Self::MAX_BATCH_BYTES {
                     ahead = Some(next);
@@ -391,6 +384,15 @@ impl Inbox {
             drop(batch);
             self.tell(waiting, answer);
         }
+    }
+
+    /// The next record that waits. Before it says that none does, whoever is about to hand one over and wants
+    /// this core gets it first: on a busy machine more sessions share a commit, on an idle one nobody waits.
+    fn next_waiting(&mut self) -> Option<Pending> {
+        self.queue.try_recv().ok().or_else(|| {
+            std::thread::yield_now();
+            self.queue.try_recv().ok()
+        })
     }
 
     /// Answer those who waited for a commit. Many are answered from within their runtime, which then wakes

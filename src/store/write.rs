@@ -18,6 +18,7 @@ use super::tables::{
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
 use crate::ledger::codec::Squeezed;
+use crate::ledger::pieces;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
 use crate::ledger::{
     Counts, EntryNumber, Event, Keep, Outcome, Ready, Record, RecordError, Side, Spelled, SpoolState,
@@ -169,10 +170,13 @@ impl Tip {
 /// Tree hashes in a table.
 pub(super) struct StoredHashes<'a, T>(pub(super) &'a T);
 
-impl<T: redb::ReadableTable<u64, &'static [u8; 32]>> Hashes for StoredHashes<'_, T> {
+impl<T: redb::ReadableTable<u64, &'static [u8]>> Hashes for StoredHashes<'_, T> {
     fn hash(&self, index: u64) -> Result<Option<Hash>, TreeError> {
-        let row = self.0.get(index).map_err(TreeError::reading)?;
-        Ok(row.map(|row| Hash(*row.value())))
+        let row = self.0.range(..=index).and_then(|mut rows| rows.next_back().transpose());
+        let Some((first, run)) = row.map_err(TreeError::reading)? else { return Ok(None) };
+        let (hashes, _) = run.value().as_chunks::<32>();
+        let at = usize::try_from(index - first.value()).ok();
+        Ok(at.and_then(|at| hashes.get(at)).map(|hash| Hash(*hash)))
     }
 }
 
@@ -245,19 +249,10 @@ impl Store {
             if (wished || late) && tip.edge.size() > tip.signed {
                 pages.checkpoint(tip)?;
             }
+            pages.close(tip, begin)?;
             let mut meta = transaction.open_table(META)?;
             meta.insert("commits", &tip.commits.to_be_bytes()[..])?;
             meta.insert("counts", write_row(&tip.counts)?.as_slice())?;
-            // All entries of a commit are of one moment.
-            if tip.edge.size() > begin {
-                let minute = tables::minute(now);
-                let first = match tip.run {
-                    Some((last, first)) if last == minute => first,
-                    _ => begin,
-                };
-                tip.run = Some((minute, first));
-                transaction.open_table(BY_MINUTE)?.insert((minute, first), tip.edge.size() - 1)?;
-            }
         }
         Ok(transaction.commit()?)
     }
@@ -342,7 +337,10 @@ struct Pages<'t> {
     now: Timestamp,
     head: String,
     entries: Table<'t, u64, &'static [u8]>,
-    hashes: Table<'t, u64, &'static [u8; 32]>,
+    hashes: Table<'t, u64, &'static [u8]>,
+    by_minute: Table<'t, (i64, u64), u64>,
+    /// Tree hashes of this commit, which follow each other: the index of the first, and all of them.
+    run: Option<(u64, Vec<u8>)>,
     checkpoints: Table<'t, u64, &'static str>,
     spool: Table<'t, &'static [u8; 20], &'static [u8]>,
     due: Table<'t, (i128, &'static [u8; 20]), ()>,
@@ -360,6 +358,8 @@ impl<'t> Pages<'t> {
             head: head(now, inner.settings.signer.name()),
             entries: transaction.open_table(ENTRIES)?,
             hashes: transaction.open_table(HASHES)?,
+            by_minute: transaction.open_table(BY_MINUTE)?,
+            run: None,
             checkpoints: transaction.open_table(CHECKPOINTS)?,
             spool: transaction.open_table(SPOOL)?,
             due: transaction.open_table(DUE)?,
@@ -383,13 +383,23 @@ impl<'t> Pages<'t> {
                 _ => {}
             }
         }
-        for (side, _) in record.sides() {
+        for (side, squeezed) in record.sides() {
             match side {
                 Side::Original { .. } | Side::Checkpoint => {}
                 Side::Edits { copy, original_sha256, rope, keep } => {
-                    let waits = spooled.contains(copy) || self.spool.get(&copy.to_bytes())?.is_some();
-                    let keep_pieces = waits || *keep == Keep::Full;
-                    self.keep(*copy, rope, *original_sha256, *keep, keep_pieces, &originals)?;
+                    let waits = || -> Result<bool, Fault> {
+                        Ok(spooled.contains(copy) || self.spool.get(&copy.to_bytes())?.is_some())
+                    };
+                    let made;
+                    let pieces = match squeezed {
+                        Some(pieces) => Some(pieces),
+                        None if *keep == Keep::Full || waits()? => {
+                            made = pieces::write(rope)?;
+                            Some(&made)
+                        }
+                        None => None,
+                    };
+                    self.keep(*copy, rope, *original_sha256, *keep, pieces, &originals)?;
                 }
                 Side::Spool(copy) => self.spool(copy)?,
                 Side::Unspool(copy) => self.unspool(*copy)?,
@@ -407,11 +417,29 @@ impl<'t> Pages<'t> {
         let leaf = tree::leaf(&salt, &[self.head.as_bytes(), &spelled.json]);
         self.entries.insert(number, write_entry(&salt, &self.head, &spelled.stored)?.as_slice())?;
         for (index, hash) in tip.edge.append(leaf)? {
-            self.hashes.insert(index, &hash.0)?;
+            self.run.get_or_insert_with(|| (index, Vec::new())).1.extend_from_slice(&hash.0);
         }
         tip.counts.add(Counts::of(event));
         let spool = &self.spool;
         self.projections.apply(number, self.now, event, &|copy| Ok(spool.get(&copy.to_bytes())?.is_some()))
+    }
+
+    /// What is written once for all entries of a commit, of which `begin` is the first.
+    fn close(mut self, tip: &mut Tip, begin: EntryNumber) -> Result<(), Fault> {
+        if let Some((first, hashes)) = self.run.take() {
+            self.hashes.insert(first, hashes.as_slice())?;
+        }
+        // All entries of a commit are of one moment.
+        if tip.edge.size() > begin {
+            let minute = tables::minute(self.now);
+            let first = match tip.run {
+                Some((last, first)) if last == minute => first,
+                _ => begin,
+            };
+            tip.run = Some((minute, first));
+            self.by_minute.insert((minute, first), tip.edge.size() - 1)?;
+        }
+        Ok(())
     }
 
     fn checkpoint(&mut self, tip: &mut Tip) -> Result<(), Fault> {
@@ -442,21 +470,21 @@ impl<'t> Pages<'t> {
         self.spool.remove(&key)?;
         self.projections.left_spool(copy)?;
         let kept = self.copies.get(&key)?.map(|row| KeptCopy::read(row.value())).transpose()?;
-        let Some(KeptCopy::Pieces { keep, original, pieces }) = kept else { return Ok(()) };
+        let Some(KeptCopy::Pieces { keep, original, pieces: stored }) = kept else { return Ok(()) };
         if keep == Keep::Full {
             return Ok(());
         }
         let headers = if keep == Keep::Headers {
             let bytes = self.originals.get(&original)?.map(|row| tables::read_original(row.value()));
             let bytes = bytes.transpose()?.unwrap_or_default();
-            Some(headers_of(&tables::rope(Bytes::from(bytes), pieces)?))
+            Some(headers_of(&pieces::read(&stored, Bytes::from(bytes))?))
         } else {
             None
         };
         self.release(original)?;
         match headers {
             Some(headers) => {
-                self.copies.insert(&key, KeptCopy::Headers(headers).write()?.as_slice())?;
+                self.copies.insert(&key, KeptCopy::write_headers(&headers).as_slice())?;
             }
             None => {
                 self.copies.remove(&key)?;
@@ -480,7 +508,7 @@ impl<'t> Pages<'t> {
         rope: &Rope,
         original: [u8; 32],
         keep: Keep,
-        pieces: bool,
+        pieces: Option<&Squeezed>,
         originals: &HashMap<[u8; 32], &Squeezed>,
     ) -> Result<(), Fault> {
         let key = copy.to_bytes();
@@ -488,32 +516,32 @@ impl<'t> Pages<'t> {
         if let Some(KeptCopy::Pieces { original, .. }) = before {
             self.release(original)?;
         }
-        if !pieces {
+        let Some(pieces) = pieces else {
             if keep == Keep::Headers {
-                self.copies.insert(&key, KeptCopy::Headers(headers_of(rope)).write()?.as_slice())?;
+                self.copies.insert(&key, KeptCopy::write_headers(&headers_of(rope)).as_slice())?;
             }
             return Ok(());
-        }
-        let uses = self.uses.get(&original)?.map_or(0, |row| row.value());
-        if uses == 0 {
+        };
+        if self.originals.get(&original)?.is_some() {
+            let uses = self.uses.get(&original)?.map_or(1, |row| row.value());
+            self.uses.insert(&original, uses + 1)?;
+        } else {
             let stored = match originals.get(&original) {
                 Some(squeezed) => write_original(squeezed),
                 None => write_original(&Squeezed::new((&rope.original()[..]).into())),
             };
             self.originals.insert(&original, stored.as_slice())?;
         }
-        self.uses.insert(&original, uses + 1)?;
-        self.copies.insert(&key, KeptCopy::of(rope, original, keep).write()?.as_slice())?;
+        self.copies.insert(&key, KeptCopy::write_pieces(keep, &original, pieces).as_slice())?;
         Ok(())
     }
 
     fn release(&mut self, original: [u8; 32]) -> Result<(), Fault> {
-        let uses = self.uses.get(&original)?.map_or(0, |row| row.value());
-        if uses > 1 {
-            self.uses.insert(&original, uses - 1)?;
-        } else {
-            self.uses.remove(&original)?;
-            self.originals.remove(&original)?;
+        let uses = self.uses.get(&original)?.map_or(1, |row| row.value());
+        match uses {
+            1 => drop(self.originals.remove(&original)?),
+            2 => drop(self.uses.remove(&original)?),
+            uses => drop(self.uses.insert(&original, uses - 1)?),
         }
         Ok(())
     }
