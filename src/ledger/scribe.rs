@@ -4,6 +4,7 @@
 //! (group commit), so that fifty sessions pay for one sync. `record` returns when its record is durable.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -217,6 +218,34 @@ struct Pending {
     done: Waiting,
 }
 
+/// What goes into one commit.
+struct Gathered {
+    batch: Batch,
+    waiting: Vec<Waiting>,
+    weight: usize,
+    /// Taken from the queue, and too heavy for this commit.
+    ahead: Option<Pending>,
+}
+
+impl From<Pending> for Gathered {
+    fn from(first: Pending) -> Self {
+        let weight = first.record.weight();
+        Self { batch: vec![first.record], waiting: vec![first.done], weight, ahead: None }
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, next: Pending) {
+        self.weight += next.record.weight();
+        if self.weight > Inbox::MAX_BATCH_BYTES {
+            self.ahead = Some(next);
+        } else {
+            self.batch.push(next.record);
+            self.waiting.push(next.done);
+        }
+    }
+}
+
 /// The writer's end of the queue.
 #[derive(Debug)]
 pub struct Inbox {
@@ -360,25 +389,25 @@ impl Inbox {
     /// Octets that one commit carries, unless its first record alone is larger.
     pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
+    /// How often a commit looks, at most, whether it has become as large as the one before it. On a busy
+    /// machine the half millisecond in which sessions go on saves commits, and each costs every session
+    /// behind it more than that. A record that was alone waits for nobody.
+    const LOOKS: u32 = 5;
+    /// How long between two looks.
+    const PAUSE: Duration = Duration::from_micros(100);
+
     /// Serve `book` until every [`Scribe`] is gone: blocks the calling thread. Takes all records that
     /// wait, at most `max_batch` and [`Inbox::MAX_BATCH_BYTES`], into one commit; what comes meanwhile
     /// waits for the next. When a commit fails, everybody in it is told, and the next is tried afresh.
     pub fn serve(mut self, book: &mut impl Book, max_batch: usize) {
         let mut ahead = None;
+        let mut expected = 1;
         while let Some(first) = ahead.take().or_else(|| self.queue.blocking_recv()) {
-            let mut weight = first.record.weight();
-            let mut batch = vec![first.record];
-            let mut waiting = vec![first.done];
-            while batch.len() < max_batch {
-                let Some(next) = self.next_waiting() else { break };
-                weight += next.record.weight();
-                if weight > Self::MAX_BATCH_BYTES {
-                    ahead = Some(next);
-                    break;
-                }
-                batch.push(next.record);
-                waiting.push(next.done);
-            }
+            let mut gathered = Gathered::from(first);
+            self.gather(&mut gathered, expected.min(max_batch), max_batch);
+            let Gathered { mut batch, waiting, .. } = gathered;
+            ahead = gathered.ahead;
+            expected = batch.len();
             let answer = book.commit(&mut batch);
             // The records go before the answers, so that a session that is answered finds its memory free.
             drop(batch);
@@ -386,13 +415,19 @@ impl Inbox {
         }
     }
 
-    /// The next record that waits. Before it says that none does, whoever is about to hand one over and wants
-    /// this core gets it first: on a busy machine more sessions share a commit, on an idle one nobody waits.
-    fn next_waiting(&mut self) -> Option<Pending> {
-        self.queue.try_recv().ok().or_else(|| {
-            std::thread::yield_now();
-            self.queue.try_recv().ok()
-        })
+    /// Take what waits, and wait for a moment until it is as much as expected.
+    fn gather(&mut self, gathered: &mut Gathered, expected: usize, max_batch: usize) {
+        for look in 0..=Self::LOOKS {
+            while gathered.ahead.is_none() && gathered.batch.len() < max_batch {
+                let Ok(next) = self.queue.try_recv() else { break };
+                gathered.add(next);
+            }
+            let enough = gathered.ahead.is_some() || gathered.batch.len() >= expected;
+            if enough || look == Self::LOOKS || self.queue.is_closed() {
+                return;
+            }
+            std::thread::sleep(Self::PAUSE);
+        }
     }
 
     /// Answer those who waited for a commit. Many are answered from within their runtime, which then wakes

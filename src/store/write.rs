@@ -10,9 +10,10 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Tabl
 use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
+use super::reopen::{CLOSED, Limbo};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT,
-    HASHES, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry,
+    HASHES, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, SUPPRESSED, write_entry,
     write_original, write_row, write_spooled,
 };
 use super::{Inner, Settings, Store};
@@ -21,29 +22,23 @@ use crate::ledger::codec::Squeezed;
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
 use crate::ledger::{
-    Counts, EntryNumber, Event, Keep, Outcome, Ready, Record, RecordError, Side, Spelled, SpoolState,
-    Spooled, head,
+    Counts, EntryNumber, Event, Keep, Ready, RecordError, Side, Spelled, SpoolState, Spooled, head,
 };
 use crate::mail::CopyId;
 use crate::message::Rope;
 use crate::metrics;
 use crate::secret::random;
 
-/// How long the file is left alone after it could not be opened again.
-const REOPEN_PAUSE: SignedDuration = SignedDuration::from_secs(1);
-
-const CLOSED: &str = "the store is closed after a disk error";
-
 /// What the writer knows without asking the disk.
 #[derive(Debug, Clone)]
 pub(super) struct Tip {
     edge: Edge,
     /// Commits so far: tells after a failed sync whether that commit stands.
-    commits: u64,
+    pub(super) commits: u64,
     /// Entries covered by the last checkpoint, its own entry included.
     signed: u64,
     /// When it was signed; `None` when that was before this start.
-    signed_at: Option<Timestamp>,
+    pub(super) signed_at: Option<Timestamp>,
     /// Recipients by fate.
     counts: Counts,
     /// The run of entries that was written last: its minute and its first entry.
@@ -53,20 +48,11 @@ pub(super) struct Tip {
 /// The writer's state.
 #[derive(Debug)]
 pub(super) struct Writer {
-    tip: Tip,
+    pub(super) tip: Tip,
     /// Set while the file is closed: when it may be tried again.
-    closed_until: Option<Timestamp>,
-    /// A commit of unknown fate: see [`Store::clear_limbo`].
-    limbo: Option<Limbo>,
-}
-
-/// A commit of which nobody knows whether it stands.
-#[derive(Debug)]
-struct Limbo {
-    /// Its number.
-    commits: u64,
-    /// What it would have admitted, as the outcomes that take it back.
-    admitted: Vec<Outcome>,
+    pub(super) closed_until: Option<Timestamp>,
+    /// A commit of unknown fate.
+    pub(super) limbo: Option<Limbo>,
 }
 
 impl Writer {
@@ -90,6 +76,10 @@ fn prepare(database: &Database, disk: &dyn Disk, settings: &Settings) -> Result<
     let path = disk.path();
     let fault = |fault: Fault| OpenError::from_fault(disk.path(), fault);
     let reading = database.begin_read().map_err(|error| fault(error.into()))?;
+    let has_index = reading
+        .list_tables()
+        .map_err(|error| fault(error.into()))?
+        .any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&SUPPRESSED));
     let is_new = reading.list_tables().map_err(|error| fault(error.into()))?.next().is_none();
     if !is_new {
         let meta = match reading.open_table(META) {
@@ -111,7 +101,23 @@ fn prepare(database: &Database, disk: &dyn Disk, settings: &Settings) -> Result<
             return Err(OpenError::Origin { path, store, config: settings.signer.name().to_owned() });
         }
     }
-    initialise(database, is_new, settings).map_err(fault)
+    initialise(database, is_new, settings).map_err(fault)?;
+    if has_index { Ok(()) } else { index_suppressed(database).map_err(fault) }
+}
+
+/// A store from before there was a list of the suppressed: make it from the profiles, all or nothing.
+fn index_suppressed(database: &Database) -> Result<(), Fault> {
+    let transaction = database.begin_write()?;
+    {
+        let mut suppressed = transaction.open_table(SUPPRESSED)?;
+        for row in transaction.open_table(PROFILES)?.iter()? {
+            let (key, value) = row?;
+            if !tables::read_profile(Some(value.value()))?.suppressions.is_empty() {
+                suppressed.insert(key.value(), ())?;
+            }
+        }
+    }
+    Ok(transaction.commit()?)
 }
 
 fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<(), Fault> {
@@ -210,7 +216,7 @@ impl Store {
                     Ok(()) => Err(RecordError::Store(fault.to_string())),
                     Err(error) => {
                         tracing::error!(%error, "the store stays closed; the next record tries again");
-                        writer.limbo = Some(Limbo { commits: tip.commits, admitted: admissions(batch) });
+                        writer.limbo = Some(Limbo::of(tip.commits, batch));
                         Err(RecordError::Store(fault.to_string()))
                     }
                 }
@@ -219,7 +225,7 @@ impl Store {
         }
     }
 
-    fn try_commit(
+    pub(super) fn try_commit(
         &self,
         database: &Database,
         batch: &[Ready],
@@ -256,79 +262,6 @@ impl Store {
         }
         Ok(transaction.commit()?)
     }
-
-    fn close(&self, writer: &mut Writer) {
-        *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-        writer.closed_until = Some(self.inner.clock.now());
-    }
-
-    fn reopen_if_closed(&self, writer: &mut Writer) -> Result<(), RecordError> {
-        let Some(until) = writer.closed_until else { return Ok(()) };
-        let now = self.inner.clock.now();
-        if now < until && until.duration_since(now) <= REOPEN_PAUSE {
-            return Err(RecordError::Store(CLOSED.to_owned()));
-        }
-        self.reopen(writer)?;
-        writer.limbo = None;
-        Ok(())
-    }
-
-    /// Open the file again. Readers see it once [`Store::clear_limbo`] is through.
-    fn reopen(&self, writer: &mut Writer) -> Result<(), RecordError> {
-        let opened = Writer::open(&*self.inner.disk, &self.inner.settings)
-            .map_err(|error| RecordError::Store(error.to_string()))
-            .and_then(|(database, fresh)| {
-                let tip = Tip { signed_at: writer.tip.signed_at, ..fresh.tip };
-                let tip = self.clear_limbo(&database, tip, writer.limbo.as_ref())?;
-                Ok((database, tip))
-            });
-        match opened {
-            Ok((database, tip)) => {
-                *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-                writer.tip = tip;
-                writer.closed_until = None;
-                Ok(())
-            }
-            Err(error) => {
-                writer.closed_until = self.inner.clock.now().checked_add(REOPEN_PAUSE).ok();
-                Err(error)
-            }
-        }
-    }
-
-    /// A commit whose sync failed while the file could not even be opened again: its sessions were told
-    /// that nothing was written. If it turns out to be there after all, what it admitted is cancelled
-    /// and leaves the spool, or it would go out twice: once by us, once by the client's next try.
-    fn clear_limbo(&self, database: &Database, tip: Tip, limbo: Option<&Limbo>) -> Result<Tip, RecordError> {
-        let Some(Limbo { commits, admitted }) = limbo else { return Ok(tip) };
-        if tip.commits < *commits || admitted.is_empty() {
-            return Ok(tip);
-        }
-        let sides = admitted.iter().map(|outcome| Side::Unspool(outcome.copy)).collect();
-        let events = admitted.iter().cloned().map(Event::Cancelled).collect();
-        let batch = [Ready::new(Record { events, sides })?];
-        let mut cleared = tip;
-        self.try_commit(database, &batch, &mut cleared, &mut Vec::new())
-            .map_err(|fault| RecordError::Store(fault.to_string()))?;
-        Ok(cleared)
-    }
-}
-
-/// What `batch` admits, as the outcomes that would take it back.
-fn admissions(batch: &[Ready]) -> Vec<Outcome> {
-    let cancelled = |event: &Event| match event {
-        Event::Admitted(it) => Some(Outcome {
-            copy: it.copy,
-            recipients: it.recipients.iter().map(|one| one.recipient.clone()).collect(),
-            reply: "not sent: the store failed while this was recorded, and the client was told to try again"
-                .to_owned(),
-            next_hop: it.next_hop.clone(),
-            tls: None,
-            attempt: 0,
-        }),
-        _ => None,
-    };
-    batch.iter().flat_map(|record| record.events.iter().filter_map(cancelled)).collect()
 }
 
 /// All tables of one write transaction.
