@@ -200,8 +200,8 @@ mod tests {
                 continue;
             }
             let name = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
-            // A folder has no place beside a server, and a file of secrets would have to be there.
-            if ["relay.directory", "relay.credentials_file"].contains(&name.as_str()) {
+            // A folder has no place beside a server, and the files of the others would have to be there.
+            if ["relay.directory", "relay.credentials_file", "include"].contains(&name.as_str()) {
                 continue;
             }
             let known = OTHERS.iter().find(|(other, _)| *other == name);

@@ -460,13 +460,13 @@ async fn p5_an_original_recipient_is_ascii_whatever_the_client_wrote() {
         let mut copy = copy_of(MESSAGE, &["a@example.org"]);
         copy.recipients[0].orcpt = Some(OriginalRecipient(given.to_owned()));
         let mut hop = NextHop::scripted(&["DSN"], |_, _| None).await;
-        relay_to(hop.address).deliver(.deliver(&copy).awaitcopy, .deliver(&copy).awaitfree).await;
+        relay_to(hop.address).deliver(&copy, &free).await;
         assert_eq!(hop.next().await.rcpt, [format!("<a@example.org> ORCPT={sent}")], "{given}");
     }
     // What would be too long for a parameter is left out.
     let mut copy = copy_of(MESSAGE, &["a@example.org"]);
     copy.recipients[0].orcpt = Some(OriginalRecipient(format!("utf-8;{}@x.nl", "\u{fc}".repeat(200))));
     let mut hop = NextHop::scripted(&["DSN"], |_, _| None).await;
-    relay_to(hop.address).deliver(.deliver(&copy).awaitcopy, .deliver(&copy).awaitfree).await;
+    relay_to(hop.address).deliver(&copy, &free).await;
     assert_eq!(hop.next().await.rcpt, ["<a@example.org>"]);
 }
