@@ -13,7 +13,7 @@ use super::Store;
 use super::error::Fault;
 use super::tables::{
     self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy, OPEN, ORIGINALS, PROFILES, SPOOL,
-    SUPPRESSED, StoredEntry, read_entry, read_profile, read_row,
+    SUPPRESSED, StoredEntry, read_entry, read_profile, read_spooled,
 };
 use super::write::StoredHashes;
 use crate::ledger::pack::{Exhibit, Pack, Sent};
@@ -105,11 +105,19 @@ impl SpoolView for Store {
         Ok(next()?)
     }
 
+    fn find(&self, copy: CopyId) -> Result<Option<Spooled>, Unavailable> {
+        let find = || -> Result<Option<Spooled>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(SPOOL)?;
+            table.get(&copy.to_bytes())?.map(|row| read_spooled(row.value())).transpose()
+        };
+        Ok(find()?)
+    }
+
     fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {
         let load = || -> Result<Option<(Spooled, Rope)>, Fault> {
             let reading = self.transaction().map_err(closed)?;
             let Some(row) = reading.open_table(SPOOL)?.get(&copy.to_bytes())? else { return Ok(None) };
-            let spooled = read_row(row.value())?;
+            let spooled = read_spooled(row.value())?;
             match archived(&reading, copy)? {
                 Some(Archived::Whole(rope)) => Ok(Some((spooled, rope))),
                 _ => Err(Fault::Format(format!("the bytes of the spooled copy {copy} are missing"))),
@@ -126,7 +134,7 @@ impl SpoolView for Store {
             table
                 .range::<&[u8; 20]>((from, Bound::Unbounded))?
                 .take(limit)
-                .map(|row| read_row(row?.1.value()))
+                .map(|row| read_spooled(row?.1.value()))
                 .collect()
         };
         Ok(list()?)
