@@ -248,6 +248,7 @@ where
         match accounts.check(credentials).await {
             Ok(Some(identity)) => {
                 tracing::info!(account = %identity.account, "signed in");
+                limits.signed_in(self.ip, &name);
                 Ok(identity)
             }
             Ok(None) => {
