@@ -191,6 +191,7 @@ pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> 
             parts: settings.limits.parts,
             headers: settings.limits.header_fields,
             header_bytes: settings.limits.header,
+            placeholders: settings.limits.placeholders,
         },
         max_received: settings.limits.received,
         signers: signers(settings)?,

@@ -279,6 +279,8 @@ pub struct Limits {
     pub parts: usize,
     /// Nesting of MIME parts.
     pub depth: usize,
+    /// Placeholders such as `{{unsubscribe_url}}` in one part.
+    pub placeholders: usize,
     /// `Received` fields, against loops (RFC 5321 6.3).
     pub received: usize,
     /// Failed sign-ins of one session, before it is closed.
@@ -335,6 +337,7 @@ impl Default for Limits {
             header_fields: 2_000,
             parts: 512,
             depth: 16,
+            placeholders: 1_000,
             received: 50,
             sign_in_failures_per_session: 3,
             sign_in_failures_per_ip: 20,

@@ -117,6 +117,7 @@ impl Gateway {
             class,
             sender: permit.sender().map(Arc::as_ref),
             purpose: permit.purpose(),
+            templates: None,
             unsubscribe,
             trace: &trace,
             received: Some(&received(journey)),

@@ -29,7 +29,9 @@ fn adopted(message: &[u8]) -> Vec<u8> {
             in_header = line != b"\r\n";
             if !folded {
                 let lower = line.to_ascii_lowercase();
-                skipping = [&b"from:"[..], b"reply-to:", b"sender:"].iter().any(|n| lower.starts_with(n))
+                skipping = [&b"from:"[..], b"reply-to:", b"sender:", b"content-language:"]
+                    .iter()
+                    .any(|n| lower.starts_with(n))
                     || (first && lower.starts_with(b"from "));
             }
             if skipping && in_header {
@@ -75,7 +77,7 @@ fn same_but_for_the_footer(name: &str, original: &[u8], out: &[u8]) {
         let html =
             old.content_type().and_then(|t| t.subtype()).is_some_and(|t| t.eq_ignore_ascii_case("html"));
         let (start, end) = match html {
-            true => ("<divstyle=\"clear:both", "Afmelden</a></div>"),
+            true => ("<divstyle=\"clear:both;margin", "Afmelden</a></div>"),
             false => ("____________________Ditberichtisverzondennamens", URL),
         };
         let at = text.find(start).unwrap_or_else(|| panic!("{name}: no footer in {text}"));

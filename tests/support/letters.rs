@@ -90,6 +90,7 @@ pub fn rewrite(original: &[u8], ask: Ask, signers: &[Signer]) -> Result<Composed
         class: ask.class,
         sender: Some(&sender),
         purpose: Some(&purpose),
+        templates: None,
         unsubscribe: Some(&unsubscribe),
         trace: TRACE,
         received: None,
