@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::wire::{
-    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, ProfileView, QueueAction, Request, Rows, Status, Subject,
+    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, ProfileView, Query, QueueAction, Request, Rows, Status,
 };
 use super::{Services, queue, rows};
 use crate::clock::Timestamp;
@@ -24,15 +24,18 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
         Request::Suppressions { sender, after, limit } => {
             ask(services, move |services| suppressions(services, sender.as_deref(), after, page(limit))).await
         }
-        Request::Entries { subject, after, limit } => {
-            let entries = move |services: &Services| services.books.entries(&subject, after, page(limit));
-            ask(services, move |services| Ok(Answer::Entries { entries: entries(services)? })).await
+        Request::Entries { query, after, limit } => {
+            let page = move |services: &Services| services.books.entries(&query, after, page(limit));
+            ask(services, move |services| {
+                page(services).map(|(entries, next)| Answer::Entries { entries, next })
+            })
+            .await
         }
-        Request::Pack { subject } => {
+        Request::Pack { query } => {
             // A pack proves what a checkpoint covers: one is signed over the newest entries first.
             let wish = Record { events: Vec::new(), sides: vec![Side::Checkpoint] };
             match write(services, wish, false).await {
-                Ok(()) => ask(services, move |services| pack(services, &subject)).await,
+                Ok(()) => ask(services, move |services| pack(services, &query)).await,
                 Err(answer) => answer,
             }
         }
@@ -133,10 +136,10 @@ fn reload(services: &Services) -> Answer {
     }
 }
 
-fn pack(services: &Services, subject: &Subject) -> Result<Answer, Unavailable> {
-    Ok(match services.books.pack(subject)? {
+fn pack(services: &Services, query: &Query) -> Result<Answer, Unavailable> {
+    Ok(match services.books.pack(query)? {
         Some(zip) => Answer::Pack { zip: BASE64.encode(zip) },
-        None => Answer::Failed { error: format!("nothing is on record about {subject}") },
+        None => Answer::Failed { error: format!("nothing is on record about {query}") },
     })
 }
 

@@ -7,14 +7,15 @@ use anyhow::{Context as _, Result};
 
 use super::keys::{self, KeyFolder};
 use crate::clock::{SharedClock, Timestamp};
-use crate::config::{self, Algorithm, Dkim, ListenerTls};
+use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
 use crate::net::tls::Trust;
 use crate::secret::{Secret, SharedEntropy};
+use crate::smtp::session::Tolerance;
 use crate::submission::{self, Accounts, Tls};
-use crate::{net, relay, store, unsubscribe};
+use crate::{net, relay, store, token, unsubscribe};
 
 /// Octets that our own headers and footers may add to a message (RULES P5).
 const EDIT_ROOM: u64 = 64 * 1024;
@@ -30,6 +31,7 @@ pub(super) fn limits(settings: &config::Settings, clock: &SharedClock) -> Limits
             sign_in_failures_per_account: at_least_one(limits.sign_in_failures_per_account),
             sign_in_window: limits.sign_in_window,
             messages_per_account: NonZeroU32::new(limits.messages_per_hour),
+            refusals: NonZeroU32::new(limits.refusals_per_hour),
             message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
             memory_wait: limits.memory_wait,
             keys: limits.remembered,
@@ -65,8 +67,13 @@ pub(super) fn listeners(
         size_limit: settings.limits.message_size,
         edit_room: EDIT_ROOM,
         recipients: settings.limits.recipients,
-        errors: settings.limits.bad_commands,
-        sign_in_failures: settings.limits.sign_in_failures_per_session,
+        tolerance: Tolerance {
+            errors: settings.limits.bad_commands,
+            refused_recipients: settings.limits.refused_recipients,
+            idle_commands: settings.limits.idle_commands,
+            commands: settings.limits.commands,
+            sign_in_failures: settings.limits.sign_in_failures_per_session,
+        },
         normalise_bare_lf: listener.normalise_bare_lf,
         timeouts: submission::Timeouts {
             command: settings.limits.command_timeout,
@@ -177,7 +184,7 @@ pub(super) fn store(
     }
 }
 
-pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> {
+pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Result<gateway::Settings> {
     Ok(gateway::Settings {
         hostname: settings.name.ascii().to_owned(),
         unsubscribe_url: settings.unsubscribe.url.clone(),
@@ -194,27 +201,19 @@ pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> 
             placeholders: settings.limits.placeholders,
         },
         max_received: settings.limits.received,
+        archive: settings.ledger.archive,
         signers: signers(settings)?,
+        tokens,
     })
 }
 
-/// The DKIM keys by domain; a key file that is not there yet is made, and its DNS record logged.
+/// The DKIM keys by domain.
 fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
     let Dkim::Keys(wanted) = &settings.dkim else { return Ok(Vec::new()) };
     let mut signers: Vec<Signers> = Vec::new();
     for one in wanted {
-        let key = match one.algorithm {
-            Algorithm::RsaSha256 => keys::dkim_rsa(&one.key_file),
-            Algorithm::Ed25519Sha256 => keys::dkim_ed25519(&one.key_file),
-        }
-        .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
-        if key.made {
-            tracing::warn!(
-                name = %format!("{}._domainkey.{}", one.selector, one.domain.ascii()),
-                record = %key.record,
-                "a DKIM key was made; publish this TXT record"
-            );
-        }
+        let key = keys::read_dkim(&one.key_file, one.algorithm)
+            .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
         let signer =
             Signer { domain: one.domain.ascii().to_owned(), selector: one.selector.clone(), key: key.key };
         match signers.iter_mut().find(|signers| signers.domain == one.domain) {

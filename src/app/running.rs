@@ -66,7 +66,6 @@ pub(super) struct Reload {
     file: PathBuf,
     folder: KeyFolder,
     limits: Limits,
-    tokens: Arc<Keys>,
     clock: SharedClock,
     entropy: SharedEntropy,
     scribe: Scribe,
@@ -88,7 +87,7 @@ impl Running {
         let folder = KeyFolder::open(&settings.data)?;
         folder.store_is_not_lost(&settings.data.join(STORE))?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
-        let tokens = Arc::new(folder.token(&*entropy)?);
+        let tokens = folder.token(&*entropy)?;
         let path = settings.data.join(STORE);
         let store = Store::open(&path, rooms::store(&settings, signer), clock.clone(), entropy.clone())?;
         recover(&store, &settings)?;
@@ -98,8 +97,10 @@ impl Running {
         let shutdown = Shutdown::new();
         let limits = rooms::limits(&settings, &clock);
         let rules = Arc::new(settings.rules.clone());
-        let (in_force, in_force_seen) =
-            watch::channel(Arc::new(InForce { rules: rules.clone(), settings: rooms::gateway(&settings)? }));
+        let (in_force, in_force_seen) = watch::channel(Arc::new(InForce {
+            rules: rules.clone(),
+            settings: rooms::gateway(&settings, tokens.clone())?,
+        }));
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
@@ -122,7 +123,6 @@ impl Running {
             scribe: scribe.clone(),
             relay: relay.clone(),
             spool: spool.clone(),
-            tokens: tokens.clone(),
             unsubscribe_up: health.subscribe(),
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -175,7 +175,6 @@ impl Running {
             file: settings.file.clone(),
             folder,
             limits,
-            tokens,
             clock: clock.clone(),
             entropy,
             scribe: scribe.clone(),
@@ -276,7 +275,7 @@ impl Running {
         self.scribe.record(Record { events: Vec::new(), sides: vec![Side::Checkpoint] }).await?;
         let books = StoreBooks::new(self.store.clone());
         let subject = admin::Subject::Address(address.key().clone());
-        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject)).await??;
+        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into())).await??;
         pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))
     }
 
@@ -333,12 +332,14 @@ impl Reload {
         let listeners =
             rooms::listeners(&settings, &self.folder, &self.limits, &self.entropy, self.clock.now())
                 .map_err(error)?;
-        let gateway = rooms::gateway(&settings).map_err(error)?;
+        let tokens = self.folder.token(&*self.entropy).map_err(error)?;
+        let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
+        // First who opens links, then who seals them: a new key's first link must open.
+        self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens)));
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
-        self.desk.send_replace(Arc::new(desk_settings(&settings, &self.tokens)));
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }

@@ -257,7 +257,17 @@ fn dkim_key(section: &Section<'_>, senders: &Senders) -> Option<DkimKey> {
     if let Some(file) = &key_file
         && let Err(message) = place::closed(Path::new(&file.value))
     {
-        section.error_at(file, message);
+        let is_there = Path::new(&file.value).exists();
+        let make = match (&domain, &selector) {
+            (Some(domain), Some(selector)) if !is_there => format!(
+                "; make it: sluis keys dkim --domain {domain} --selector {} --algorithm {} --file {}",
+                selector.value,
+                algorithm.name(),
+                file.value
+            ),
+            _ => String::new(),
+        };
+        section.error_at(file, format!("{message}{make}"));
     }
     Some(DkimKey {
         domain: domain?,

@@ -8,18 +8,21 @@
 
 pub mod checkpoint;
 pub mod codec;
+mod counts;
 mod event;
 pub mod pack;
 mod page;
+pub mod pieces;
 mod scribe;
 pub mod tree;
 pub mod verify;
 
+pub use counts::Counts;
 pub use event::{
     Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
     RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
 pub use scribe::{
-    Batch, Book, Inbox, Keep, Pending, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
+    Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
     Spooled, WeakScribe,
 };
