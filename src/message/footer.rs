@@ -149,7 +149,7 @@ impl Footer {
             Word::Address => one_line(&sender.address),
             Word::Register => w.register.to_owned(),
             Word::Kvk => one_line(&sender.kvk),
-            Word::ContactWord => w.contact.to_owned(),
+            Word::ContactLabel => w.contact.to_owned(),
             Word::Contact => one_line(sender.contact.as_str()),
             Word::Reason => reason.clone(),
             Word::Unsubscribe => w.stop.to_owned(),

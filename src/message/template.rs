@@ -33,7 +33,7 @@ pub(crate) enum Word {
     Register,
     Kvk,
     /// "Contact".
-    ContactWord,
+    ContactLabel,
     Contact,
     /// The sentence that says why the recipient gets it.
     Reason,
@@ -49,7 +49,7 @@ const WORDS: [(&str, Word); 10] = [
     ("sender_address", Word::Address),
     ("register", Word::Register),
     ("sender_kvk", Word::Kvk),
-    ("contact", Word::ContactWord),
+    ("contact", Word::ContactLabel),
     ("sender_contact", Word::Contact),
     ("reason", Word::Reason),
     ("unsubscribe", Word::Unsubscribe),
