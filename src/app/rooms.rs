@@ -193,18 +193,24 @@ pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Resul
         queue_when_down: settings.relay.queue_when_down,
         expire_after: jiff::SignedDuration::try_from(settings.relay.expire_after)?,
         spool_copies: settings.limits.spool_copies,
-        structure: message::Limits {
-            depth: settings.limits.depth,
-            parts: settings.limits.parts,
-            headers: settings.limits.header_fields,
-            header_bytes: settings.limits.header,
-            placeholders: settings.limits.placeholders,
-        },
+        footers: settings.footers.clone(),
+        structure: structure(settings),
         max_received: settings.limits.received,
         archive: settings.ledger.archive,
         signers: signers(settings)?,
         tokens,
     })
+}
+
+/// Bounds on message structure.
+pub fn structure(settings: &config::Settings) -> message::Limits {
+    message::Limits {
+        depth: settings.limits.depth,
+        parts: settings.limits.parts,
+        headers: settings.limits.header_fields,
+        header_bytes: settings.limits.header,
+        placeholders: settings.limits.placeholders,
+    }
 }
 
 /// The DKIM keys by domain.

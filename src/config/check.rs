@@ -133,6 +133,7 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
         unsubscribe,
         dkim,
         limits,
+        footers: senders.footers().clone(),
         rules,
         ledger,
         log,

@@ -10,6 +10,7 @@
 //! certificates, folders) and anything that listens or connects.
 
 mod check;
+mod footer;
 mod hash;
 mod inbound;
 mod limits;

@@ -1,5 +1,6 @@
 //! What the program runs with: plain, checked values, with the default of each.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use ipnet::IpNet;
 use super::Problem;
 use crate::ledger::Archive;
 use crate::mail::{Address, Domain, SenderId};
+use crate::message::Templates;
 use crate::policy::Rules;
 use crate::relay::{Credentials, InDoubt, TlsMode};
 
@@ -43,6 +45,8 @@ pub struct Settings {
     pub dkim: Dkim,
     /// Every bound (promise 10).
     pub limits: Limits,
+    /// The footers of senders that have their own.
+    pub footers: BTreeMap<SenderId, Templates>,
     /// Senders, rules, mode and windows.
     pub rules: Rules,
     /// How the ledger is kept.

@@ -102,7 +102,7 @@ impl Gateway {
     }
 }
 
-fn message_facts(rules: &Rules, envelope: &Envelope, message: &Message) -> MessageFacts {
+pub(super) fn message_facts(rules: &Rules, envelope: &Envelope, message: &Message) -> MessageFacts {
     let external = |address: &Address| rules.owner_of(address.domain()).is_none();
     let from = message.from();
     MessageFacts {

@@ -14,6 +14,7 @@ mod pattern;
 mod refusal;
 mod rule;
 mod screen;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -25,3 +26,4 @@ pub use facts::{
 pub use pattern::{Pattern, PatternError};
 pub use rule::{Effect, Match, Mode, OnRefused, Rule, Rules};
 pub use screen::{screen, senders_asked};
+pub use taken::{Taken, taken_for};

@@ -9,7 +9,7 @@ use mail_parser::{MessageParser, MimeHeaders};
 use sluis::mail::Class;
 use sluis::message::{ComposeError, Piece};
 
-use super::letters::{Ask, URL, crlf, ed25519, has_bare_line_end, lines, rewrite, verify};
+use super::letters::{Ask, URL, crlf, ed25519, has_bare_line_end, keep, lines, rewrite, verify};
 
 fn folder() -> Option<PathBuf> {
     let given = std::env::var_os("SLUIS_CORPUS").map(PathBuf::from);
@@ -134,6 +134,7 @@ fn promises_3_4_9_hold_for_real_messages() {
 }
 
 fn walk(name: &str, class: Class, original: &[u8]) -> String {
+    let file = format!("{name}-{class}");
     let name = format!("{name} as {class}");
     let ask = Ask::new(class);
     let copy = match rewrite(original, ask, &[ed25519()]) {
@@ -144,6 +145,7 @@ fn walk(name: &str, class: Class, original: &[u8]) -> String {
         }
     };
     let out = copy.rope.to_vec();
+    keep(&file, original, &out);
     sound(&name, original, &out, copy.rope.pieces());
     if !copy.dkim.is_empty()
         && let Err(why) = verify(&out, 1)
