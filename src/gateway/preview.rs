@@ -7,10 +7,9 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::decide::message_facts;
-use crate::mail::{Address, Body, Class, Envelope, Recipient, ReversePath, SenderId};
+use crate::mail::{Address, Class, ReversePath, SenderId};
 use crate::message::{Brief, ComposeError, Composed, Limits, Message, Templates, Unsubscribe, compose};
-use crate::policy::{self, Connection, EnvelopeFacts, Facts, Profiles, Rules, Taken};
+use crate::policy::{self, Connection, EnvelopeFacts, Facts, MessageFacts, Profiles, Rules, Taken};
 
 /// What a preview needs of the config.
 #[derive(Debug)]
@@ -42,17 +41,8 @@ impl Preview<'_> {
         recipient: &Address,
     ) -> (Taken, Result<Composed, ComposeError>) {
         let message = Message::parse(message, &self.structure);
-        let envelope = Envelope {
-            reverse_path: reverse_path.clone(),
-            recipients: vec![Recipient::new(recipient.clone())],
-            body: Body::EightBitMime,
-            smtputf8: false,
-            size: None,
-            ret: None,
-            envid: None,
-        };
         let connection = Connection { ip: self.ip, account: self.account.clone(), senders: Vec::new() };
-        let facts = message_facts(self.rules, &envelope, &message);
+        let facts = MessageFacts::of(self.rules, std::iter::once(recipient), &message);
         let taken = self.taken(&connection, &EnvelopeFacts { reverse_path }, recipient, &facts);
         let unsubscribe = Unsubscribe {
             url: format!("{}/u/preview", self.unsubscribe_url),
@@ -81,7 +71,7 @@ impl Preview<'_> {
         connection: &Connection,
         envelope: &EnvelopeFacts,
         recipient: &Address,
-        message: &policy::MessageFacts,
+        message: &MessageFacts,
     ) -> Taken {
         let facts = Facts {
             connection,

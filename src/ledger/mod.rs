@@ -20,7 +20,7 @@ pub mod verify;
 pub use counts::Counts;
 pub use event::{
     Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
-    RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
+    Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
 pub use scribe::{
     Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
