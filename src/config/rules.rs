@@ -26,7 +26,7 @@ pub(super) struct Senders(Vec<Arc<Sender>>, BTreeMap<SenderId, Templates>);
 impl Senders {
     /// Those of rules that were read before.
     pub(super) fn of(senders: &[Arc<Sender>]) -> Self {
-        Self(senders.to_vec())
+        Self(senders.to_vec(), BTreeMap::new())
     }
 
     pub(super) fn all(&self) -> &[Arc<Sender>] {
