@@ -176,6 +176,7 @@ fn read_root(
         unsubscribe,
         dkim,
         limits,
+        footers: senders.footers().clone(),
         rules,
         ledger,
         log,

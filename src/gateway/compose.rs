@@ -134,6 +134,7 @@ impl Gateway {
             class,
             sender: permit.sender().map(Arc::as_ref),
             purpose: permit.purpose(),
+            templates: permit.sender().and_then(|sender| settings.footers.get(&sender.id)),
             unsubscribe,
             trace: &trace,
             received: Some(&received(journey)),

@@ -38,6 +38,7 @@ fn run(text: &str, class: Class, change: impl FnOnce(&mut Brief<'_>)) -> Result<
         class,
         sender: Some(&sender),
         purpose: Some(&purpose),
+        templates: None,
         unsubscribe: Some(&unsubscribe),
         trace: "trace-of-ours",
         received: None,
@@ -242,7 +243,7 @@ fn p12_wrapped_and_intact() {
     assert!(out.contains(inner), "{out}");
     assert!(out.contains("Content-Type: multipart/mixed;\r\n boundary=\"=_sluis_"));
     assert!(out.contains(URL));
-    assert_eq!(parse(&out).tree.parts.iter().filter(|p| p.media == "multipart/signed").count(), 1);
+    assert_eq!(parse(&out).tree().parts.iter().filter(|p| p.media == "multipart/signed").count(), 1);
 }
 
 #[test]
