@@ -47,7 +47,7 @@ pub struct Settings {
     pub dkim: Dkim,
     /// Every bound (promise 10).
     pub limits: Limits,
-    /// The footers of senders that have their own.
+    /// The footer templates of each sender.
     pub footers: BTreeMap<SenderId, Templates>,
     /// Senders, rules, mode and windows.
     pub rules: Rules,

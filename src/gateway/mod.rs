@@ -78,7 +78,7 @@ pub struct Settings {
     /// Copies in the spool above which a message to several is put off (452). What the gateway owes already
     /// (the rest of a message, its DSNs, notices) is taken in any case (promise 2).
     pub spool_copies: u64,
-    /// The footers of senders that have their own.
+    /// The footer templates of each sender.
     pub footers: BTreeMap<SenderId, message::Templates>,
     /// Bounds on message structure.
     pub structure: message::Limits,
