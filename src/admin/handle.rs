@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::wire::{
     Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, ProfileView, Query, QueueAction, Request, Rows, Status,
 };
-use super::{Services, queue, rows};
+use super::{Services, ledger, queue, rows};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
 use crate::ledger::{Record, Side};
@@ -39,7 +39,7 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
                 Err(answer) => answer,
             }
         }
-        Request::Verify => ask(services, |services| Ok(Answer::Verified(services.books.verify()?))).await,
+        Request::Ledger(request) => ledger::handle(request, services).await,
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
         }
@@ -109,7 +109,7 @@ async fn read<T: Send + 'static>(
 }
 
 /// Make `record` durable, unless it is empty or nothing is to be written.
-async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
+pub(super) async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
     if dry_run || (record.events.is_empty() && record.sides.is_empty()) {
         return Ok(());
     }
@@ -118,7 +118,7 @@ async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(),
 }
 
 /// [`read`] for what is already an answer.
-async fn ask(
+pub(super) async fn ask(
     services: &Services,
     look: impl FnOnce(&Services) -> Result<Answer, Unavailable> + Send + 'static,
 ) -> Answer {

@@ -16,7 +16,7 @@ use super::rooms;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
-use crate::ledger::{Event, Record, Scribe, Side};
+use crate::ledger::{Event, KeyInForce, KeyUse, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
 use crate::policy::Rules;
@@ -69,6 +69,7 @@ pub(super) struct Reload {
     clock: SharedClock,
     entropy: SharedEntropy,
     scribe: Scribe,
+    store: Store,
     bound: Vec<config::Listener>,
     listeners: Vec<watch::Sender<Arc<submission::Settings>>>,
     in_force: watch::Sender<Arc<InForce>>,
@@ -93,6 +94,7 @@ impl Running {
         recover(&store, &settings)?;
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
         scribe.record(config_entry(&settings)).await?;
+        record_keys(&store, &scribe, keys_in_force(&settings, &store, &tokens)?).await?;
 
         let shutdown = Shutdown::new();
         let limits = rooms::limits(&settings, &clock);
@@ -178,6 +180,7 @@ impl Running {
             clock: clock.clone(),
             entropy,
             scribe: scribe.clone(),
+            store: store.clone(),
             bound: settings.listeners.clone(),
             listeners,
             in_force,
@@ -334,6 +337,7 @@ impl Reload {
                 .map_err(error)?;
         let tokens = self.folder.token(&*self.entropy).map_err(error)?;
         let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
+        let keys = keys_in_force(&settings, &self.store, &tokens).map_err(error)?;
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         // First who opens links, then who seals them: a new key's first link must open.
@@ -343,9 +347,13 @@ impl Reload {
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }
-        let (scribe, record) = (self.scribe.clone(), config_entry(&settings));
+        let (scribe, store, record) = (self.scribe.clone(), self.store.clone(), config_entry(&settings));
         tokio::spawn(async move {
-            if let Err(error) = scribe.record(record).await {
+            let written = match scribe.record(record).await {
+                Ok(_) => record_keys(&store, &scribe, keys).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = written {
                 tracing::error!(%error, "the new config is in force, but its entry could not be written");
             }
         });
@@ -380,6 +388,29 @@ fn config_entry(settings: &config::Settings) -> Record {
         mode: settings.rules.mode.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// The keys that sign and seal from now on, as the ledger tells of them.
+fn keys_in_force(settings: &config::Settings, store: &Store, tokens: &Keys) -> Result<Vec<KeyInForce>> {
+    let mut keys = vec![store.signer().in_force()];
+    keys.push(KeyInForce {
+        does: KeyUse::Token,
+        name: String::new(),
+        id: tokens.newest().to_string(),
+        public: None,
+    });
+    keys.extend(rooms::signers(settings)?.into_iter().flat_map(|signers| signers.names));
+    Ok(keys)
+}
+
+/// Record those of which the ledger does not tell yet: one entry for each key that came into use.
+async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> Result<()> {
+    for key in keys {
+        if store.labelled(&key.label())?.is_none() {
+            scribe.record(Record::of(Event::KeyInForce(key))).await?;
+        }
+    }
+    Ok(())
 }
 
 fn desk_settings(settings: &config::Settings, tokens: &Keys) -> unsubscribe::Settings {

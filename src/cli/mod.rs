@@ -6,9 +6,11 @@
 //! `app`), and colours.
 
 mod args;
+mod complaint;
 mod fields;
 mod import;
 mod keys;
+mod ledger;
 mod link;
 mod print;
 mod proof;
@@ -80,6 +82,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Customer(command) => register::customer(command, &mut connect(&path)?, out),
         Command::Suppress(command) => register::suppression(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
+        Command::Ledger(command) => ledger::run(command, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),
         Command::Status => status(&mut connect(&path)?, out),

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::clock::SharedClock;
-use crate::ledger::{Archive, Event, Handover, Record, RefusedRecipient, Scribe, Stage};
+use crate::ledger::{Archive, Event, Handover, KeyInForce, Record, RefusedRecipient, Scribe, Stage};
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SessionId};
 use crate::message::{self, Signer};
 use crate::policy::{self, Answer, Connection, EnvelopeFacts, Register, Rules};
@@ -93,6 +93,8 @@ pub struct Signers {
     pub domain: Domain,
     /// One per algorithm, as a rule.
     pub keys: Vec<Signer>,
+    /// Which keys these are, for the ledger.
+    pub names: Vec<KeyInForce>,
 }
 
 /// Rules and settings that belong together; swapped whole by a reload.

@@ -76,6 +76,7 @@ fn step(number: EntryNumber, entry: &Entry, story: &Story<'_>) -> Markup {
 fn title(event: &Event) -> String {
     match event {
         Event::ConfigInForce { mode, .. } => format!("The rules in force were recorded ({mode})"),
+        Event::KeyInForce(key) => format!("A key came into use: {}", key.label()),
         Event::ConsentText { .. } => "The text by which consent was asked for".to_owned(),
         Event::Consent(it) => format!("Consent of {}: {:?}", it.address, it.event.kind).to_lowercase_first(),
         Event::Relation(it) => format!("{} was recorded as a customer", it.address),
@@ -113,6 +114,9 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         Event::ConfigInForce { rules_sha256, version, .. } => html! {
             dl { dt { "rules" } dd { "SHA-256 " code { (rules_sha256) } } dt { "program" } dd { (version) } }
         },
+        Event::KeyInForce(key) => html! { dl {
+            @if let Some(public) = &key.public { dt { "public key" } dd { code { (public) } } }
+        } },
         Event::ConsentText { sha256, text } => html! { dl {
             dt { "text" } dd { (text) }
             dt { "SHA-256" } dd { code { (sha256) } }
@@ -192,7 +196,7 @@ fn admitted(it: &Admitted, story: &Story<'_>) -> Markup {
             }
         }
         @if !it.edits.is_empty() { dt { "edited" } dd { (it.edits.join("; ")) } }
-        @if !it.dkim.is_empty() { dt { "signed by" } dd { (it.dkim.join(", ")) } }
+        @if !it.dkim.is_empty() { dt { "signed by" } dd { @for one in &it.dkim { (one.name) " (key " (one.key) ") " } } }
     } }
 }
 
@@ -228,7 +232,7 @@ fn basis(basis: &Basis) -> String {
         Basis::Customer { product, last_purchase, .. } => {
             format!("customer: bought {product}, last on {last_purchase}")
         }
-        Basis::Published { url, captured_at } => {
+        Basis::Published { url, captured_at, .. } => {
             format!("address published for this at {url}, captured {captured_at}")
         }
         Basis::Allowed { rule, reason } => format!("allowed by the rule {rule:?}: {reason}"),

@@ -22,6 +22,9 @@ pub enum Basis {
         text_sha256: Option<String>,
         /// Where it was given.
         source: Option<String>,
+        /// Numbers of the ledger entries that hold the grant and what confirmed it.
+        #[serde(default)]
+        entries: Vec<u64>,
     },
     /// A purchase of something similar.
     Customer {
@@ -31,6 +34,9 @@ pub enum Basis {
         last_purchase: Timestamp,
         /// Order number or other source.
         source: Option<String>,
+        /// Numbers of the ledger entries that hold it.
+        #[serde(default)]
+        entries: Vec<u64>,
     },
     /// A business address published for this purpose.
     Published {
@@ -38,6 +44,9 @@ pub enum Basis {
         url: String,
         /// When the page was captured.
         captured_at: Timestamp,
+        /// Numbers of the ledger entries that hold it.
+        #[serde(default)]
+        entries: Vec<u64>,
     },
     /// An allow-rule.
     Allowed {

@@ -49,13 +49,6 @@ impl<'t> Projections<'t> {
     ) -> Result<(), Fault> {
         self.index(number, event)?;
         match event {
-            Event::ConsentText { sha256, .. } => {
-                // Recorded twice by two commands at once: the first entry is the one referred to.
-                if self.by_text.get(sha256.as_str())?.is_none() {
-                    self.by_text.insert(sha256.as_str(), number)?;
-                }
-                Ok(())
-            }
             Event::Admitted(it) => {
                 self.open.insert(&it.copy.to_bytes(), write_row(&opened(it))?.as_slice())?;
                 Ok(())
@@ -88,6 +81,12 @@ impl<'t> Projections<'t> {
         }
         if let Some(id) = event.message_id() {
             self.by_message.insert((id, number), ())?;
+        }
+        // Recorded twice by two commands at once: the first entry is the one referred to.
+        if let Some(label) = event.label()
+            && self.by_text.get(label.as_str())?.is_none()
+        {
+            self.by_text.insert(label.as_str(), number)?;
         }
         Ok(())
     }
@@ -162,7 +161,8 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
 }
 
 /// A profile is the fold of this over the entries that [`profile_of`] says are about it.
-pub(super) fn fold(profile: &mut Profile, _number: EntryNumber, at: Timestamp, event: &Event) {
+pub(super) fn fold(profile: &mut Profile, number: EntryNumber, at: Timestamp, event: &Event) {
+    let before = facts(profile);
     match event {
         Event::Consent(it) => add_consent(profile, &it.purpose, &it.event),
         Event::Relation(it) => add_relation(profile, &it.relation),
@@ -170,6 +170,23 @@ pub(super) fn fold(profile: &mut Profile, _number: EntryNumber, at: Timestamp, e
         Event::Unsubscribed(it) => unsubscribe(profile, it, at),
         _ => {}
     }
+    // What a basis may rest on is found again by when it was recorded.
+    let recorded_at = match event {
+        Event::Consent(it) => Some(it.event.recorded_at),
+        Event::Relation(it) => Some(it.relation.recorded_at),
+        _ => None,
+    };
+    if let Some(recorded_at) = recorded_at
+        && facts(profile) > before
+    {
+        profile.recorded.push((recorded_at, number));
+    }
+}
+
+/// How many facts it holds that a basis may rest on.
+fn facts(profile: &Profile) -> usize {
+    let consents: usize = profile.consents.iter().map(|history| history.events.len()).sum();
+    consents + profile.relations.len() + profile.published.len()
 }
 
 /// The same fact taken in twice is one fact: the first recording of it counts (RULES L19).

@@ -48,7 +48,7 @@ pub(super) const COPIES: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::ne
 pub(super) const BY_COPY: TableDefinition<&[u8; 29], ()> = TableDefinition::new("by_copy");
 /// Address key and entry number.
 pub(super) const BY_ADDRESS: TableDefinition<(&str, u64), ()> = TableDefinition::new("by_address");
-/// Entry number of each consent text, by its SHA-256 in hex.
+/// Entry number of each consent text and key, by its label: the SHA-256 of a text in hex, `dkim name id`.
 pub(super) const BY_TEXT: TableDefinition<&str, u64> = TableDefinition::new("by_text");
 /// Runs of entries that were written in one minute: the minute (since 1970, UTC) and the first entry of the
 /// run; the value is its last entry. A clock that jumps back begins a new run.

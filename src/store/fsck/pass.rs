@@ -267,10 +267,10 @@ impl Rows {
             missing(self.by_message.get((id, number))?.is_some(), "the index row (Message-ID)");
             self.expected.by_message += 1;
         }
-        if let Event::ConsentText { sha256, .. } = event {
-            let first = self.by_text.get(sha256.as_str())?.map(|row| row.value());
+        if let Some(label) = event.label() {
+            let first = self.by_text.get(label.as_str())?.map(|row| row.value());
             // Recorded twice, the first entry is the one referred to.
-            missing(first.is_some_and(|first| first <= number), "the index row (consent text)");
+            missing(first.is_some_and(|first| first <= number), "the index row (text or key)");
             self.expected.by_text += u64::from(first == Some(number));
         }
         if let Some((sender, address)) = profile_of(event) {
