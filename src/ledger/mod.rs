@@ -13,6 +13,7 @@ mod counts;
 mod event;
 pub mod pack;
 mod page;
+pub mod pieces;
 mod scribe;
 pub mod tree;
 pub mod verify;

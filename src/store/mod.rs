@@ -15,6 +15,7 @@ mod find;
 mod fsck;
 mod read;
 mod recover;
+mod reopen;
 mod tables;
 mod write;
 
