@@ -20,7 +20,9 @@ pub(super) fn clues(bytes: &[u8]) -> Vec<Subject> {
         found.message(&message, 0);
     }
     // A file that is no mail may still quote the header of one.
-    found.text(&String::from_utf8_lossy(bytes));
+    if found.is_empty() {
+        found.text(&String::from_utf8_lossy(bytes));
+    }
     let mut clues: Vec<Subject> = Vec::new();
     let copies = found.copies.into_iter().map(Subject::Copy);
     let ids = found.inner.into_iter().chain(found.replied).chain(found.outer).map(Subject::MessageId);
@@ -44,6 +46,10 @@ struct Found {
 }
 
 impl Found {
+    fn is_empty(&self) -> bool {
+        self.copies.is_empty() && self.inner.is_empty() && self.replied.is_empty() && self.outer.is_empty()
+    }
+
     fn message(&mut self, message: &Message<'_>, depth: usize) {
         for (name, value) in message.headers_raw() {
             self.field(name, value, depth == 0);
