@@ -7,6 +7,7 @@
 
 mod args;
 mod complaint;
+mod explain;
 mod fields;
 mod import;
 mod keys;
@@ -15,6 +16,7 @@ mod link;
 mod print;
 mod proof;
 mod register;
+mod rules;
 mod table;
 
 use std::ffi::OsString;
@@ -31,7 +33,7 @@ use crate::config::{self, Environment, LogFormat, Settings};
 use crate::mail::CopyId;
 use crate::secret::{Secret, SystemEntropy};
 use crate::{app, submission, telemetry};
-use args::{Cli, Command, QueueCommand};
+use args::{Cli, Command, QueueCommand, RulesCommand};
 use link::{Link, unexpected};
 use print::Out;
 
@@ -80,7 +82,11 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Check => check(&path, out),
         Command::Consent(command) => register::consent(command, &mut connect(&path)?, out),
         Command::Customer(command) => register::customer(command, &mut connect(&path)?, out),
+        Command::Published(command) => register::published(command, &mut connect(&path)?, out),
         Command::Suppress(command) => register::suppression(command, &mut connect(&path)?, out),
+        Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
+        Command::Explain(asked) => explain::explain(*asked, &path, out),
+        Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
         Command::Ledger(command) => ledger::run(command, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),

@@ -21,7 +21,8 @@ pub mod verify;
 pub use counts::Counts;
 pub use event::{
     Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
-    KeyUse, Kind, Outcome, Party, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
+    KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
+    Way, head,
 };
 pub use scribe::{
     Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,

@@ -30,6 +30,8 @@ pub(super) const HASHES: TableDefinition<u64, &[u8]> = TableDefinition::new("has
 pub(super) const CHECKPOINTS: TableDefinition<u64, &str> = TableDefinition::new("checkpoints");
 /// Profiles by sender id and address key.
 pub(super) const PROFILES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("profiles");
+/// Sender id and address key of each profile that has suppressions.
+pub(super) const SUPPRESSED: TableDefinition<(&str, &str), ()> = TableDefinition::new("suppressed");
 /// Admitted copies of which some recipient has no outcome.
 pub(super) const OPEN: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("open");
 /// Copies in the spool.

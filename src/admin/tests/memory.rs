@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use crate::admin::{Books, Claim, Control, Filed, Query, SentMessage, Services, Status, Subject, Verified};
+use crate::admin::{
+    Books, Claim, Control, Filed, Query, SentMessage, Services, Status, Subject, Tally, Verified,
+};
 use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::consistency::Consistency;
 use crate::ledger::{Batch, Book, EntryNumber, Event, RecordError, Scribe, Side, Spooled, Suppressed};
@@ -171,6 +173,16 @@ impl Books for Memory {
             .take(limit)
             .map(|(_, suppressed)| suppressed.clone())
             .collect())
+    }
+
+    fn refusals(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: bool,
+        _: Option<EntryNumber>,
+    ) -> Result<(Vec<Tally>, Option<EntryNumber>), Unavailable> {
+        Ok((Vec::new(), None))
     }
 
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
