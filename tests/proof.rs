@@ -206,3 +206,121 @@ async fn promise_8_the_ledger_shows_that_it_was_only_added_to() {
     assert!(text(&done.stdout).contains("signed by no key of this gateway"), "{}", text(&done.stdout));
     assert!(Path::new(&proof).exists());
 }
+
+/// The second verifier (docs/verify), where there is a Python with the package it needs.
+fn python(args: &[&str]) -> Option<Output> {
+    let has = Command::new("python3").args(["-c", "import cryptography"]).output();
+    if !has.is_ok_and(|done| done.status.success()) {
+        eprintln!("passed over: no python3 with the package cryptography");
+        return None;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify/verify.py");
+    Some(Command::new("python3").arg("-B").arg(script).args(args).output().unwrap())
+}
+
+#[test]
+fn the_second_verifier_is_short() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify/verify.py");
+    let lines = std::fs::read_to_string(script).unwrap().lines().count();
+    assert!(lines < 150, "{lines} lines");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_a_pack_verifies_without_this_program() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let path = |name: &str| gateway.folder.path().join(name);
+    let name = |name: &str| path(name).display().to_string();
+    let done = sluis(&gateway, &["ledger", "checkpoint"]).await;
+    std::fs::write(path("old.txt"), done.stdout).unwrap();
+    let mut client = gateway.client().await;
+    client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    next_hop.next().await;
+    gateway.wait_for(|event| matches!(event, Event::Relayed(_)).then_some(())).await;
+    let key = gateway.running.ledger_key();
+    let pack = name("pack.zip");
+    let done = sluis(&gateway, &["proof", "export", "lezer@example.org", "-o", &pack]).await;
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let done = sluis(&gateway, &["proof", "verify", &pack, "--key", &key]).await;
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    let Some(done) = python(&[&pack, &key]) else { return };
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    for expected in ["consent", "admitted", "relayed", "byte for byte", "the pack is sound"] {
+        assert!(text(&done.stdout).contains(expected), "{expected} in {}", text(&done.stdout));
+    }
+    // Every file of the pack, changed in one octet, is found by both.
+    let bytes = std::fs::read(&pack).unwrap();
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(&bytes)).unwrap();
+    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for changed in &names {
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for file in &names {
+            let mut content = Vec::new();
+            std::io::Read::read_to_end(&mut archive.by_name(file).unwrap(), &mut content).unwrap();
+            if file == changed {
+                let middle = content.len() / 2;
+                content[middle] ^= 1;
+            }
+            writer.start_file(file.as_str(), zip::write::SimpleFileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut writer, &content).unwrap();
+        }
+        let forged = name("forged.zip");
+        std::fs::write(&forged, writer.finish().unwrap().into_inner()).unwrap();
+        let done = python(&[&forged, &key]).unwrap();
+        assert!(!done.status.success(), "{changed} changed: {}", text(&done.stdout));
+    }
+    let stranger = sluis::ledger::checkpoint::Signer::generate("sluis.test", &sluis::secret::SystemEntropy);
+    let done = python(&[&pack, stranger.unwrap().verifier()]).unwrap();
+    assert!(!done.status.success() && text(&done.stderr).contains("not signed by this key"));
+
+    let proof = name("proof.json");
+    let done = sluis(&gateway, &["ledger", "consistency", &name("old.txt"), "-o", &proof]).await;
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let done = python(&[&proof, &key]).unwrap();
+    assert!(text(&done.stdout).contains("begins with"), "{} {}", text(&done.stdout), text(&done.stderr));
+    let forged = std::fs::read_to_string(&proof).unwrap();
+    let mut forged: Value = serde_json::from_str(&forged).unwrap();
+    let last = forged["proof"].as_array().unwrap().len() - 1;
+    forged["proof"][last] = "0".repeat(64).into();
+    std::fs::write(&proof, forged.to_string()).unwrap();
+    assert!(!python(&[&proof, &key]).unwrap().status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_own() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    let got = next_hop.next().await.data;
+    gateway.wait_for(|event| matches!(event, Event::Relayed(_)).then_some(())).await;
+    let file = gateway.folder.path().join("copy.redb").display().to_string();
+    let done = sluis(&gateway, &["backup", &file]).await;
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let done = sluis(&gateway, &["backup", &file]).await;
+    assert!(text(&done.stderr).contains("never written over"), "{}", text(&done.stderr));
+    // A hold and a purge over the socket.
+    let done = sluis(&gateway, &["ledger", "hold", "add", "lezer@example.org", "--why", "zaak 7"]).await;
+    assert!(text(&done.stdout).contains("held by entry"), "{} {}", text(&done.stdout), text(&done.stderr));
+    let done = sluis(&gateway, &["ledger", "hold", "list"]).await;
+    assert!(text(&done.stdout).contains("lezer@example.org"), "{}", text(&done.stdout));
+    let done = sluis(&gateway, &["ledger", "hold", "end", "0", "--why", "vergissing"]).await;
+    assert!(text(&done.stderr).contains("no hold that stands"), "{}", text(&done.stderr));
+    let done = sluis(&gateway, &["ledger", "purge"]).await;
+    assert!(text(&done.stdout).contains("0 entries were purged"), "{}", text(&done.stdout));
+
+    // Restored: the copy in the place of the store, beside the keys; what was sent comes back out of it.
+    gateway.running.stop().await;
+    let var = gateway.folder.path().join("var");
+    std::fs::rename(&file, var.join("sluis.redb")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+    command.args(["proof", "message", "<m3@voorbeeldhypotheken.nl>", "--to", "lezer@example.org"]);
+    let config = gateway.folder.path().join("sluis.toml");
+    let done = tokio::task::spawn_blocking(move || command.env("SLUIS_CONFIG", config).output().unwrap());
+    let done = done.await.unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(text(&done.stdout), text(&got));
+}

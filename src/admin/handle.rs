@@ -98,7 +98,7 @@ async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answe
 }
 
 /// Run `look` on a thread that may block.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     services: &Services,
     look: impl FnOnce(&Services) -> Result<T, Unavailable> + Send + 'static,
 ) -> Result<T, Answer> {

@@ -1,14 +1,17 @@
 //! Requests about the ledger as a whole, and for the exact bytes of one message.
 
+use std::path::PathBuf;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::handle::{ask, write};
+use super::handle::{ask, read, write};
 use super::wire::{Answer, Query};
 use super::{Services, Verified};
 use crate::ledger::consistency::Consistency;
-use crate::ledger::{EntryNumber, Keep, Record, Side};
+use crate::ledger::keeping::Keeping;
+use crate::ledger::{EntryNumber, Event, Keep, Record, Side};
 use crate::mail::{AddressKey, CopyId};
 
 /// What is asked.
@@ -30,6 +33,29 @@ pub enum LedgerRequest {
         old: String,
         /// The signed note of the later one; the newest when absent.
         new: Option<String>,
+    },
+    /// Put a legal hold on a mailbox, or on everything: nothing of it is purged until it ends.
+    Hold {
+        /// Whose entries; all when absent.
+        about: Option<AddressKey>,
+        /// Why.
+        why: String,
+    },
+    /// End a hold.
+    Release {
+        /// The entry that holds.
+        hold: EntryNumber,
+        /// Why.
+        why: String,
+    },
+    /// The holds that stand.
+    Holds,
+    /// Purge now what is due; it happens by itself as well.
+    Purge,
+    /// Copy the store to a file of the gateway's machine, and check the copy.
+    Backup {
+        /// The file, absolute; it must not be there yet.
+        file: PathBuf,
     },
     /// The exact bytes that one person got.
     Message {
@@ -58,8 +84,27 @@ pub enum LedgerAnswer {
     },
     /// The proof between two checkpoints.
     Consistency(Consistency),
+    /// The holds that stand.
+    Holds {
+        /// In order.
+        holds: Vec<HoldLine>,
+    },
+    /// What a purge did.
+    Purged {
+        /// Entries whose salt and payload were destroyed.
+        entries: u64,
+    },
     /// What is kept of a message.
     Message(SentMessage),
+}
+
+/// A hold that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldLine {
+    /// The entry that holds.
+    pub number: EntryNumber,
+    /// Whose entries; all when absent.
+    pub about: Option<AddressKey>,
 }
 
 /// What is kept of the copy that one person got.
@@ -124,6 +169,37 @@ pub(super) async fn handle(request: LedgerRequest, services: &Services) -> Answe
             }
             Err(answer) => answer,
         },
+        LedgerRequest::Hold { about, why } => {
+            let event = Event::Keeping(Keeping::Held { about, why });
+            match services.scribe.record(Record::of(event)).await {
+                Ok(number) => Answer::Done {
+                    text: format!("held by entry {number}; end it with: sluis ledger hold end {number}"),
+                },
+                Err(error) => failed(&error.to_string()),
+            }
+        }
+        LedgerRequest::Release { hold, why } => release(hold, why, services).await,
+        LedgerRequest::Holds => {
+            ask(services, |services| {
+                Ok(Answer::Ledger(LedgerAnswer::Holds { holds: services.books.holds()? }))
+            })
+            .await
+        }
+        LedgerRequest::Purge => {
+            ask(services, |services| {
+                Ok(Answer::Ledger(LedgerAnswer::Purged { entries: services.books.purge()? }))
+            })
+            .await
+        }
+        LedgerRequest::Backup { file } => {
+            ask(services, move |services| {
+                Ok(match services.books.backup(&file)? {
+                    Ok(verified) => Answer::Ledger(LedgerAnswer::Verified(verified)),
+                    Err(error) => Answer::Failed { error },
+                })
+            })
+            .await
+        }
         LedgerRequest::Message { query, to } => {
             ask(services, move |services| {
                 Ok(match services.books.message(&query, &to)? {
@@ -135,6 +211,19 @@ pub(super) async fn handle(request: LedgerRequest, services: &Services) -> Answe
             })
             .await
         }
+    }
+}
+
+async fn release(hold: EntryNumber, why: String, services: &Services) -> Answer {
+    let stands = read(services, |services| services.books.holds()).await;
+    match stands {
+        Ok(holds) if holds.iter().any(|one| one.number == hold) => {}
+        Ok(_) => return failed(&format!("entry {hold} is no hold that stands; see: sluis ledger hold list")),
+        Err(answer) => return answer,
+    }
+    match services.scribe.record(Record::of(Event::Keeping(Keeping::Released { hold, why }))).await {
+        Ok(_) => Answer::Done { text: format!("the hold of entry {hold} ended") },
+        Err(error) => failed(&error.to_string()),
     }
 }
 

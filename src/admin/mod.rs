@@ -22,10 +22,11 @@ mod tests;
 mod wire;
 
 use std::any::Any;
+use std::path::Path;
 use std::sync::Arc;
 
 pub use handle::handle;
-pub use ledger::{LedgerAnswer, LedgerRequest, SentMessage};
+pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, SentMessage};
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
     Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, Imported,
@@ -96,6 +97,12 @@ pub trait Books: Send + Sync + std::fmt::Debug {
     /// The proof between two checkpoints, the newest where no later one is given; the inner error says why a
     /// note given is none of this ledger's.
     fn consistency(&self, old: &str, new: Option<&str>) -> Result<Result<Consistency, String>, Unavailable>;
+    /// The holds that stand, in order.
+    fn holds(&self) -> Result<Vec<HoldLine>, Unavailable>;
+    /// Purge what is due; how many entries went.
+    fn purge(&self) -> Result<u64, Unavailable>;
+    /// Copy the store to `file` and check the copy; the inner error says why there is none.
+    fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable>;
     /// What is kept of the newest copy that `to` got; `None` when no such copy was admitted.
     fn message(&self, query: &Query, to: &AddressKey) -> Result<Option<SentMessage>, Unavailable>;
     /// How many entries there are.

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Cursor;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memmem;
 
-use crate::admin::{Books, Filed, Query, SentMessage, Subject, Tally, Verified};
+use crate::admin::{Books, Filed, HoldLine, Query, SentMessage, Subject, Tally, Verified};
 use crate::clock::Timestamp;
 use crate::ledger::consistency::Consistency;
 use crate::ledger::{Entry, EntryNumber, Event, Keep, Suppressed, pack};
 use crate::mail::{AddressKey, SenderId};
 use crate::policy::{Refusal, Unavailable};
-use crate::store::{About, Archived, Found, Page, Store, Window};
+use crate::store::{About, Archived, Findings, Found, Page, Store, Window};
 
 /// Entries that are read in one go.
 const PAGE: usize = 1_000;
@@ -79,6 +80,16 @@ fn refusals_in(event: &Event, observed: bool) -> Vec<&Refusal> {
         }
         Event::Refused { recipients, .. } if !observed => recipients.iter().map(|one| &one.refusal).collect(),
         _ => Vec::new(),
+    }
+}
+
+fn verified(findings: Findings) -> Verified {
+    Verified {
+        entries: findings.entries,
+        erased: findings.erased,
+        counts: findings.counts,
+        checkpoints: findings.checkpoints,
+        findings: findings.problems,
     }
 }
 
@@ -181,14 +192,23 @@ impl Books for StoreBooks {
         let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
         let findings = self.store.verify_with(anchors, &mut |done, all| place(Some((done, all))));
         place(None);
-        let findings = findings?;
-        Ok(Verified {
-            entries: findings.entries,
-            erased: findings.erased,
-            counts: findings.counts,
-            checkpoints: findings.checkpoints,
-            findings: findings.problems,
-        })
+        Ok(verified(findings?))
+    }
+
+    fn holds(&self) -> Result<Vec<HoldLine>, Unavailable> {
+        let holds = self.store.holds()?.into_iter();
+        Ok(holds.map(|hold| HoldLine { number: hold.number, about: hold.about }).collect())
+    }
+
+    fn purge(&self) -> Result<u64, Unavailable> {
+        self.store.purge(&|| false).map_err(|error| Unavailable(error.to_string()))
+    }
+
+    fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable> {
+        let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        let made = self.store.backup(file, &mut |done, all| place(Some((done, all))));
+        place(None);
+        Ok(made.map(verified).map_err(|error| error.to_string()))
     }
 
     fn progress(&self) -> Option<(u64, u64)> {

@@ -182,6 +182,7 @@ pub(super) fn store(
         queue: settings.limits.ledger_queue,
         max_batch: settings.limits.ledger_batch,
         checkpoint_every: settings.ledger.checkpoint_every,
+        retention: settings.ledger.retention,
     }
 }
 

@@ -33,6 +33,10 @@ use crate::{admin, metrics};
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
 const BACKLOG: u32 = 1024;
 
+/// When the first purge after a start begins, and how long it is to the next one.
+const PURGE_FIRST: std::time::Duration = std::time::Duration::from_secs(3_600);
+const PURGE_EVERY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
 /// A listener and where it is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
@@ -141,6 +145,7 @@ impl Running {
             settings.metrics.map(|address| bind(address, "the metrics listener")).transpose()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
+        shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens)));
         let letters = Arc::new(Letters::new(spool.clone(), &settings, clock.clone(), entropy.clone()));
         let desk = Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters));
@@ -388,6 +393,26 @@ fn config_entry(settings: &config::Settings) -> Record {
         mode: settings.rules.mode.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// Destroy what was kept long enough (RULES L11): an hour after the start, then daily, in steps that hold up
+/// nobody.
+async fn purge_daily(store: Store, shutdown: Shutdown) {
+    let mut wait = PURGE_FIRST;
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = PURGE_EVERY;
+        let (store, stop) = (store.clone(), shutdown.clone());
+        match tokio::task::spawn_blocking(move || store.purge(&|| stop.is_requested())).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(entries)) => tracing::info!(entries, "purged: their time had passed"),
+            Ok(Err(error)) => tracing::error!(%error, "the purge stopped; it is tried again tomorrow"),
+            Err(error) => tracing::error!(%error, "the purge ended by a panic"),
+        }
+    }
 }
 
 /// The keys that sign and seal from now on, as the ledger tells of them.

@@ -60,6 +60,11 @@ pub enum Command {
     /// The ledger as a whole: check it, sign it, show that it was only added to
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Copy the store to a file while the gateway runs, and check the copy
+    Backup {
+        /// The file; it must not be there yet
+        file: PathBuf,
+    },
     /// Copies that wait for the next hop
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -482,6 +487,11 @@ pub enum LedgerCommand {
     },
     /// Sign what there is, and print the checkpoint
     Checkpoint,
+    /// Legal holds: what is held is not purged
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Destroy now what was kept long enough; the gateway does so by itself every day
+    Purge,
     /// Prove that the ledger continues an earlier checkpoint
     Consistency {
         /// The earlier checkpoint
@@ -499,6 +509,33 @@ pub enum LedgerCommand {
         /// The public key, or a file with it [default: keys/ledger.pub in the data folder]
         #[arg(long)]
         key: Option<String>,
+    },
+}
+
+/// Legal holds.
+#[derive(Debug, Subcommand)]
+pub enum HoldCommand {
+    /// Put one on a mailbox, or on everything
+    Add {
+        /// Whose entries
+        #[arg(required_unless_present = "everything")]
+        address: Option<Address>,
+        /// The whole ledger
+        #[arg(long, conflicts_with = "address")]
+        everything: bool,
+        /// The case, the claim, the letter
+        #[arg(long)]
+        why: String,
+    },
+    /// List those that stand
+    List,
+    /// End one
+    End {
+        /// The entry that holds
+        hold: u64,
+        /// Why it ends
+        #[arg(long)]
+        why: String,
     },
 }
 

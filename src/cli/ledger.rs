@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::LedgerCommand;
+use super::args::{HoldCommand, LedgerCommand};
 use super::link::{Link, unexpected};
 use super::print::{self, Out};
-use super::{connect, load, proof};
+use super::{connect, done, load, proof};
 use crate::admin::{Answer, LedgerAnswer, LedgerRequest, Request};
 use crate::ledger::consistency::Consistency;
 
@@ -25,6 +25,16 @@ pub(super) fn run(command: LedgerCommand, config: &Path, out: &mut Out) -> Resul
         LedgerCommand::Checkpoint => {
             match ask(&mut connect(config)?, LedgerRequest::Checkpoint)? {
                 Answer::Ledger(LedgerAnswer::Checkpoint { note }) => out.line(note.trim_end())?,
+                other => return Err(unexpected(&other)),
+            }
+            Ok(true)
+        }
+        LedgerCommand::Hold(command) => hold(command, &mut connect(config)?, out),
+        LedgerCommand::Purge => {
+            match ask(&mut connect(config)?, LedgerRequest::Purge)? {
+                Answer::Ledger(LedgerAnswer::Purged { entries }) => {
+                    out.line(format_args!("{entries} entries were purged: their time had passed"))?;
+                }
                 other => return Err(unexpected(&other)),
             }
             Ok(true)
@@ -57,6 +67,42 @@ pub(super) fn run(command: LedgerCommand, config: &Path, out: &mut Out) -> Resul
             check(&proof, &proof::public_key(&key)?, out)
         }
     }
+}
+
+fn hold(command: HoldCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
+    match command {
+        HoldCommand::Add { address, why, .. } => {
+            let about = address.map(|address| address.key().clone());
+            done(ask(link, LedgerRequest::Hold { about, why })?, out)
+        }
+        HoldCommand::End { hold, why } => done(ask(link, LedgerRequest::Release { hold, why })?, out),
+        HoldCommand::List => {
+            match ask(link, LedgerRequest::Holds)? {
+                Answer::Ledger(LedgerAnswer::Holds { holds }) => holds.iter().try_for_each(|hold| {
+                    let about =
+                        hold.about.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string);
+                    out.line(format_args!("#{}\t{about}", hold.number))
+                })?,
+                other => return Err(unexpected(&other)),
+            }
+            Ok(true)
+        }
+    }
+}
+
+/// Copy the store; the process that has it open writes the file.
+pub(super) fn backup(file: &Path, config: &Path, out: &mut Out) -> Result<bool> {
+    let file = std::path::absolute(file)?;
+    match ask(&mut connect(config)?, LedgerRequest::Backup { file: file.clone() })? {
+        Answer::Ledger(LedgerAnswer::Verified(verified)) => out.line(format_args!(
+            "{}: {} entries, {} checkpoints, checked; the keys are not in it: back up the keys folder as well",
+            file.display(),
+            verified.entries,
+            verified.checkpoints
+        ))?,
+        other => return Err(unexpected(&other)),
+    }
+    Ok(true)
 }
 
 fn ask(link: &mut Link, request: LedgerRequest) -> Result<Answer> {

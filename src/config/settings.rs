@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::Problem;
 use crate::ledger::Archive;
+use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
 use crate::policy::Rules;
 use crate::relay::{Credentials, InDoubt, TlsMode};
@@ -394,6 +395,8 @@ pub struct LedgerSettings {
     pub quick_repair: bool,
     /// What is kept of each copy's bytes, by class.
     pub archive: Archive,
+    /// How long entries are kept, in months.
+    pub retention: Retention,
 }
 
 impl Default for LedgerSettings {
@@ -403,6 +406,7 @@ impl Default for LedgerSettings {
             cache: 64 << 20,
             quick_repair: false,
             archive: Archive::default(),
+            retention: Retention::default(),
         }
     }
 }

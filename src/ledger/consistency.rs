@@ -100,7 +100,7 @@ mod tests {
         let (mut edge, mut other) = (Edge::empty(), Edge::empty());
         let (mut hashes, mut forged) = (BTreeMap::new(), BTreeMap::new());
         let (mut notes, mut forgeries) = (Vec::new(), Vec::new());
-        for number in 0..20u8 {
+        for number in 0..7u8 {
             hashes.extend(edge.append(leaf(&[number; 32], &[b"entry"])).unwrap());
             // One entry early on is another.
             let bytes: &[u8] = if number == 3 { b"forged" } else { b"entry" };

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
+use super::keeping::Keeping;
 use crate::consent::{ConsentEvent, Published, Relation};
 use crate::mail::{
     Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId, hex, sha256,
@@ -98,6 +99,8 @@ pub enum Event {
         /// The copy that carries it.
         copy: CopyId,
     },
+    /// Something was done about keeping: a hold, a purge, an erasure.
+    Keeping(Keeping),
     /// A checkpoint was signed.
     Checkpoint {
         /// Entries before it.
@@ -418,6 +421,7 @@ impl Event {
             Self::InDoubt(_) => "in_doubt",
             Self::Cancelled(_) => "cancelled",
             Self::NoticeSent { .. } => "notice_sent",
+            Self::Keeping(_) => "keeping",
             Self::Checkpoint { .. } => "checkpoint",
         })
     }
@@ -441,6 +445,7 @@ impl Event {
             | Self::Admitted(_)
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
+            | Self::Keeping(_)
             | Self::Checkpoint { .. } => None,
         }
     }
@@ -474,7 +479,9 @@ impl Event {
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::NoticeSent { to, .. } => vec![to.key()],
-            Self::ConfigInForce { .. }
+            Self::Keeping(Keeping::Held { about: Some(about), .. }) => vec![about],
+            Self::Keeping(_)
+            | Self::ConfigInForce { .. }
             | Self::KeyInForce(_)
             | Self::ConsentText { .. }
             | Self::Relayed(_)
@@ -571,6 +578,7 @@ impl Event {
                 format!("from <{reverse_path}> to {}", who.join(", "))
             }
             Self::NoticeSent { to, about, copy } => format!("{copy} {about} to {to}"),
+            Self::Keeping(keeping) => keeping.summary(),
             Self::Checkpoint { size, root, counts, .. } => format!("{size} entries, root {root}, {counts}"),
             Self::Relayed(it)
             | Self::Bounced(it)

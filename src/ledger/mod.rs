@@ -11,6 +11,7 @@ pub mod codec;
 pub mod consistency;
 mod counts;
 mod event;
+pub mod keeping;
 pub mod pack;
 mod page;
 pub mod pieces;

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::checkpoint::Checkpoint;
 use super::event::{Admitted, Entry, EntryNumber, Event, Handover, Outcome};
+use super::keeping::Keeping;
 use super::pack::{entry_name, message_name};
 use crate::mail::CopyId;
 use crate::policy::Basis;
@@ -91,6 +92,12 @@ fn title(event: &Event) -> String {
         Event::InDoubt(_) => "It is not known whether the message arrived".to_owned(),
         Event::Cancelled(_) => "The message was cancelled before it went out".to_owned(),
         Event::NoticeSent { about, to, .. } => format!("A notice ({about}) was sent to {to}"),
+        Event::Keeping(it) => match it {
+            Keeping::Held { .. } => "A legal hold was put on".to_owned(),
+            Keeping::Released { .. } => "A legal hold ended".to_owned(),
+            Keeping::Purged { .. } => "Entries were purged: their time had passed".to_owned(),
+            Keeping::Erased { .. } => "Data of a person were erased on request".to_owned(),
+        },
         Event::Checkpoint { size, .. } => format!("The root over {size} entries was signed"),
     }
 }
@@ -171,6 +178,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         | Event::InDoubt(it)
         | Event::Cancelled(it) => outcome(it),
         Event::NoticeSent { copy, .. } => html! { dl { dt { "copy" } dd { (copy) } } },
+        Event::Keeping(it) => html! { dl { dt { "what" } dd { (it.summary()) } } },
         Event::Checkpoint { root, counts, .. } => html! { dl {
             dt { "root" } dd { code { (root) } }
             dt { "recipients" } dd { (counts) }

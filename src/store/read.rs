@@ -11,6 +11,7 @@ use serde::de::value::StrDeserializer;
 
 use super::Store;
 use super::error::Fault;
+use super::retain::forgotten;
 use super::tables::{
     self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KEYS, KeptCopy, OPEN, ORIGINALS, PROFILES,
     SPOOL, SUPPRESSED, StoredEntry, read_entry, read_profile, read_row,
@@ -78,9 +79,11 @@ fn merged_profile(
         read_profile(row.as_ref().map(redb::AccessGuard::value))
     };
     let mut profile = row(address)?;
+    profile.suppressions.extend(forgotten(reading, sender, address)?);
     if let Some(base) = address.base() {
         // RULES L17: a suppression of bob@x covers bob+news@x; a consent of bob@x does not.
         profile.suppressions.extend(row(&base)?.suppressions);
+        profile.suppressions.extend(forgotten(reading, sender, &base)?);
     }
     Ok(profile)
 }

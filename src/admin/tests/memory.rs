@@ -1,10 +1,11 @@
 //! A gateway in memory: what requests are answered from in these tests.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::admin::{
-    Books, Claim, Control, Filed, Query, SentMessage, Services, Status, Subject, Tally, Verified,
+    Books, Claim, Control, Filed, HoldLine, Query, SentMessage, Services, Status, Subject, Tally, Verified,
 };
 use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::consistency::Consistency;
@@ -213,6 +214,18 @@ impl Books for Memory {
         _new: Option<&str>,
     ) -> Result<Result<Consistency, String>, Unavailable> {
         Ok(Err("no checkpoint of this ledger".to_owned()))
+    }
+
+    fn holds(&self) -> Result<Vec<HoldLine>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn purge(&self) -> Result<u64, Unavailable> {
+        Ok(0)
+    }
+
+    fn backup(&self, _file: &Path) -> Result<Result<Verified, String>, Unavailable> {
+        Ok(Err("no store".to_owned()))
     }
 
     fn message(&self, _query: &Query, _to: &AddressKey) -> Result<Option<SentMessage>, Unavailable> {
