@@ -148,7 +148,7 @@ fn read_root(
     let rules = rules::rules(&root, &included, &senders, &accounts, environment.now);
     let listeners = inbound::listeners(&root, &accounts, &trusted);
     let tls = inbound::tls(root.section("tls"));
-    let relay = outbound::relay(root.section("relay"), &data, environment);
+    let relay = outbound::relay(&root, &senders, &data, environment);
     let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay);
     let dkim = outbound::dkim(&root, &senders, &relay);
     let limits = limits::limits(root.section("limits"));

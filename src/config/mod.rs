@@ -16,6 +16,7 @@ mod hash;
 mod inbound;
 mod include;
 mod limits;
+mod next_hop;
 mod outbound;
 mod place;
 mod problem;
@@ -29,8 +30,8 @@ pub use cases::{Case, Expected, OnRecord, cases};
 pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
 pub use settings::{
-    Account, Algorithm, Dkim, DkimKey, LedgerSettings, Limits, Listener, ListenerTls, LogFormat, LogSettings,
-    NextHop, RelaySettings, Settings, TlsFiles, Trusted, UnsubscribeSettings,
+    Account, Algorithm, Dkim, DkimKey, HopLimits, HopSettings, LedgerSettings, Limits, Listener, ListenerTls,
+    LogFormat, LogSettings, NextHop, RelaySettings, Settings, TlsFiles, Trusted, UnsubscribeSettings,
 };
 
 #[cfg(test)]

@@ -121,6 +121,8 @@ fn sender(section: &Section<'_>) -> Option<Sender> {
     if section.texts("domains").is_empty() {
         section.error("domains", "is missing; write the domains that From addresses may have (RULES L7)");
     }
+    // Read with the next hops.
+    section.has("next_hop");
     let notify = section.list("notify", mailbox);
     if !section.has("notify") {
         let message =
@@ -190,6 +192,8 @@ pub(super) fn rules(
         {
             section.error("name", format!("there already is a rule \"{name}\"; each has its own name"));
         }
+        // Read with the next hops.
+        section.has("next_hop");
         if let Some(rule) = rule(&section, name, senders, accounts, now) {
             if let Some(all) = &all {
                 section.warn_here(format!("is never reached: the rule \"{all}\" above matches everything"));

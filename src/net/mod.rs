@@ -1,4 +1,4 @@
-//! Sockets: connecting with a deadline, TLS in both roles, a stream with a bounded read buffer, and an
+//! Sockets: connecting with a deadline, through a proxy if need be ([`socks`]), TLS in both roles, a stream with a bounded read buffer, and an
 //! HTTP listener with a limit on everything ([`http`]).
 //!
 //! TLS is rustls with aws-lc-rs, 1.2 or newer (RULES P3); a certificate is checked unless the config says
@@ -7,6 +7,7 @@
 
 mod connect;
 pub mod http;
+pub mod socks;
 mod stream;
 pub mod tls;
 

@@ -14,7 +14,7 @@ use super::error::Fault;
 use super::retain::forgotten;
 use super::tables::{
     self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KEYS, KeptCopy, OPEN, ORIGINALS, PROFILES,
-    SPOOL, SUPPRESSED, StoredEntry, read_entry, read_profile, read_row,
+    SPOOL, SUPPRESSED, StoredEntry, read_entry, read_profile, read_spooled,
 };
 use super::write::StoredHashes;
 use crate::ledger::checkpoint::{self, Checkpoint};
@@ -110,11 +110,19 @@ impl SpoolView for Store {
         Ok(next()?)
     }
 
+    fn find(&self, copy: CopyId) -> Result<Option<Spooled>, Unavailable> {
+        let find = || -> Result<Option<Spooled>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(SPOOL)?;
+            table.get(&copy.to_bytes())?.map(|row| read_spooled(row.value())).transpose()
+        };
+        Ok(find()?)
+    }
+
     fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {
         let load = || -> Result<Option<(Spooled, Rope)>, Fault> {
             let reading = self.transaction().map_err(closed)?;
             let Some(row) = reading.open_table(SPOOL)?.get(&copy.to_bytes())? else { return Ok(None) };
-            let spooled = read_row(row.value())?;
+            let spooled = read_spooled(row.value())?;
             match archived(&reading, copy)? {
                 Some(Archived::Whole(rope)) => Ok(Some((spooled, rope))),
                 _ => Err(Fault::Format(format!("the bytes of the spooled copy {copy} are missing"))),
@@ -131,7 +139,7 @@ impl SpoolView for Store {
             table
                 .range::<&[u8; 20]>((from, Bound::Unbounded))?
                 .take(limit)
-                .map(|row| read_row(row?.1.value()))
+                .map(|row| read_spooled(row?.1.value()))
                 .collect()
         };
         Ok(list()?)

@@ -14,7 +14,7 @@ use super::reopen::{CLOSED, Limbo};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
     FORGOTTEN, FORMAT, HASHES, HOLDS, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL,
-    SUPPRESSED, write_entry, write_original, write_row,
+    SUPPRESSED, write_entry, write_original, write_row, write_spooled,
 };
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
@@ -410,7 +410,7 @@ impl<'t> Pages<'t> {
     fn spool(&mut self, copy: &Spooled) -> Result<(), Fault> {
         let key = copy.copy.to_bytes();
         self.drop_due(copy.copy)?;
-        self.spool.insert(&key, write_row(copy)?.as_slice())?;
+        self.spool.insert(&key, write_spooled(copy)?.as_slice())?;
         if let SpoolState::Waiting { next } = copy.state {
             self.due.insert((next.as_nanosecond(), &key), ())?;
         }
@@ -448,7 +448,7 @@ impl<'t> Pages<'t> {
 
     fn drop_due(&mut self, copy: CopyId) -> Result<(), Fault> {
         let key = copy.to_bytes();
-        let known = self.spool.get(&key)?.map(|row| tables::read_row::<Spooled>(row.value())).transpose()?;
+        let known = self.spool.get(&key)?.map(|row| tables::read_spooled(row.value())).transpose()?;
         if let Some(Spooled { state: SpoolState::Waiting { next }, .. }) = known {
             self.due.remove((next.as_nanosecond(), &key))?;
         }

@@ -246,6 +246,10 @@ impl SpoolView for Memory {
         Ok(None)
     }
 
+    fn find(&self, copy: CopyId) -> Result<Option<Spooled>, Unavailable> {
+        Ok(self.state.lock().unwrap().spool.get(&copy).cloned())
+    }
+
     fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {
         let state = self.state.lock().unwrap();
         Ok(state

@@ -191,6 +191,8 @@ fn spooled(copy: CopyId) -> Spooled {
         admitted_at: now(),
         expires_at: now(),
         last_reply: "421 later".to_owned(),
+        account: None,
+        delay_told: false,
     }
 }
 
