@@ -6,10 +6,12 @@
 //! `app`), and colours.
 
 mod args;
+mod complaint;
 mod explain;
 mod fields;
 mod import;
 mod keys;
+mod ledger;
 mod link;
 mod print;
 mod proof;
@@ -86,6 +88,8 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Explain(asked) => explain::explain(*asked, &path, out),
         Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
+        Command::Ledger(command) => ledger::run(command, &path, out),
+        Command::Backup { file } => ledger::backup(&file, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),
         Command::Status => status(&mut connect(&path)?, out),

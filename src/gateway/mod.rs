@@ -25,7 +25,7 @@ use tokio::sync::watch;
 pub use preview::Preview;
 
 use crate::clock::SharedClock;
-use crate::ledger::{Archive, Event, Handover, Record, RefusedRecipient, Scribe, Stage};
+use crate::ledger::{Archive, Event, Handover, KeyInForce, Record, RefusedRecipient, Scribe, Stage};
 use crate::limits::Limits;
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
@@ -100,6 +100,8 @@ pub struct Signers {
     pub domain: Domain,
     /// One per algorithm, as a rule.
     pub keys: Vec<Signer>,
+    /// Which keys these are, for the ledger.
+    pub names: Vec<KeyInForce>,
 }
 
 /// Rules and settings that belong together; swapped whole by a reload.
