@@ -10,6 +10,7 @@ mod body;
 mod charset;
 mod compose;
 mod edit;
+mod fingerprint;
 mod footer;
 mod header;
 mod html;
@@ -26,6 +27,7 @@ mod trace;
 mod transfer;
 
 pub use compose::{Brief, ComposeError, Composed, Signer, SigningKey, Unsubscribe, compose};
+pub use fingerprint::Fingerprint;
 pub use footer::Templates;
 pub use plan::Plan;
 pub use rope::{Piece, Rope};
