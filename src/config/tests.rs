@@ -36,6 +36,10 @@ fn committed() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sluis.toml")).unwrap()
 }
 
+/// A sender with nothing to warn of.
+const SENDER: &str = "[[sender]]\nname = \"S\"\nkvk = \"12345678\"\naddress = \"A\"\ncontact = \"i@s.nl\"\n\
+    domains = [\"s.nl\"]\nnotify = []\n";
+
 const FOOTER: &str = "{{#identity}}\n{{sender_name}} {{sender_address}} {{sender_kvk}} {{sender_contact}}\n{{/identity}}\n\
     {{#opt_out}}\n{{unsubscribe}}: {{unsubscribe_url}}\n{{/opt_out}}\n";
 
@@ -295,7 +299,13 @@ fn secrets_come_from_closed_files_or_the_environment() {
 #[test]
 fn l7_a_sender_has_its_own_footers() {
     let folder = files();
-    let settings = check(&uncommented(&committed(), folder.path())).unwrap();
+    let source = format!(
+        "name = \"a.example\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[trusted]\nnetworks = [\"::1\"]\n\
+         [relay]\nnext_hop = \"directory\"\n{SENDER}[[sender.footer]]\nlanguage = \"de\"\n\
+         text_file = \"{folder}/footer.de.txt\"\nhtml_file = \"{folder}/footer.de.html\"\n",
+        folder = folder.path().display()
+    );
+    let settings = check(&source).unwrap();
     let own = &settings.footers[&SenderId("12345678".into())];
     let mut expected = Templates::default();
     expected.set(Some(Language::De), Template::parse(FOOTER, Flavour::Text).unwrap());
@@ -309,8 +319,6 @@ fn l7_a_sender_has_its_own_footers() {
 
 #[test]
 fn what_must_hold_between_values() {
-    let sender = "[[sender]]\nname = \"S\"\nkvk = \"12345678\"\naddress = \"A\"\ncontact = \"i@s.nl\"\n\
-                  domains = [\"s.nl\"]\nnotify = []\n";
     for (extra, expected) in [
         (
             "[[listener]]\naddress = \"0.0.0.0:2525\"\ntls = \"none\"\n[[listener]]\naddress = \"127.0.0.1:2525\"\n",
@@ -327,12 +335,18 @@ fn what_must_hold_between_values() {
         ("[unsubscribe]\nurl = \"https://a.example/?u=\"\n", "no URL that links can begin with"),
         ("[limits]\nmessage_memory = \"1 MiB\"\n", "not even one message would fit"),
         (
-            "[[sender.footer]]\nlanguage = \"de\"\n",
+            &format!("{SENDER}[[sender.footer]]\nlanguage = \"de\"\n"),
             "sender[1].footer[1]: has neither text_file nor html_file",
         ),
-        ("[[sender.footer]]\nlanguage = \"es\"\ntext_file = \"x\"\n", "sender[1].footer[1].language: "),
-        ("[[sender.footer]]\ntext_file = \"nowhere\"\n", "footer[1].text_file: nowhere cannot be read"),
-        ("[[sender.footer]]\ntext_file = \"Cargo.toml\"\n", "Cargo.toml, line "),
+        (
+            &format!("{SENDER}[[sender.footer]]\nlanguage = \"es\"\ntext_file = \"x\"\n"),
+            "sender[1].footer[1].language: ",
+        ),
+        (
+            &format!("{SENDER}[[sender.footer]]\ntext_file = \"nowhere\"\n"),
+            "footer[1].text_file: nowhere cannot be read",
+        ),
+        (&format!("{SENDER}[[sender.footer]]\ntext_file = \"Cargo.toml\"\n"), "Cargo.toml, line "),
         ("[limits]\nmessage_sise = 5\n", "limits.message_sise: unknown key; did you mean \"message_size\"?"),
         ("[log]\nlevel = \"sluis=loud\"\n", "is no level"),
         (
@@ -366,7 +380,7 @@ fn what_must_hold_between_values() {
             "[[sender]]\nname = \"S\"\nkvk = \"12345678\"\naddress = \"A\"\ncontact = \"no-reply@s.nl\"\ndomains = [\"s.nl\"]\n",
             "RULES L7",
         ),
-        (&format!("{sender}{sender}"), "s.nl belongs to S, too"),
+        (&format!("{SENDER}{SENDER}"), "s.nl belongs to S, too"),
         ("unknown_table = { a = 1 }\n", "unknown key"),
         ("[metrics]\nlisten = \"0.0.0.0:9125\"\n", "warning: "),
     ] {
