@@ -28,6 +28,9 @@ pub(super) enum Link {
     },
 }
 
+/// How far a check is, each time it is asked: entries done, and all of them.
+type Watch = Box<dyn FnMut() -> Option<(u64, u64)> + Send>;
+
 impl Link {
     /// The gateway that runs, if one does.
     pub(super) fn gateway(settings: &Settings) -> Result<Option<Self>> {
@@ -67,7 +70,7 @@ impl Link {
     }
 
     /// Asks how far a check is, from another thread than the one that waits for its end.
-    pub(super) fn watch(&self, settings: &Settings) -> Result<Box<dyn FnMut() -> Option<(u64, u64)> + Send>> {
+    pub(super) fn watch(&self, settings: &Settings) -> Result<Watch> {
         match self {
             Self::Store { store, .. } => {
                 let books = store.as_ref().map(|store| store.services.books.clone());
