@@ -17,6 +17,7 @@ mod sockets;
 
 pub use books::StoreBooks;
 pub use offline::Offline;
+pub use rooms::structure;
 pub use running::{Bound, Running};
 pub use serve::serve;
 pub use sockets::Sockets;
