@@ -30,6 +30,7 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("relay.in_doubt", format!("{:?}", relay.in_doubt)),
         ("relay.retry", format!("{:?}", relay.retry)),
         ("relay.background", relay.background.to_string()),
+        ("relay.delay_notice", format!("{:?}", relay.delay_notice)),
         ("relay.expire_after", format!("{:?}", relay.expire_after)),
         ("unsubscribe.listen", settings.unsubscribe.listen.to_string()),
         ("limits.ledger_queue", limits.ledger_queue.to_string()),

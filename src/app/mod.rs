@@ -13,9 +13,11 @@ mod offline;
 mod rooms;
 mod running;
 mod serve;
+mod sockets;
 
 pub use books::StoreBooks;
 pub use offline::Offline;
 pub use rooms::structure;
 pub use running::{Bound, Running};
 pub use serve::serve;
+pub use sockets::Sockets;

@@ -59,6 +59,7 @@ pub(super) fn listeners(
         hostname: settings.name.ascii().to_owned(),
         tls: tls(listener.tls),
         accounts: accounts.clone(),
+        pass_through: listener.pass_through,
         loopback_auth_without_tls: listener.auth_without_tls_on_loopback,
         trusted: if listener.auth_required { Vec::new() } else { settings.trusted.networks.clone() },
         trusted_senders: settings.trusted.senders.clone(),
@@ -168,6 +169,7 @@ fn hop(hop: &config::HopSettings, helo: &str) -> relay::Settings {
             wait: limits.connection_wait,
             ..relay::PoolSettings::default()
         },
+        pass_through: hop.pass_through,
     }
 }
 
@@ -176,6 +178,7 @@ pub(super) fn spool(settings: &config::Settings) -> relay::SpoolSettings {
     relay::SpoolSettings {
         retry: hop.retry.clone(),
         expire_after: hop.expire_after,
+        delay_notice: hop.delay_notice,
         in_doubt: hop.in_doubt,
         concurrency: hop.background,
         structure: structure(settings),

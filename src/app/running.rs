@@ -14,6 +14,7 @@ use super::fixed;
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::rooms;
+use super::sockets::Sockets;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
@@ -91,6 +92,16 @@ impl Running {
         clock: SharedClock,
         entropy: SharedEntropy,
     ) -> Result<Self> {
+        Self::start_on(Sockets::default(), settings, clock, entropy).await
+    }
+
+    /// The same, with sockets that listen already.
+    pub async fn start_on(
+        mut sockets: Sockets,
+        settings: config::Settings,
+        clock: SharedClock,
+        entropy: SharedEntropy,
+    ) -> Result<Self> {
         let folder = KeyFolder::open(&settings.data)?;
         folder.store_is_not_lost(&settings.data.join(STORE))?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
@@ -138,14 +149,17 @@ impl Running {
         });
 
         // Every port is bound before anything is served, so that a port that is taken stops the start.
-        let page = bind(settings.unsubscribe.listen, "the unsubscribe page")?;
+        let page = bind(&mut sockets, settings.unsubscribe.listen, "the unsubscribe page")?;
         let unsubscribe = page.local_addr()?;
         let mut bound = Vec::new();
         for listener in &settings.listeners {
-            bound.push(bind(listener.address, &format!("listener {}", listener.name))?);
+            bound.push(bind(&mut sockets, listener.address, &format!("listener {}", listener.name))?);
         }
-        let metrics_listener =
-            settings.metrics.map(|address| bind(address, "the metrics listener")).transpose()?;
+        let metrics_listener = settings
+            .metrics
+            .map(|address| bind(&mut sockets, address, "the metrics listener"))
+            .transpose()?;
+        sockets.finish()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
         shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
@@ -456,7 +470,10 @@ pub(super) fn desk_settings(settings: &config::Settings, tokens: &Keys) -> unsub
     }
 }
 
-fn bind(address: SocketAddr, what: &str) -> Result<TcpListener> {
+fn bind(sockets: &mut Sockets, address: SocketAddr, what: &str) -> Result<TcpListener> {
+    if let Some(socket) = sockets.take(address) {
+        return TcpListener::from_std(socket).with_context(|| format!("{what} cannot use its socket"));
+    }
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket

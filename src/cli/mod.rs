@@ -129,7 +129,9 @@ fn serve(path: &Path) -> Result<bool> {
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::log_to_stderr(format, &settings.log.level)?;
-    runtime()?.block_on(app::serve(settings)).map(|()| true)
+    // Before there are threads: it reads the environment and takes out of it what it used.
+    let sockets = app::Sockets::of_process()?;
+    runtime()?.block_on(app::serve(settings, sockets)).map(|()| true)
 }
 
 fn check(path: &Path, out: &mut Out) -> Result<bool> {

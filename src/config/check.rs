@@ -11,7 +11,7 @@ use super::problem::{Problem, Problems};
 use super::reader::{Doc, Section};
 use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
-use super::{inbound, include, limits, outbound, rules};
+use super::{inbound, include, limits, next_hop, outbound, rules};
 use crate::clock::Timestamp;
 use crate::ledger::keeping::Retention;
 use crate::ledger::{Archive, Keep};
@@ -148,7 +148,10 @@ fn read_root(
     let rules = rules::rules(&root, &included, &senders, &accounts, environment.now);
     let listeners = inbound::listeners(&root, &accounts, &trusted);
     let tls = inbound::tls(root.section("tls"));
-    let relay = outbound::relay(&root, &senders, &data, environment);
+    let mut relay = outbound::relay(&root, &included, &senders, &data, environment);
+    if let Some(relay) = &mut relay {
+        next_hop::pass_through(&root, relay, &listeners);
+    }
     let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay);
     let dkim = outbound::dkim(&root, &senders, &relay);
     let limits = limits::limits(root.section("limits"));

@@ -55,10 +55,12 @@ fn listener(section: &Section<'_>, accounts: &[Account], trusted: &Trusted) -> O
     if normalise_bare_lf && !auth_required {
         section.error("normalise_bare_lf", "is only allowed with auth_required = true (RULES P1)");
     }
-    if auth_required && accounts.is_empty() {
+    let pass_through =
+        section.choice("auth", &[("accounts", false), ("pass-through", true)]).unwrap_or(false);
+    if auth_required && accounts.is_empty() && !pass_through {
         section.error("auth_required", "nobody could sign in; add an [[account]] or set it to false");
     }
-    if accounts.is_empty() && trusted.networks.is_empty() {
+    if accounts.is_empty() && trusted.networks.is_empty() && !pass_through {
         section.error_here("nobody could send; add an [[account]] or [trusted] networks");
     }
     let address = address?;
@@ -77,6 +79,7 @@ fn listener(section: &Section<'_>, accounts: &[Account], trusted: &Trusted) -> O
         address,
         tls,
         auth_required,
+        pass_through,
         normalise_bare_lf,
         auth_without_tls_on_loopback: plain,
     })

@@ -17,12 +17,13 @@ use crate::relay::InDoubt;
 
 pub(super) fn relay(
     root: &Section<'_>,
+    included: &[Section<'_>],
     senders: &Senders,
     data: &Path,
     environment: &Environment,
 ) -> Option<RelaySettings> {
     let section = root.section("relay");
-    let hops = next_hop::hops(root, &section, senders, data, environment);
+    let hops = next_hop::hops(root, included, &section, senders, data, environment);
     let retry = section.durations("retry", seconds(1)..=days(2));
     if section.has("retry") && section.texts("retry").is_empty() {
         section.error("retry", "is empty; write the waits between tries: [\"1m\", \"5m\", \"15m\"]");
@@ -32,6 +33,7 @@ pub(super) fn relay(
         section.duration("patience", Duration::ZERO..=seconds(540)),
         section.duration("expire_after", seconds(60)..=days(30)),
     );
+    let delay_notice = section.duration("delay_notice", seconds(60)..=days(30));
     let queue_when_down = section.flag("queue_when_down").unwrap_or(false);
     let in_doubt = section.choice("in_doubt", &[("retry", InDoubt::Retry), ("hold", InDoubt::Hold)]);
     let background = count(&section, "background", 1..=1_000, 10);
@@ -44,6 +46,7 @@ pub(super) fn relay(
         queue_when_down,
         in_doubt: in_doubt.unwrap_or_default(),
         retry: if retry.is_empty() { defaults } else { retry },
+        delay_notice: delay_notice.unwrap_or(seconds(14_400)),
         expire_after: expire_after.unwrap_or(days(5)),
         background,
     })

@@ -80,6 +80,9 @@ pub struct Listener {
     pub tls: ListenerTls,
     /// Whether clients from trusted networks must sign in, too (all others always must).
     pub auth_required: bool,
+    /// Clients sign in with their own accounts at the next hop (RULES P4), rather than with those of the
+    /// config.
+    pub pass_through: bool,
     /// Bare LF becomes CRLF before anything is parsed (RULES P1); only where `auth_required`.
     pub normalise_bare_lf: bool,
     /// AUTH is offered without TLS to clients on loopback (RULES P3).
@@ -148,6 +151,8 @@ pub struct RelaySettings {
     pub in_doubt: InDoubt,
     /// Waits between tries from the spool; the last one repeats.
     pub retry: Vec<Duration>,
+    /// When the sender of a waiting copy is told, if it asked for that (default 4 h).
+    pub delay_notice: Duration,
     /// When a waiting copy is given up (default 5 days).
     pub expire_after: Duration,
     /// Copies from the spool that are tried at once (default 10).
@@ -177,6 +182,8 @@ pub struct HopSettings {
     pub credentials: Option<Credentials>,
     /// The SOCKS5 proxy on the way there.
     pub proxy: Option<Proxy>,
+    /// Clients of some listener sign in with accounts that they have there.
+    pub pass_through: bool,
     /// Messages in a minute (default: any number).
     pub messages_per_minute: Option<NonZeroU32>,
     /// The rest of its bounds.

@@ -30,9 +30,10 @@ use crate::limits::Limits;
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
 use crate::policy::{self, Answer, Connection, EnvelopeFacts, Register, Rules};
-use crate::relay::{Abilities, Relay, Spool};
+use crate::relay::{Abilities, Login, NotSignedIn, Relay, Spool};
 use crate::secret::{SharedEntropy, random};
 use crate::smtp::reply::Reply;
+use crate::smtp::sasl::{Credentials, Mechanism};
 use crate::{metrics, token};
 
 /// Who hands messages over in one SMTP session.
@@ -48,6 +49,8 @@ pub struct Client {
     pub protocol: &'static str,
     /// TLS version, when there is TLS.
     pub tls: Option<String>,
+    /// Its account at the next hop, when it signed in there.
+    pub login: Option<Login>,
 }
 
 /// A message with its envelope, read to its true end.
@@ -151,6 +154,23 @@ impl Gateway {
     /// What the next hop can do: EHLO offers no more (RULES P5).
     pub fn abilities(&self) -> Abilities {
         self.parts.relay.abilities()
+    }
+
+    /// The ways to sign in at the next hop that can be passed on.
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        self.parts.relay.mechanisms()
+    }
+
+    /// Sign a client in with its account at the next hop (RULES P4); `Err` is what it is told: the next
+    /// hop's own words, or that it could not be asked.
+    pub async fn sign_in(&self, credentials: Credentials) -> Result<Login, Reply> {
+        self.parts.relay.sign_in(credentials).await.map_err(|why| match why {
+            NotSignedIn::Refused(answer) => {
+                Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text)
+                    .logged("the next hop does not take these credentials")
+            }
+            NotSignedIn::Unavailable(why) => Reply::sign_in_unavailable(why),
+        })
     }
 
     /// Answer RCPT: `Err` with the refusal when no message could change the answer.
