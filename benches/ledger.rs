@@ -80,7 +80,8 @@ fn send(number: u64, kept: bool) -> Record {
     let original = Bytes::from(text);
     let own = format!("List-Unsubscribe: <https://afmelden.voorbeeld.nl/u/{number:040}>\r\n");
     let len = original.len();
-    let rope = Rope::new(original.clone(), vec![Piece::Own(own.into()), Piece::Original(0..len)]).expect("a copy");
+    let rope =
+        Rope::new(original.clone(), vec![Piece::Own(own.into()), Piece::Original(0..len)]).expect("a copy");
     let hash = sha256(&original);
     let outcome = Outcome {
         copy,
