@@ -15,6 +15,9 @@ use crate::store::OpenError;
 /// Between two looks at a store that is in use.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// Says how far a check is: entries looked at, and in all.
+pub(super) type Watch = Box<dyn FnMut() -> Option<(u64, u64)> + Send>;
+
 /// Where requests go.
 pub(super) enum Link {
     /// A gateway runs.
@@ -67,7 +70,7 @@ impl Link {
     }
 
     /// Asks how far a check is, from another thread than the one that waits for its end.
-    pub(super) fn watch(&self, settings: &Settings) -> Result<Box<dyn FnMut() -> Option<(u64, u64)> + Send>> {
+    pub(super) fn watch(&self, settings: &Settings) -> Result<Watch> {
         match self {
             Self::Store { store, .. } => {
                 let books = store.as_ref().map(|store| store.services.books.clone());
