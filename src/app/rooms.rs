@@ -207,6 +207,7 @@ pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Resul
         queue_when_down: settings.relay.queue_when_down,
         expire_after: jiff::SignedDuration::try_from(settings.relay.expire_after)?,
         spool_copies: settings.limits.spool_copies,
+        footers: settings.footers.clone(),
         structure: structure(settings),
         max_received: settings.limits.received,
         archive: settings.ledger.archive,
@@ -215,12 +216,14 @@ pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Resul
     })
 }
 
-fn structure(settings: &config::Settings) -> message::Limits {
+/// Bounds on message structure.
+pub fn structure(settings: &config::Settings) -> message::Limits {
     message::Limits {
         depth: settings.limits.depth,
         parts: settings.limits.parts,
         headers: settings.limits.header_fields,
         header_bytes: settings.limits.header,
+        placeholders: settings.limits.placeholders,
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Command {
     /// Tell why a message may or may not go: by its addresses, by the message itself, or by the reference of one
     /// that was answered
     Explain(Box<Explain>),
+    /// Show what a recipient would get of a message, before anything is sent: before, after, and a page to look at
+    Preview(PreviewArgs),
     /// Count what was refused
     #[command(subcommand)]
     Report(ReportCommand),
@@ -386,6 +388,25 @@ pub enum RulesCommand {
         /// A TOML file with a [[case]] for each decision that is expected
         cases: PathBuf,
     },
+}
+
+/// A message to look at.
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// The message, an .eml file
+    pub message: PathBuf,
+    /// The recipient
+    #[arg(long)]
+    pub to: Address,
+    /// MAIL FROM [default: the From address]
+    #[arg(long)]
+    pub from: Option<Address>,
+    /// The account that hands it over
+    #[arg(long)]
+    pub account: Option<String>,
+    /// The folder for before.eml, after.eml and preview.html
+    #[arg(long, value_name = "FOLDER", default_value = "preview")]
+    pub out: PathBuf,
 }
 
 /// A message that is asked about.

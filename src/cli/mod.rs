@@ -13,6 +13,7 @@ mod import;
 mod keys;
 mod ledger;
 mod link;
+mod preview;
 mod print;
 mod proof;
 mod register;
@@ -86,6 +87,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Suppress(command) => register::suppression(command, &mut connect(&path)?, out),
         Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
         Command::Explain(asked) => explain::explain(*asked, &path, out),
+        Command::Preview(asked) => preview::run(&asked, &load(&path)?, out),
         Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
         Command::Ledger(command) => ledger::run(command, &path, out),

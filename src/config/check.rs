@@ -177,6 +177,7 @@ fn read_root(
         unsubscribe,
         dkim,
         limits,
+        footers: senders.footers().clone(),
         rules,
         ledger,
         log,

@@ -142,7 +142,7 @@ impl Gateway {
             recipients: recipients.collect(),
             message_id: draft.composed.message_id.clone(),
             original_sha256: hex(&original),
-            sent_sha256: hex(&draft.composed.rope.sha256()),
+            sent_sha256: hex(&draft.sha256),
             size: draft.composed.rope.len() as u64,
             edits: draft.composed.edits.clone(),
             dkim: signed_by(journey, draft),

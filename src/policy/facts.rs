@@ -63,8 +63,8 @@ impl MessageFacts {
         let external = |address: &Address| rules.owner_of(address.domain()).is_none();
         let from = message.from();
         Self {
-            from_name: from.as_ref().and_then(|from| from.name.clone()),
-            from: from.map(|from| from.address),
+            from_name: from.and_then(|from| from.name.clone()),
+            from: from.map(|from| from.address.clone()),
             list_id: message.list_id(),
             headers: message.headers(),
             recipient_count: recipients.clone().count(),

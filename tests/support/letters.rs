@@ -90,6 +90,7 @@ pub fn rewrite(original: &[u8], ask: Ask, signers: &[Signer]) -> Result<Composed
         class: ask.class,
         sender: Some(&sender),
         purpose: Some(&purpose),
+        templates: None,
         unsubscribe: Some(&unsubscribe),
         trace: TRACE,
         received: None,
@@ -153,7 +154,7 @@ pub fn verify_with(
     });
     let record = |text: &str| Txt::DomainKey(Arc::new(DomainKey::parse(text.as_bytes()).unwrap()));
     let records =
-        Records(records.iter().map(|(name, text)| (format!("{name}.").into(), record(text))).collect());
+        Records(records.iter().map(|(name, text)| (format!("{name}."), record(text))).collect());
     let parsed = AuthenticatedMessage::parse_with_opts(message, None, true).ok_or("unreadable")?;
     let results = RUNTIME.block_on(ROOM.verify_dkim(Parameters::new(&parsed).with_txt_cache(&records)));
     let ours: Vec<_> = results
@@ -166,6 +167,15 @@ pub fn verify_with(
         None if ours.len() == expected => Ok(()),
         None => Err(format!("{} signatures, expected {expected}", ours.len())),
     }
+}
+
+/// For a look by other programs (tests/interop/rewrite.sh): the message before and after, and the record of
+/// the key, in the folder that `SLUIS_REWRITTEN` names, if it does.
+pub fn keep(name: &str, before: &[u8], after: &[u8]) {
+    let Some(folder) = std::env::var_os("SLUIS_REWRITTEN").map(std::path::PathBuf::from) else { return };
+    std::fs::write(folder.join("key.txt"), format!("v=DKIM1; k=ed25519; p={ED_PUBLIC}")).unwrap();
+    std::fs::write(folder.join(format!("{name}.before")), before).unwrap();
+    std::fs::write(folder.join(format!("{name}.after")), after).unwrap();
 }
 
 /// Each line of `bytes` without its CRLF.
