@@ -68,12 +68,15 @@ pub(super) fn run(args: &PreviewArgs, settings: &Settings, out: &mut Out) -> Res
         }
     };
     let after = copy.rope.to_vec();
-    let edits = if copy.edits.is_empty() { "the trace header only".to_owned() } else { copy.edits.join("; ") };
+    let edits =
+        if copy.edits.is_empty() { "the trace header only".to_owned() } else { copy.edits.join("; ") };
     out.line(format_args!("edited     {edits}"))?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("the folder {} cannot be made", args.out.display()))?;
     let page = page(&taken, &edits, &args.to.to_string(), &original, &after);
-    for (name, content) in [("before.eml", &original[..]), ("after.eml", &after), ("preview.html", page.as_bytes())] {
+    for (name, content) in
+        [("before.eml", &original[..]), ("after.eml", &after), ("preview.html", page.as_bytes())]
+    {
         let path = args.out.join(name);
         std::fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))?;
         out.line(format_args!("written    {}", path.display()))?;
@@ -210,8 +213,12 @@ fn with_pictures(html: &str, parts: &[MessagePart<'_>]) -> String {
             continue;
         }
         room -= part.contents().len();
-        let subtype: String =
-            kind.subtype().unwrap_or("png").chars().filter(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c)).collect();
+        let subtype: String = kind
+            .subtype()
+            .unwrap_or("png")
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c))
+            .collect();
         let data = format!("data:image/{subtype};base64,{}", STANDARD.encode(part.contents()));
         html = html.replace(&format!("cid:{}", id.trim_matches(['<', '>'])), &data);
     }
