@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::wire::{
     Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, ProfileView, Query, QueueAction, Request, Status,
 };
-use super::{Services, explain, queue, rows};
+use super::{Services, explain, ledger, queue, rows};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
 use crate::ledger::{Record, Side};
@@ -47,7 +47,7 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
                 Err(answer) => answer,
             }
         }
-        Request::Verify => ask(services, |services| Ok(Answer::Verified(services.books.verify()?))).await,
+        Request::Ledger(request) => ledger::handle(request, services).await,
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
         }
@@ -98,7 +98,7 @@ async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answe
 }
 
 /// Run `look` on a thread that may block.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     services: &Services,
     look: impl FnOnce(&Services) -> Result<T, Unavailable> + Send + 'static,
 ) -> Result<T, Answer> {
@@ -113,7 +113,7 @@ async fn read<T: Send + 'static>(
 }
 
 /// Make `record` durable, unless it is empty or nothing is to be written.
-async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
+pub(super) async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
     if dry_run || (record.events.is_empty() && record.sides.is_empty()) {
         return Ok(());
     }
@@ -122,7 +122,7 @@ async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(),
 }
 
 /// [`read`] for what is already an answer.
-async fn ask(
+pub(super) async fn ask(
     services: &Services,
     look: impl FnOnce(&Services) -> Result<Answer, Unavailable> + Send + 'static,
 ) -> Answer {

@@ -9,6 +9,7 @@ use super::keys::{self, KeyFolder};
 use crate::clock::Timestamp;
 use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
+use crate::ledger::KeyInForce;
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
 use crate::net::tls::{Identity, Trust};
@@ -193,6 +194,7 @@ pub(super) fn store(
         queue: settings.limits.ledger_queue,
         max_batch: settings.limits.ledger_batch,
         checkpoint_every: settings.ledger.checkpoint_every,
+        retention: settings.ledger.retention,
     }
 }
 
@@ -226,7 +228,7 @@ pub fn structure(settings: &config::Settings) -> message::Limits {
 }
 
 /// The DKIM keys by domain.
-fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
+pub(super) fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
     let Dkim::Keys(wanted) = &settings.dkim else { return Ok(Vec::new()) };
     let mut signers: Vec<Signers> = Vec::new();
     for one in wanted {
@@ -234,9 +236,16 @@ fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
             .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
         let signer =
             Signer { domain: one.domain.ascii().to_owned(), selector: one.selector.clone(), key: key.key };
+        let name = format!("{}._domainkey.{}", one.selector, one.domain.ascii());
+        let name = KeyInForce::dkim(name, &key.record);
         match signers.iter_mut().find(|signers| signers.domain == one.domain) {
-            Some(signers) => signers.keys.push(signer),
-            None => signers.push(Signers { domain: one.domain.clone(), keys: vec![signer] }),
+            Some(signers) => {
+                signers.keys.push(signer);
+                signers.names.push(name);
+            }
+            None => {
+                signers.push(Signers { domain: one.domain.clone(), keys: vec![signer], names: vec![name] })
+            }
         }
     }
     Ok(signers)

@@ -20,7 +20,7 @@ use crate::policy::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
 /// Longest name, purpose or reason, in octets: they stand in replies and entries.
 const MAX_TEXT: usize = 300;
 
-/// The senders of the file, to be referred to by name or id, and the footers of those that have their own.
+/// The senders of the file, to be referred to by name or id, and the footer templates of each.
 pub(super) struct Senders(Vec<Arc<Sender>>, BTreeMap<SenderId, Templates>);
 
 impl Senders {
@@ -65,9 +65,7 @@ pub(super) fn senders(root: &Section<'_>, included: &[Section<'_>]) -> Senders {
     for section in sections {
         let footers = footers(&section);
         if let Some(sender) = sender(&section) {
-            if footers != Templates::default() {
-                own.insert(sender.id.clone(), footers);
-            }
+            own.insert(sender.id.clone(), footers);
             for other in &senders {
                 compare(&section, &sender, other);
             }

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::Problem;
 use crate::ledger::Archive;
+use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
 use crate::message::Templates;
 use crate::net::socks::Proxy;
@@ -47,7 +48,7 @@ pub struct Settings {
     pub dkim: Dkim,
     /// Every bound (promise 10).
     pub limits: Limits,
-    /// The footers of senders that have their own.
+    /// The footer templates of each sender.
     pub footers: BTreeMap<SenderId, Templates>,
     /// Senders, rules, mode and windows.
     pub rules: Rules,
@@ -447,6 +448,8 @@ pub struct LedgerSettings {
     pub quick_repair: bool,
     /// What is kept of each copy's bytes, by class.
     pub archive: Archive,
+    /// How long entries are kept, in months.
+    pub retention: Retention,
 }
 
 impl Default for LedgerSettings {
@@ -456,6 +459,7 @@ impl Default for LedgerSettings {
             cache: 64 << 20,
             quick_repair: false,
             archive: Archive::default(),
+            retention: Retention::default(),
         }
     }
 }

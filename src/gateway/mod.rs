@@ -25,7 +25,7 @@ use tokio::sync::watch;
 pub use preview::Preview;
 
 use crate::clock::SharedClock;
-use crate::ledger::{Archive, Event, Handover, Record, RefusedRecipient, Scribe, Stage};
+use crate::ledger::{Archive, Event, Handover, KeyInForce, Record, RefusedRecipient, Scribe, Stage};
 use crate::limits::Limits;
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
@@ -79,7 +79,7 @@ pub struct Settings {
     /// Copies in the spool above which a message to several is put off (452). What the gateway owes already
     /// (the rest of a message, its DSNs, notices) is taken in any case (promise 2).
     pub spool_copies: u64,
-    /// The footers of senders that have their own.
+    /// The footer templates of each sender.
     pub footers: BTreeMap<SenderId, message::Templates>,
     /// Bounds on message structure.
     pub structure: message::Limits,
@@ -100,6 +100,8 @@ pub struct Signers {
     pub domain: Domain,
     /// One per algorithm, as a rule.
     pub keys: Vec<Signer>,
+    /// Which keys these are, for the ledger.
+    pub names: Vec<KeyInForce>,
 }
 
 /// Rules and settings that belong together; swapped whole by a reload.

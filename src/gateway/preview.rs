@@ -16,7 +16,7 @@ use crate::policy::{self, Connection, EnvelopeFacts, Facts, MessageFacts, Profil
 pub struct Preview<'a> {
     /// Rules and senders.
     pub rules: &'a Rules,
-    /// The footers of senders that have their own.
+    /// The footer templates of each sender.
     pub footers: &'a BTreeMap<SenderId, Templates>,
     /// Bounds on structure.
     pub structure: Limits,

@@ -8,8 +8,10 @@
 
 pub mod checkpoint;
 pub mod codec;
+pub mod consistency;
 mod counts;
 mod event;
+pub mod keeping;
 pub mod pack;
 mod page;
 pub mod pieces;
@@ -19,8 +21,9 @@ pub mod verify;
 
 pub use counts::Counts;
 pub use event::{
-    Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
-    Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
+    Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
+    KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
+    Way, head,
 };
 pub use scribe::{
     Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,

@@ -22,7 +22,7 @@ pub struct Brief<'a> {
     pub sender: Option<&'a Sender>,
     /// What it is about.
     pub purpose: Option<&'a Purpose>,
-    /// The sender's own footer templates, when it has some.
+    /// The sender's footer templates; without them, the built-in ones are filled in anew.
     pub templates: Option<&'a Templates>,
     /// The way out for this recipient; always there for marketing.
     pub unsubscribe: Option<&'a Unsubscribe>,

@@ -1,12 +1,12 @@
 //! The footer: who sends, on whose behalf, and how to stop it (RULES L7, L8).
 //!
-//! A template, the sender's own or the one below, filled in once per message with the sender's name,
-//! address and the words of the language; only the link differs per copy. Text is wrapped, and no row of it
+//! A template, the sender's own or the one below, filled in with the sender's name, address and the words of the
+//! language, and kept: only the link differs per copy. Text is wrapped, and no row of it
 //! begins with what a mailbox or a reader would take for something else; html is ASCII with character
 //! references, so that it fits a part of any charset. Deliberately absent: where it goes (`body`), and any
 //! recognition by its text.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::html::escape;
 use super::template::{Flavour, Shown, Template, Token, Word};
@@ -56,22 +56,79 @@ static BUILT_IN: LazyLock<[Template; 2]> = LazyLock::new(|| {
     })
 });
 
-/// The footer templates of one sender, where it has its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Templates(Vec<(Option<Language>, Template)>);
+/// The footer templates of one sender, where it has its own; and the footers that were made from them.
+#[derive(Debug, Clone, Default)]
+pub struct Templates {
+    own: Vec<(Option<Language>, Template)>,
+    made: Arc<Mutex<Vec<Made>>>,
+}
+
+/// Footers that will be wanted again with the next message.
+#[derive(Debug)]
+struct Made {
+    sender: Sender,
+    purpose: Option<Purpose>,
+    language: Language,
+    footers: Arc<Footers>,
+}
+
+/// Footers kept for one sender: its purposes, in a few languages. The oldest goes first.
+const KEPT: usize = 32;
+
+impl PartialEq for Templates {
+    fn eq(&self, other: &Self) -> bool {
+        self.own == other.own
+    }
+}
 
 impl Templates {
     /// Use `template` for messages in `language`; without one, for all languages that have no own.
     pub fn set(&mut self, language: Option<Language>, template: Template) {
-        self.0.retain(|(known, other)| *known != language || other.flavour != template.flavour);
-        self.0.push((language, template));
+        self.own.retain(|(known, other)| *known != language || other.flavour != template.flavour);
+        self.own.push((language, template));
+        self.made = Arc::default();
     }
 
     pub(crate) fn of(&self, language: Language, flavour: Flavour) -> &Template {
-        let find = |wanted| self.0.iter().find(|(known, t)| *known == wanted && t.flavour == flavour);
+        let find = |wanted| self.own.iter().find(|(known, t)| *known == wanted && t.flavour == flavour);
         let built_in = &BUILT_IN[usize::from(flavour == Flavour::Html)];
         find(Some(language)).or_else(|| find(None)).map_or(built_in, |(_, template)| template)
     }
+
+    /// The footers of `sender`, made now or before.
+    pub(crate) fn footers(
+        &self,
+        sender: &Sender,
+        purpose: Option<&Purpose>,
+        language: Language,
+    ) -> Arc<Footers> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = |one: &&Made| {
+            one.language == language && one.purpose.as_ref() == purpose && one.sender == *sender
+        };
+        if let Some(known) = made.iter().find(alike) {
+            return known.footers.clone();
+        }
+        let of = |flavour| Footer::new(self.of(language, flavour), sender, purpose, language);
+        let footers = Arc::new(Footers { text: of(Flavour::Text), html: of(Flavour::Html) });
+        if made.len() >= KEPT {
+            made.remove(0);
+        }
+        made.push(Made {
+            sender: sender.clone(),
+            purpose: purpose.cloned(),
+            language,
+            footers: footers.clone(),
+        });
+        footers
+    }
+}
+
+/// The sender's footers in both flavours.
+#[derive(Debug)]
+pub(crate) struct Footers {
+    pub text: Footer,
+    pub html: Footer,
 }
 
 /// One flavour of the footer, open where the link goes.

@@ -4,17 +4,17 @@
 //! trace and signature. Deliberately absent: anything that depends on the recipient.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memmem;
 
 use super::body::{self, PartPlan, Reason, Wish};
-use super::footer::{Footer, Templates};
+use super::footer::{Footers, Templates};
 use super::recode::{self, Recode};
 use super::sign::{Covered, covered};
 use super::structure::Shape;
-use super::template::Flavour;
 use super::{Brief, ComposeError, Message, identity, list, place, trace};
-use crate::mail::{Class, Sender, hex, sha256};
+use crate::mail::{Class, hex, sha256};
 
 /// A message, a class and a sender: ready to make copies of.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Plan {
     pub(super) message: Message,
     pub(super) class: Class,
     pub(super) next_hop_8bit: bool,
-    pub(super) footers: Option<Footers>,
+    pub(super) footers: Option<Arc<Footers>>,
     pub(super) parts: Vec<Planned>,
     /// Recoded parts that get no footer.
     pub(super) recodes: Vec<Recode>,
@@ -30,23 +30,6 @@ pub struct Plan {
     pub(super) head: Head,
     /// Whether the original has octets over 127.
     pub(super) eight_bit: bool,
-}
-
-/// The sender's footers in both flavours.
-#[derive(Debug, Clone)]
-pub(super) struct Footers {
-    pub text: Footer,
-    pub html: Footer,
-}
-
-impl Footers {
-    fn new(message: &Message, sender: &Sender, brief: &Brief<'_>) -> Self {
-        let language = message.language().unwrap_or(sender.language);
-        let built_in = Templates::default();
-        let templates = brief.templates.unwrap_or(&built_in);
-        let of = |flavour| Footer::new(templates.of(language, flavour), sender, brief.purpose, language);
-        Self { text: of(Flavour::Text), html: of(Flavour::Html) }
-    }
 }
 
 /// One body part: what to put in, or only how to recode it when it has our footer already.
@@ -93,7 +76,13 @@ impl Plan {
             admissible(message, brief)?;
         }
         let edited = matches!(brief.class, Class::Marketing | Class::Service);
-        let footers = brief.sender.filter(|_| edited).map(|sender| Footers::new(message, sender, brief));
+        let footers = brief.sender.filter(|_| edited).map(|sender| {
+            let language = message.language().unwrap_or(sender.language);
+            match brief.templates {
+                Some(templates) => templates.footers(sender, brief.purpose, language),
+                None => Templates::default().footers(sender, brief.purpose, language),
+            }
+        });
         let mut plan = Self {
             message: message.clone(),
             class: brief.class,

@@ -90,6 +90,9 @@ pub struct Profile {
     pub suppressions: Vec<Suppression>,
     /// Set when the mailbox is known not to work.
     pub block: Option<DeliveryBlock>,
+    /// Which ledger entries hold these facts: when each was recorded, and its number.
+    #[serde(default)]
+    pub recorded: Vec<(Timestamp, u64)>,
 }
 
 /// The consent events of one purpose, in the order they were recorded.
@@ -102,6 +105,12 @@ pub struct ConsentHistory {
 }
 
 impl Profile {
+    /// The numbers of the ledger entries that hold what was recorded at one of these moments.
+    pub fn entries_of(&self, recorded_at: &[Timestamp]) -> Vec<u64> {
+        let held = self.recorded.iter().filter(|(at, _)| recorded_at.contains(at));
+        held.map(|(_, number)| *number).collect()
+    }
+
     /// The consent events for `purpose`; empty when there are none.
     pub fn consent(&self, purpose: &Purpose) -> &[ConsentEvent] {
         self.consents
