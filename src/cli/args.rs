@@ -33,6 +33,8 @@ pub enum Command {
     Demo,
     /// Name everything that is wrong in the config file
     Check,
+    /// Show what would become of a message: before, after, and how it looks. Nothing is sent or recorded
+    Preview(PreviewArgs),
     /// Consents: who may be mailed about what
     #[command(subcommand)]
     Consent(ConsentCommand),
@@ -51,8 +53,6 @@ pub enum Command {
     /// Tell why a message may or may not go: by its addresses, by the message itself, or by the reference of one
     /// that was answered
     Explain(Box<Explain>),
-    /// Show what a recipient would get of a message, before anything is sent: before, after, and a page to look at
-    Preview(PreviewArgs),
     /// Count what was refused
     #[command(subcommand)]
     Report(ReportCommand),
@@ -79,6 +79,26 @@ pub enum Command {
     Reload,
     /// Make the password hash of an account, from a password typed or piped in
     Password,
+}
+
+/// A message to look at.
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// The message, as a file
+    #[arg(value_name = "MESSAGE")]
+    pub message: PathBuf,
+    /// The recipient
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Address,
+    /// The sender in the envelope [default: the From address of the message]
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<Address>,
+    /// The account that would hand it over
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+    /// The folder for before.eml, after.eml and preview.html
+    #[arg(long, value_name = "FOLDER", default_value = "preview")]
+    pub out: PathBuf,
 }
 
 /// Keys.
@@ -388,25 +408,6 @@ pub enum RulesCommand {
         /// A TOML file with a [[case]] for each decision that is expected
         cases: PathBuf,
     },
-}
-
-/// A message to look at.
-#[derive(Debug, Args)]
-pub struct PreviewArgs {
-    /// The message, an .eml file
-    pub message: PathBuf,
-    /// The recipient
-    #[arg(long)]
-    pub to: Address,
-    /// MAIL FROM [default: the From address]
-    #[arg(long)]
-    pub from: Option<Address>,
-    /// The account that hands it over
-    #[arg(long)]
-    pub account: Option<String>,
-    /// The folder for before.eml, after.eml and preview.html
-    #[arg(long, value_name = "FOLDER", default_value = "preview")]
-    pub out: PathBuf,
 }
 
 /// A message that is asked about.
