@@ -98,6 +98,8 @@ fn l7_who_may_write_as_the_sender() {
         "\"Team | Voorbeeld Hypotheken\" <a@mail.voorbeeld.nl>",
         "VOORBEELD  HYPOTHEKEN B.V. <a@voorbeeld.nl>",
         "=?utf-8?q?Voorbeeld_Hypotheken?= <a@voorbeeld.nl>",
+        "\"Voorbeeld Hypotheken @ Utrecht\" <a@voorbeeld.nl>",
+        "\"Voorbeeld Hypotheken: Rente\" <a@voorbeeld.nl>",
     ] {
         assert_eq!(refused(from, ""), None, "{from}");
     }
@@ -108,7 +110,9 @@ fn l7_who_may_write_as_the_sender() {
         "Voorbeeld Hypotheken <a@elders.nl>",
         "Voorbeeld Hypotheken <a@nietvoorbeeld.nl>",
         "\"Voorbeeld Hypotheken bob@bank.nl\" <a@voorbeeld.nl>",
+        "\"Voorbeeld Hypotheken bob @ bank.nl\" <a@voorbeeld.nl>",
         "Voorbeeld Hypotheken <a@voorbeeld.nl>, x@voorbeeld.nl",
+        "Bank: Voorbeeld Hypotheken <a@voorbeeld.nl>;",
         "Voorbeeld Hypotheken <noreply@voorbeeld.nl>",
     ] {
         assert!(matches!(refused(from, ""), Some(ComposeError::Identity(_))), "{from}");
