@@ -33,8 +33,6 @@ pub enum Command {
     Demo,
     /// Name everything that is wrong in the config file
     Check,
-    /// Show what would become of a message: before, after, and how it looks. Nothing is sent or recorded
-    Preview(PreviewArgs),
     /// Consents: who may be mailed about what
     #[command(subcommand)]
     Consent(ConsentCommand),
@@ -79,26 +77,6 @@ pub enum Command {
     Reload,
     /// Make the password hash of an account, from a password typed or piped in
     Password,
-}
-
-/// A message to look at.
-#[derive(Debug, Args)]
-pub struct PreviewArgs {
-    /// The message, as a file
-    #[arg(value_name = "MESSAGE")]
-    pub message: PathBuf,
-    /// The recipient
-    #[arg(long, value_name = "ADDRESS")]
-    pub to: Address,
-    /// The sender in the envelope [default: the From address of the message]
-    #[arg(long, value_name = "ADDRESS")]
-    pub from: Option<Address>,
-    /// The account that would hand it over
-    #[arg(long, value_name = "NAME")]
-    pub account: Option<String>,
-    /// The folder for before.eml, after.eml and preview.html
-    #[arg(long, value_name = "FOLDER", default_value = "preview")]
-    pub out: PathBuf,
 }
 
 /// Keys.

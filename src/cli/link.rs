@@ -15,9 +15,6 @@ use crate::store::OpenError;
 /// Between two looks at a store that is in use.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Says how far a check is: entries looked at, and in all.
-pub(super) type Watch = Box<dyn FnMut() -> Option<(u64, u64)> + Send>;
-
 /// Where requests go.
 pub(super) enum Link {
     /// A gateway runs.

@@ -81,7 +81,6 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Serve => serve(&path),
         Command::Demo => runtime()?.block_on(app::demo::run()).map(|()| true),
         Command::Check => check(&path, out),
-        Command::Preview(args) => preview::run(&args, &load(&path)?, out),
         Command::Consent(command) => register::consent(command, &mut connect(&path)?, out),
         Command::Customer(command) => register::customer(command, &mut connect(&path)?, out),
         Command::Published(command) => register::published(command, &mut connect(&path)?, out),
