@@ -155,10 +155,9 @@ impl Running {
         for listener in &settings.listeners {
             bound.push(bind(&mut sockets, listener.address, &format!("listener {}", listener.name))?);
         }
-        let metrics_listener = settings
-            .metrics
-            .map(|address| bind(&mut sockets, address, "the metrics listener"))
-            .transpose()?;
+        let metrics_at = settings.metrics;
+        let metrics_listener =
+            metrics_at.map(|address| bind(&mut sockets, address, "the metrics listener")).transpose()?;
         sockets.finish()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
