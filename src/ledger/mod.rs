@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod codec;
 mod counts;
 mod event;
+mod import;
 pub mod pack;
 mod page;
 pub mod pieces;
@@ -22,6 +23,7 @@ pub use event::{
     Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
     Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
+pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
 pub use scribe::{
     Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
     Spooled, WeakScribe,

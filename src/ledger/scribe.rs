@@ -378,10 +378,17 @@ impl WeakScribe {
     }
 }
 
+/// Facts of one record that are logged one by one; the ledger has all of them, and a log that an import of a
+/// million rows has run through has nothing else.
+const LOGGED: usize = 50;
+
 /// One line per fact, on the caller's side of the queue, where the log knows the session.
 fn log_facts(record: &Record) {
-    for event in &record.events {
+    for event in record.events.iter().take(LOGGED) {
         tracing::info!(kind = event.kind().0, "{}", event.summary());
+    }
+    if let Some(more) = record.events.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+        tracing::info!(more, "more facts of the same record");
     }
 }
 

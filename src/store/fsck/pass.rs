@@ -28,6 +28,8 @@ pub(super) struct Expected {
     pub by_address: u64,
     pub by_message: u64,
     pub by_text: u64,
+    /// Rows of `imports`.
+    pub imports: u64,
     /// Rows of `open`.
     pub open: HashMap<[u8; 20], Open>,
     /// Whether the pass reached the last entry.
@@ -285,6 +287,9 @@ impl Rows {
             // Recorded twice, the first entry is the one referred to.
             missing(first.is_some_and(|first| first <= number), "the index row (consent text)");
             self.expected.by_text += u64::from(first == Some(number));
+        }
+        if let Event::ImportBegun(_) = event {
+            self.expected.imports += 1;
         }
         if let Some((sender, address)) = profile_of(event) {
             let there = self.profiles.get((sender.0.as_str(), address.as_str()))?.is_some();
