@@ -6,6 +6,7 @@
 mod books;
 mod control;
 pub mod demo;
+mod fixed;
 pub mod keys;
 mod letters;
 mod offline;

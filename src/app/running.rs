@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::books::StoreBooks;
 use super::control::{Facts, Remote};
+use super::fixed;
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::rooms;
@@ -69,7 +70,7 @@ pub(super) struct Reload {
     clock: SharedClock,
     entropy: SharedEntropy,
     scribe: Scribe,
-    bound: Vec<config::Listener>,
+    started: config::Settings,
     listeners: Vec<watch::Sender<Arc<submission::Settings>>>,
     relay: Relay,
     in_force: watch::Sender<Arc<InForce>>,
@@ -96,7 +97,7 @@ impl Running {
         scribe.record(config_entry(&settings)).await?;
 
         let shutdown = Shutdown::new();
-        let limits = rooms::limits(&settings, &clock);
+        let limits = Limits::new(rooms::limits(&settings), &clock);
         let rules = Arc::new(settings.rules.clone());
         let (in_force, in_force_seen) = watch::channel(Arc::new(InForce {
             rules: rules.clone(),
@@ -120,6 +121,7 @@ impl Running {
         });
         let gateway = Gateway::new(gateway::Parts {
             in_force: in_force_seen,
+            limits: limits.clone(),
             register: Arc::new(store.clone()),
             scribe: scribe.clone(),
             relay: relay.clone(),
@@ -179,7 +181,7 @@ impl Running {
             clock: clock.clone(),
             entropy,
             scribe: scribe.clone(),
-            bound: settings.listeners.clone(),
+            started: settings.clone(),
             listeners,
             relay: relay.clone(),
             in_force,
@@ -324,11 +326,12 @@ impl Reload {
     pub(super) fn reload(&self) -> Result<String, String> {
         let environment = config::Environment::of_process(self.clock.now());
         let settings = config::load(&self.file, &environment).map_err(|problems| problems.to_string())?;
-        let same = |(old, new): (&config::Listener, &config::Listener)| old.address == new.address;
-        if settings.listeners.len() != self.bound.len()
-            || !self.bound.iter().zip(&settings.listeners).all(same)
-        {
-            return Err("listener addresses cannot change while the gateway runs; restart it".to_owned());
+        let fixed = fixed::differences(&self.started, &settings);
+        if !fixed.is_empty() {
+            return Err(format!(
+                "{} cannot change while the gateway runs; nothing was changed: restart it, or put the old value back",
+                fixed.join(", ")
+            ));
         }
         let error = |error: anyhow::Error| format!("{error:#}");
         let listeners =
@@ -342,6 +345,7 @@ impl Reload {
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         // First who opens links, then who seals them: a new key's first link must open.
+        self.limits.change(rooms::limits(&settings));
         self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens)));
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
@@ -387,7 +391,7 @@ fn config_entry(settings: &config::Settings) -> Record {
     })
 }
 
-fn desk_settings(settings: &config::Settings, tokens: &Keys) -> unsubscribe::Settings {
+pub(super) fn desk_settings(settings: &config::Settings, tokens: &Keys) -> unsubscribe::Settings {
     unsubscribe::Settings {
         keys: tokens.clone(),
         senders: settings.rules.senders.clone(),
