@@ -7,7 +7,7 @@ use super::wire::{
     Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, ProfileView, Query, QueueAction, RegisterRow, Request,
     Status, TextRow,
 };
-use super::{Services, explain, queue, rows, text, undo};
+use super::{Services, explain, ledger, queue, rows, text, undo};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
 use crate::ledger::{EntryNumber, Event, Record, Side};
@@ -68,7 +68,7 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
                 Err(answer) => answer,
             }
         }
-        Request::Verify => ask(services, |services| Ok(Answer::Verified(services.books.verify()?))).await,
+        Request::Ledger(request) => ledger::handle(request, services).await,
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
         }
@@ -154,7 +154,7 @@ async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answe
 }
 
 /// Run `look` on a thread that may block.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     services: &Services,
     look: impl FnOnce(&Services) -> Result<T, Unavailable> + Send + 'static,
 ) -> Result<T, Answer> {
@@ -170,7 +170,7 @@ async fn read<T: Send + 'static>(
 
 /// Make `record` durable, unless it is empty or nothing is to be written. A thousand facts are spelled out on a
 /// thread that may block: sessions go on meanwhile.
-async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
+pub(super) async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
     if dry_run || (record.events.is_empty() && record.sides.is_empty()) {
         return Ok(());
     }
@@ -184,7 +184,7 @@ async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(),
 }
 
 /// [`read`] for what is already an answer.
-async fn ask(
+pub(super) async fn ask(
     services: &Services,
     look: impl FnOnce(&Services) -> Result<Answer, Unavailable> + Send + 'static,
 ) -> Answer {

@@ -44,6 +44,10 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("ledger.checkpoint_every", format!("{:?}", ledger.checkpoint_every)),
         ("ledger.cache", ledger.cache.to_string()),
         ("ledger.quick_repair", ledger.quick_repair.to_string()),
+        ("ledger.retention.marketing_months", ledger.retention.marketing.to_string()),
+        ("ledger.retention.service_months", ledger.retention.service.to_string()),
+        ("ledger.retention.personal_months", ledger.retention.personal.to_string()),
+        ("ledger.retention.refused_months", ledger.retention.refused.to_string()),
         ("log.format", format.to_owned()),
         ("log.level", log.level.clone()),
         ("metrics.listen", format!("{:?}", settings.metrics)),
@@ -66,6 +70,7 @@ mod tests {
 
     /// What the config's comments show for a key is not always another value than the default.
     const OTHERS: &[(&str, &str)] = &[
+        ("policy.consent_texts", "\"refuse\""),
         ("postmaster", "\"x@example.nl\""),
         ("mode", "\"observe\""),
         ("on_refused", "\"deliver-rest\""),

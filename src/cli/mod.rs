@@ -6,12 +6,15 @@
 //! `app`), and colours.
 
 mod args;
+mod complaint;
 mod explain;
 mod export;
 mod fields;
 mod import;
 mod keys;
+mod ledger;
 mod link;
+mod preview;
 mod print;
 mod proof;
 mod register;
@@ -92,8 +95,11 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Export(command) => export::run(command, &mut connect(&path)?),
         Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
         Command::Explain(asked) => explain::explain(*asked, &path, out),
+        Command::Preview(asked) => preview::run(&asked, &load(&path)?, out),
         Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
+        Command::Ledger(command) => ledger::run(command, &path, out),
+        Command::Backup { file } => ledger::backup(&file, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),
         Command::Status => status(&mut connect(&path)?, out),

@@ -1,34 +1,40 @@
 //! Senders and rules (DESIGN section 5), and what must hold between them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
+use super::footer::footers;
 use super::hash;
 use super::reader::{Section, Spot, meant, quoted};
 use super::settings::Account;
 use super::value::{host_name, mailbox, network};
 use crate::clock::Timestamp;
 use crate::mail::{Class, Language, Purpose, Sender, SenderId};
+use crate::message::Templates;
 use crate::policy::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
 
 /// Longest name, purpose or reason, in octets: they stand in replies and entries.
 const MAX_TEXT: usize = 300;
 
-/// The senders of the file, to be referred to by name or id.
-pub(super) struct Senders(Vec<Arc<Sender>>);
+/// The senders of the file, to be referred to by name or id, and the footer templates of each.
+pub(super) struct Senders(Vec<Arc<Sender>>, BTreeMap<SenderId, Templates>);
 
 impl Senders {
     /// Those of rules that were read before.
     pub(super) fn of(senders: &[Arc<Sender>]) -> Self {
-        Self(senders.to_vec())
+        Self(senders.to_vec(), BTreeMap::new())
     }
 
     pub(super) fn all(&self) -> &[Arc<Sender>] {
         &self.0
+    }
+
+    pub(super) fn footers(&self) -> &BTreeMap<SenderId, Templates> {
+        &self.1
     }
 
     /// The senders that `key` names; an unknown one is an error.
@@ -55,8 +61,11 @@ pub(super) fn senders(root: &Section<'_>, included: &[Section<'_>]) -> Senders {
         root.warn("sender", "is missing; without a [[sender]] all marketing is refused (RULES L7)");
     }
     let mut senders: Vec<Arc<Sender>> = Vec::with_capacity(sections.len());
+    let mut own = BTreeMap::new();
     for section in sections {
+        let footers = footers(&section);
         if let Some(sender) = sender(&section) {
+            own.insert(sender.id.clone(), footers);
             for other in &senders {
                 compare(&section, &sender, other);
             }
@@ -64,7 +73,7 @@ pub(super) fn senders(root: &Section<'_>, included: &[Section<'_>]) -> Senders {
         }
         section.finish();
     }
-    Senders(senders)
+    Senders(senders, own)
 }
 
 /// The tables of one name, those of the config file first.
@@ -129,7 +138,7 @@ fn sender(section: &Section<'_>) -> Option<Sender> {
             "is missing: nobody is told of unsubscribes; notify = [\"beheer@example.nl\"] (RULES L10)";
         section.warn("notify", message);
     }
-    let languages = [("nl", Language::Nl), ("en", Language::En), ("de", Language::De), ("fr", Language::Fr)];
+    let languages = Language::ALL.map(|one| (one.code(), one));
     let language = section.choice("language", &languages).unwrap_or_default();
     let kvk = kvk?.value;
     Some(Sender {

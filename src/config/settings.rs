@@ -1,5 +1,6 @@
 //! What the program runs with: plain, checked values, with the default of each.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,7 +10,9 @@ use ipnet::IpNet;
 
 use super::Problem;
 use crate::ledger::Archive;
+use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
+use crate::message::Templates;
 use crate::net::socks::Proxy;
 use crate::policy::Rules;
 use crate::relay::{Credentials, InDoubt, Routes, TlsMode};
@@ -45,6 +48,8 @@ pub struct Settings {
     pub dkim: Dkim,
     /// Every bound (promise 10).
     pub limits: Limits,
+    /// The footer templates of each sender.
+    pub footers: BTreeMap<SenderId, Templates>,
     /// Senders, rules, mode and windows.
     pub rules: Rules,
     /// How the ledger is kept.
@@ -342,6 +347,8 @@ pub struct Limits {
     pub parts: usize,
     /// Nesting of MIME parts.
     pub depth: usize,
+    /// Placeholders such as `{{unsubscribe_url}}` in one part.
+    pub placeholders: usize,
     /// `Received` fields, against loops (RFC 5321 6.3).
     pub received: usize,
     /// Failed sign-ins of one session, before it is closed.
@@ -406,6 +413,7 @@ impl Default for Limits {
             header_fields: 2_000,
             parts: 512,
             depth: 16,
+            placeholders: 1_000,
             received: 50,
             sign_in_failures_per_session: 3,
             sign_in_failures_per_ip: 20,
@@ -440,6 +448,8 @@ pub struct LedgerSettings {
     pub quick_repair: bool,
     /// What is kept of each copy's bytes, by class.
     pub archive: Archive,
+    /// How long entries are kept, in months.
+    pub retention: Retention,
 }
 
 impl Default for LedgerSettings {
@@ -449,6 +459,7 @@ impl Default for LedgerSettings {
             cache: 64 << 20,
             quick_repair: false,
             archive: Archive::default(),
+            retention: Retention::default(),
         }
     }
 }

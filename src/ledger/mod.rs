@@ -8,9 +8,11 @@
 
 pub mod checkpoint;
 pub mod codec;
+pub mod consistency;
 mod counts;
 mod event;
 mod import;
+pub mod keeping;
 pub mod pack;
 mod page;
 pub mod pieces;
@@ -20,8 +22,9 @@ pub mod verify;
 
 pub use counts::Counts;
 pub use event::{
-    Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
-    Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
+    Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
+    KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
+    Way, head,
 };
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
 pub use scribe::{

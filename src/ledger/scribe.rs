@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::codec::{CodecError, Squeezed};
 use super::event::{EntryNumber, Event};
 use super::pieces;
-use crate::mail::{Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
+use crate::mail::{AddressKey, Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
 use crate::message::Rope;
 
 /// One thing to be written: entries, and what must become durable with them. Either all of it or none.
@@ -54,6 +54,10 @@ pub enum Side {
     Spool(Box<Spooled>),
     /// Take a copy out of the spool.
     Unspool(CopyId),
+    /// Destroy salt and payload of these entries, and every row that follows from them (RULES L11).
+    Erase(Vec<EntryNumber>),
+    /// Take the profiles of an address away, with every sender (RULES L18).
+    Forget(AddressKey),
     /// Sign a checkpoint, if anything happened since the last one.
     Checkpoint,
 }
@@ -296,7 +300,12 @@ impl Ready {
             Side::Edits { copy, rope, keep, .. } if *keep == Keep::Full || waits(copy) => {
                 pieces::write(rope).map(Some)
             }
-            Side::Edits { .. } | Side::Spool(_) | Side::Unspool(_) | Side::Checkpoint => Ok(None),
+            Side::Edits { .. }
+            | Side::Spool(_)
+            | Side::Unspool(_)
+            | Side::Erase(_)
+            | Side::Forget(_)
+            | Side::Checkpoint => Ok(None),
         };
         let sides = record.sides.iter().map(ready).collect::<Result<_, CodecError>>();
         let sides =
