@@ -387,8 +387,7 @@ impl WeakScribe {
     }
 }
 
-/// Facts of one record that are logged one by one; the ledger has all of them, and a log that an import of a
-/// million rows has run through has nothing else.
+/// Facts of one record that are logged one by one; the ledger has all of them.
 const LOGGED: usize = 50;
 
 /// One line per fact, on the caller's side of the queue, where the log knows the session.
@@ -396,7 +395,8 @@ fn log_facts(record: &Record) {
     for event in record.events.iter().take(LOGGED) {
         tracing::info!(kind = event.kind().0, "{}", event.summary());
     }
-    if let Some(more) = record.events.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+    let more = record.events.len().saturating_sub(LOGGED);
+    if more > 0 {
         tracing::info!(more, "more facts of the same record");
     }
 }
