@@ -387,17 +387,15 @@ impl WeakScribe {
     }
 }
 
-/// Facts of one record that are logged one by one; the ledger has all of them.
-const LOGGED: usize = 50;
-
-/// One line per fact, on the caller's side of the queue, where the log knows the session.
+/// One line per fact, on the caller's side, where the log knows the session.
 fn log_facts(record: &Record) {
+    // An import of a million rows leaves room in the log for other things.
+    const LOGGED: usize = 50;
     for event in record.events.iter().take(LOGGED) {
         tracing::info!(kind = event.kind().0, "{}", event.summary());
     }
-    let more = record.events.len().saturating_sub(LOGGED);
-    if more > 0 {
-        tracing::info!(more, "more facts of the same record");
+    if record.events.len() > LOGGED {
+        tracing::info!(facts = record.events.len(), "the rest of a record is in the ledger only");
     }
 }
 
