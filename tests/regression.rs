@@ -168,7 +168,7 @@ async fn l17_a_register_with_a_key_longer_than_an_address_can_be_listed() {
     let next_hop = NextHop::start().await;
     let gateway = TestGateway::start(next_hop.address).await;
     gateway.suppress(&format!("{}@example.org", "\u{130}".repeat(32)), Reason::Manual).await;
-    assert_eq!(gateway.running.store().register(None, 10).unwrap().len(), 1);
+    assert_eq!(gateway.running.store().register(None, None, 10).unwrap().len(), 1);
 }
 
 /// Promises 5 and 8: with the store, every suppression would be gone.

@@ -71,6 +71,7 @@ mod tests {
 
     /// What the config's comments show for a key is not always another value than the default.
     const OTHERS: &[(&str, &str)] = &[
+        ("policy.consent_texts", "\"refuse\""),
         ("postmaster", "\"x@example.nl\""),
         ("mode", "\"observe\""),
         ("on_refused", "\"deliver-rest\""),

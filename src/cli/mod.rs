@@ -8,6 +8,7 @@
 mod args;
 mod complaint;
 mod explain;
+mod export;
 mod fields;
 mod import;
 mod keys;
@@ -19,6 +20,7 @@ mod proof;
 mod register;
 mod rules;
 mod table;
+mod text;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _};
@@ -34,7 +36,7 @@ use crate::config::{self, Environment, LogFormat, Settings};
 use crate::mail::CopyId;
 use crate::secret::{Secret, SystemEntropy};
 use crate::{app, submission, telemetry};
-use args::{Cli, Command, QueueCommand, RulesCommand};
+use args::{Cli, Command, ImportCommand, QueueCommand, RulesCommand};
 use link::{Link, unexpected};
 use print::Out;
 
@@ -81,12 +83,19 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Serve => serve(&path),
         Command::Demo => runtime()?.block_on(app::demo::run()).map(|()| true),
         Command::Check => check(&path, out),
-        Command::Consent(command) => register::consent(command, &mut connect(&path)?, out),
-        Command::Customer(command) => register::customer(command, &mut connect(&path)?, out),
-        Command::Published(command) => register::published(command, &mut connect(&path)?, out),
-        Command::Suppress(command) => register::suppression(command, &mut connect(&path)?, out),
+        Command::Import(import) => {
+            let ImportCommand { command, file } = *import;
+            import::command(command, file, &path, out)
+        }
+        Command::Consent(command) => register::consent(command, &path, out),
+        Command::Customer(command) => register::customer(command, &path, out),
+        Command::Published(command) => register::published(command, &path, out),
+        Command::Suppress(command) => register::suppression(command, &path, out),
+        Command::Text(command) => text::run(command, &mut connect(&path)?, out),
+        Command::Export(command) => export::run(command, &mut connect(&path)?),
         Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
         Command::Explain(asked) => explain::explain(*asked, &path, out),
+        Command::Preview(asked) => preview::run(&asked, &load(&path)?, out),
         Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
         Command::Ledger(command) => ledger::run(command, &path, out),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
+use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
 use super::keeping::Keeping;
 use crate::consent::{ConsentEvent, Published, Relation};
 use crate::mail::{
@@ -52,6 +53,15 @@ pub enum Event {
         sha256: String,
         /// The text.
         text: String,
+        /// Of which sender, where that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<SenderId>,
+        /// For what, where that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        purpose: Option<Purpose>,
+        /// Whether it is a privacy text, shown beside a consent text.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        privacy: bool,
     },
     /// A consent event was taken into the register.
     Consent(Consented),
@@ -59,6 +69,14 @@ pub enum Event {
     Relation(Related),
     /// A published business address was taken into the register (RULES L5).
     Published(Publication),
+    /// A file is about to be taken in (RULES L19).
+    ImportBegun(ImportBegun),
+    /// It was taken in to its end.
+    ImportEnded(ImportEnded),
+    /// One fact of an import is taken back.
+    TakenBack(Box<TakenBack>),
+    /// An import was undone.
+    ImportUndone(ImportUndone),
     /// An address was suppressed other than by an unsubscribe.
     Suppression(Suppressed),
     /// A recipient unsubscribed: suppression and withdrawal in one.
@@ -411,6 +429,10 @@ impl Event {
             Self::Consent(_) => "consent",
             Self::Relation(_) => "relation",
             Self::Published(_) => "published",
+            Self::ImportBegun(_) => "import_begun",
+            Self::ImportEnded(_) => "import_ended",
+            Self::TakenBack(_) => "taken_back",
+            Self::ImportUndone(_) => "import_undone",
             Self::Suppression(_) => "suppression",
             Self::Unsubscribed(_) => "unsubscribed",
             Self::Admitted(_) => "admitted",
@@ -440,6 +462,10 @@ impl Event {
             | Self::Consent(_)
             | Self::Relation(_)
             | Self::Published(_)
+            | Self::ImportBegun(_)
+            | Self::ImportEnded(_)
+            | Self::TakenBack(_)
+            | Self::ImportUndone(_)
             | Self::Suppression(_)
             | Self::Unsubscribed(_)
             | Self::Admitted(_)
@@ -474,6 +500,7 @@ impl Event {
             Self::Consent(consented) => vec![&consented.address],
             Self::Relation(related) => vec![&related.address],
             Self::Published(publication) => vec![&publication.address],
+            Self::TakenBack(taken) => vec![&taken.address],
             Self::Suppression(suppressed) => vec![&suppressed.address],
             Self::Unsubscribed(unsubscribed) => vec![&unsubscribed.address],
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
@@ -484,6 +511,9 @@ impl Event {
             | Self::ConfigInForce { .. }
             | Self::KeyInForce(_)
             | Self::ConsentText { .. }
+            | Self::ImportBegun(_)
+            | Self::ImportEnded(_)
+            | Self::ImportUndone(_)
             | Self::Relayed(_)
             | Self::Bounced(_)
             | Self::Delayed(_)
@@ -548,7 +578,7 @@ impl Event {
         match self {
             Self::ConfigInForce { mode, rules_sha256, .. } => format!("rules {rules_sha256} in {mode} mode"),
             Self::KeyInForce(key) => key.label(),
-            Self::ConsentText { sha256, text } => format!("{sha256}: {text:?}"),
+            Self::ConsentText { sha256, text, .. } => format!("{sha256}: {text:?}"),
             Self::Consent(it) => {
                 format!("{:?} by {} for {} ({})", it.event.kind, it.address, it.sender, it.purpose)
             }
@@ -557,6 +587,19 @@ impl Event {
             }
             Self::Published(it) => {
                 format!("{} at {} for {} ({})", it.address, it.published.url, it.sender, it.purpose)
+            }
+            Self::ImportBegun(it) => {
+                format!("{} of {} ({}, SHA-256 {})", it.id, it.file, it.format, it.sha256)
+            }
+            Self::ImportEnded(it) => {
+                format!(
+                    "{}: {} added, {} already there, {} rejected",
+                    it.id, it.added, it.already, it.rejected
+                )
+            }
+            Self::TakenBack(it) => format!("{} of {}: {}", it.import, it.address, it.fact.word()),
+            Self::ImportUndone(it) => {
+                format!("{}: {} taken back, {} opt-outs kept", it.id, it.taken_back, it.kept)
             }
             Self::Suppression(it) => {
                 format!("{} for {}: {:?}", it.address, it.sender, it.suppression.reason)

@@ -11,6 +11,7 @@ pub mod codec;
 pub mod consistency;
 mod counts;
 mod event;
+mod import;
 pub mod keeping;
 pub mod pack;
 mod page;
@@ -25,6 +26,7 @@ pub use event::{
     KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
     Way, head,
 };
+pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
 pub use scribe::{
     Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
     Spooled, WeakScribe,

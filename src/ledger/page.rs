@@ -82,6 +82,12 @@ fn title(event: &Event) -> String {
         Event::Consent(it) => format!("Consent of {}: {:?}", it.address, it.event.kind).to_lowercase_first(),
         Event::Relation(it) => format!("{} was recorded as a customer", it.address),
         Event::Published(it) => format!("{} was recorded as published for being mailed", it.address),
+        Event::ImportBegun(it) => format!("The file {} was about to be taken in", it.file),
+        Event::ImportEnded(_) => "A file was taken in".to_owned(),
+        Event::TakenBack(it) => {
+            format!("A {} of {} was taken back with its import", it.fact.word(), it.address)
+        }
+        Event::ImportUndone(_) => "An import was undone".to_owned(),
         Event::Suppression(it) => format!("{} was put on the list of those who get no marketing", it.address),
         Event::Unsubscribed(it) => format!("{} unsubscribed", it.address),
         Event::Admitted(it) => format!("A {} message was admitted", it.class),
@@ -125,7 +131,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         Event::KeyInForce(key) => html! { dl {
             @if let Some(public) = &key.public { dt { "public key" } dd { code { (public) } } }
         } },
-        Event::ConsentText { sha256, text } => html! { dl {
+        Event::ConsentText { sha256, text, .. } => html! { dl {
             dt { "text" } dd { (text) }
             dt { "SHA-256" } dd { code { (sha256) } }
         } },
@@ -152,6 +158,23 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "page" } dd { "SHA-256 " code { (it.published.page_sha256) } }
             dt { "review by" } dd { (it.published.review_by) }
             dt { "known from" } dd { (it.source) }
+        } },
+        Event::ImportBegun(it) => html! { dl {
+            dt { "import" } dd { (it.id) ", read as " (it.format) ", times in " (it.zone) }
+            dt { "file" } dd { (it.size) " octets, SHA-256 " code { (it.sha256) } }
+            @if let Some(attestation) = &it.attestation { dt { "attested" } dd { (attestation) } }
+        } },
+        Event::ImportEnded(it) => html! { dl {
+            dt { "import" } dd { (it.id) }
+            dt { "rows" } dd { (it.added) " added, " (it.already) " already there, " (it.rejected) " rejected" }
+        } },
+        Event::TakenBack(it) => html! { dl {
+            dt { "import" } dd { (it.import) }
+            dt { "sender" } dd { (it.sender) }
+        } },
+        Event::ImportUndone(it) => html! { dl {
+            dt { "import" } dd { (it.id) }
+            dt { "facts" } dd { (it.taken_back) " taken back, " (it.kept) " opt-outs kept" }
         } },
         Event::Suppression(it) => html! { dl {
             dt { "sender" } dd { (it.sender) }

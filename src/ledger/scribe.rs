@@ -387,10 +387,15 @@ impl WeakScribe {
     }
 }
 
-/// One line per fact, on the caller's side of the queue, where the log knows the session.
+/// One line per fact, on the caller's side, where the log knows the session.
 fn log_facts(record: &Record) {
-    for event in &record.events {
+    // An import of a million rows leaves room in the log for other things.
+    const LOGGED: usize = 50;
+    for event in record.events.iter().take(LOGGED) {
         tracing::info!(kind = event.kind().0, "{}", event.summary());
+    }
+    if record.events.len() > LOGGED {
+        tracing::info!(facts = record.events.len(), "the rest of a record is in the ledger only");
     }
 }
 

@@ -44,7 +44,7 @@ pub use disk::{Disk, FileDisk};
 pub use error::OpenError;
 pub use find::{About, Page, Window};
 pub use fsck::Findings;
-pub use read::{Archived, Found, Known};
+pub use read::{Archived, Found, ImportPlace, Known};
 pub use recover::Recovered;
 pub use retain::{Erasure, Hold};
 

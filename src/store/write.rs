@@ -13,8 +13,8 @@ use super::error::{Fault, OpenError};
 use super::reopen::{CLOSED, Limbo};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
-    FORGOTTEN, FORMAT, HASHES, HOLDS, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL,
-    SUPPRESSED, write_entry, write_original, write_row, write_spooled,
+    FORGOTTEN, FORMAT, HASHES, HOLDS, IMPORTS, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS,
+    PROFILES, SPOOL, SUPPRESSED, write_entry, write_original, write_row, write_spooled,
 };
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
@@ -85,10 +85,10 @@ fn prepare(
     let path = disk.path();
     let fault = |fault: Fault| OpenError::from_fault(disk.path(), fault);
     let reading = database.begin_read().map_err(|error| fault(error.into()))?;
-    let has_index = reading
-        .list_tables()
-        .map_err(|error| fault(error.into()))?
-        .any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&SUPPRESSED));
+    let mut missing = vec![redb::TableHandle::name(&SUPPRESSED), redb::TableHandle::name(&IMPORTS)];
+    for table in reading.list_tables().map_err(|error| fault(error.into()))? {
+        missing.retain(|name| *name != redb::TableHandle::name(&table));
+    }
     let is_new = reading.list_tables().map_err(|error| fault(error.into()))?.next().is_none();
     if !is_new {
         let meta = match reading.open_table(META) {
@@ -111,13 +111,15 @@ fn prepare(
         }
     }
     initialise(database, is_new, settings, entropy).map_err(fault)?;
-    if has_index { Ok(()) } else { index_suppressed(database).map_err(fault) }
+    if missing.is_empty() { Ok(()) } else { add_tables(database).map_err(fault) }
 }
 
-/// A store from before there was a list of the suppressed: make it from the profiles, all or nothing.
-fn index_suppressed(database: &Database) -> Result<(), Fault> {
+/// A store from before there were lists of the suppressed and of imports: make the first from the profiles, all
+/// or nothing.
+fn add_tables(database: &Database) -> Result<(), Fault> {
     let transaction = database.begin_write()?;
     {
+        transaction.open_table(IMPORTS)?;
         let mut suppressed = transaction.open_table(SUPPRESSED)?;
         for row in transaction.open_table(PROFILES)?.iter()? {
             let (key, value) = row?;

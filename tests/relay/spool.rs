@@ -96,6 +96,7 @@ fn rules() -> Arc<Rules> {
         customer_window_months: 36,
         personal_max_recipients: 5,
         personal_max_alike: 20,
+        strict_texts: false,
         hash: "00".repeat(32),
     })
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::admin::{
-    Books, Claim, Control, Filed, HoldLine, Query, SentMessage, Services, Status, Subject, Tally, Verified,
+    Books, Claim, Control, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Services, Status, Subject,
+    Tally, Verified,
 };
 use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::consistency::Consistency;
@@ -79,6 +80,7 @@ fn rules(senders: &[&str]) -> Rules {
         customer_window_months: 36,
         personal_max_recipients: 5,
         personal_max_alike: 20,
+        strict_texts: false,
         hash: "00".to_owned(),
     }
 }
@@ -160,6 +162,19 @@ impl Books for Memory {
         Ok((filed, None))
     }
 
+    fn register(
+        &self,
+        _: Option<&SenderId>,
+        _: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<(SenderId, AddressKey, Profile)>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let rows = state.profiles.iter().take(limit);
+        Ok(rows
+            .map(|((sender, address), profile)| (sender.clone(), address.clone(), profile.clone()))
+            .collect())
+    }
+
     fn suppressions(
         &self,
         sender: Option<&SenderId>,
@@ -185,6 +200,28 @@ impl Books for Memory {
         _: Option<EntryNumber>,
     ) -> Result<(Vec<Tally>, Option<EntryNumber>), Unavailable> {
         Ok((Vec::new(), None))
+    }
+
+    fn imports(&self, _: Option<&str>, _: usize) -> Result<Vec<ImportLine>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn import(&self, _: &str) -> Result<Option<ImportLine>, Unavailable> {
+        Ok(None)
+    }
+
+    fn facts_of(
+        &self,
+        _: &str,
+        _: std::ops::Range<EntryNumber>,
+        _: usize,
+        _: usize,
+    ) -> Result<(Vec<Owned>, Option<EntryNumber>), Unavailable> {
+        Ok((Vec::new(), None))
+    }
+
+    fn texts(&self, _: Option<&str>, _: usize) -> Result<Vec<(String, String)>, Unavailable> {
+        Ok(Vec::new())
     }
 
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
