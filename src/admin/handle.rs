@@ -4,12 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::wire::{
-    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, ProfileView, QueueAction, Request, Rows, Status, Subject,
+    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, QueueAction, Request, Rows,
+    Status, Subject,
 };
-use super::{Services, queue, rows};
+use super::{Services, outbox, queue, rows};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
-use crate::ledger::{Record, Side};
+use crate::ledger::{OwedId, Record, Side};
 use crate::mail::{Address, AddressKey, CopyId, SenderId};
 use crate::policy::{ConsentHistory, Unavailable};
 
@@ -40,6 +41,10 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
         }
+        Request::Outbox { after, limit } => {
+            ask(services, move |services| outbox::list(services, after, page(limit))).await
+        }
+        Request::Settle { telling, action } => settle(telling, action, services).await,
         Request::Copy { copy } => ask(services, move |services| queue::show(services, copy)).await,
         Request::Status => ask(services, |services| Ok(Answer::Status(status(services)?))).await,
         Request::Reload => ask(services, |services| Ok(reload(services))).await,
@@ -86,6 +91,19 @@ async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answe
         return answer;
     }
     drop(claim);
+    services.control.wake();
+    Answer::Done { text }
+}
+
+async fn settle(telling: OwedId, action: OwedAction, services: &Services) -> Answer {
+    let plan = move |services: &Services| outbox::change(services, telling, action, services.clock.now());
+    let (record, text) = match read(services, plan).await {
+        Ok(Ok(change)) => change,
+        Ok(Err(answer)) | Err(answer) => return answer,
+    };
+    if let Err(answer) = write(services, record, false).await {
+        return answer;
+    }
     services.control.wake();
     Answer::Done { text }
 }

@@ -12,6 +12,7 @@
 //! the store. Deliberately absent: parsing of files (the command line's) and access over a network.
 
 mod handle;
+mod outbox;
 mod queue;
 mod rows;
 mod socket;
@@ -26,11 +27,12 @@ pub use handle::handle;
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
     Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Filed, Import, Imported, MAX_PAGE, MAX_ROWS,
-    ProfileView, QueueAction, Reject, Request, Rows, Status, Subject, SubjectError, SuppressionRow, Verified,
+    OwedAction, OwedLine, ProfileView, QueueAction, Reject, Request, Rows, Status, Subject, SubjectError,
+    SuppressionRow, Verified,
 };
 
 use crate::clock::SharedClock;
-use crate::ledger::{EntryNumber, Scribe, Suppressed};
+use crate::ledger::{EntryNumber, OutboxView, Scribe, Suppressed};
 use crate::mail::{AddressKey, CopyId, SenderId};
 use crate::policy::{Register, Rules, Unavailable};
 use crate::relay::SpoolView;
@@ -46,6 +48,8 @@ pub struct Services {
     pub books: Arc<dyn Books>,
     /// The spool, to read.
     pub spool: Arc<dyn SpoolView>,
+    /// What is owed to those who must know, to read.
+    pub outbox: Arc<dyn OutboxView>,
     /// The running gateway, or what stands for it when none runs.
     pub control: Arc<dyn Control>,
     /// The time.
@@ -88,7 +92,7 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn reload(&self) -> Result<String, String>;
     /// Keep the spool's worker away from `copy` for as long as the claim lives; `None` while it is trying it.
     fn claim(&self, copy: CopyId) -> Option<Claim>;
-    /// Something in the spool changed: have its worker look.
+    /// Something in the spool or the outbox changed: have its worker look.
     fn wake(&self);
 }
 

@@ -6,6 +6,7 @@ use super::running::Reload;
 use crate::admin::{Claim, Control, Status};
 use crate::limits::Limits;
 use crate::mail::CopyId;
+use crate::notify::Outbox;
 use crate::policy::Rules;
 use crate::relay::Spool;
 use crate::unsubscribe::Health;
@@ -24,6 +25,7 @@ pub(super) struct Facts {
 pub(super) struct Remote {
     pub reload: Arc<Reload>,
     pub spool: Spool,
+    pub outbox: Outbox,
     pub health: Health,
     pub limits: Limits,
     pub facts: Facts,
@@ -62,5 +64,6 @@ impl Control for Remote {
 
     fn wake(&self) {
         self.spool.wake();
+        self.outbox.wake();
     }
 }

@@ -8,6 +8,7 @@ mod control;
 pub mod demo;
 pub mod keys;
 mod letters;
+mod links;
 mod offline;
 mod rooms;
 mod running;

@@ -11,10 +11,12 @@ use crate::config::{self, Algorithm, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
+use crate::net::call::{Caller, Reach};
 use crate::net::tls::Trust;
+use crate::notify::webhook::Webhook;
 use crate::secret::{Secret, SharedEntropy};
 use crate::submission::{self, Accounts, Tls};
-use crate::{net, relay, store, unsubscribe};
+use crate::{net, notify, relay, store, unsubscribe};
 
 /// Octets that our own headers and footers may add to a message (RULES P5).
 const EDIT_ROOM: u64 = 64 * 1024;
@@ -186,14 +188,53 @@ pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> 
         queue_when_down: settings.relay.queue_when_down,
         expire_after: jiff::SignedDuration::try_from(settings.relay.expire_after)?,
         spool_copies: settings.limits.spool_copies,
-        structure: message::Limits {
-            depth: settings.limits.depth,
-            parts: settings.limits.parts,
-            headers: settings.limits.header_fields,
-            header_bytes: settings.limits.header,
-        },
+        structure: structure(settings),
         max_received: settings.limits.received,
         signers: signers(settings)?,
+    })
+}
+
+pub(super) fn structure(settings: &config::Settings) -> message::Limits {
+    message::Limits {
+        depth: settings.limits.depth,
+        parts: settings.limits.parts,
+        headers: settings.limits.header_fields,
+        header_bytes: settings.limits.header,
+    }
+}
+
+/// Who is told of unsubscribes.
+pub(super) fn tell(settings: &config::Settings) -> Result<notify::Settings> {
+    let tell = &settings.tell;
+    let webhooks = tell.webhooks.iter().map(|webhook| {
+        let trust = webhook.ca_file.clone().map_or(Trust::System, Trust::CaFile);
+        // In the clear there is nobody's certificate to believe.
+        let trust = if webhook.target.is_secure() { trust } else { Trust::Anybody };
+        let caller = Caller::new(&trust, Reach::Anybody, tell.timeout)
+            .with_context(|| format!("webhook {}", webhook.name))?;
+        Ok(Webhook {
+            name: webhook.name.clone(),
+            target: webhook.target.clone(),
+            secret: webhook.secret.clone(),
+            senders: webhook.senders.clone(),
+            caller,
+        })
+    });
+    let one_click = if tell.one_click_hosts.is_empty() {
+        None
+    } else {
+        let caller = Caller::new(&Trust::System, Reach::Public, tell.timeout).context("one-click links")?;
+        Some(notify::OneClick { hosts: tell.one_click_hosts.clone(), caller })
+    };
+    Ok(notify::Settings {
+        webhooks: webhooks.collect::<Result<_>>()?,
+        one_click,
+        daily_for: tell.daily_for.clone(),
+        daily: notify::Daily { at: tell.digest_at, zone: tell.zone.clone() },
+        senders: settings.rules.senders.clone(),
+        retry: tell.retry.clone(),
+        expire_after: tell.expire_after,
+        at_once: tell.at_once,
     })
 }
 

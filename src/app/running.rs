@@ -12,6 +12,7 @@ use super::books::StoreBooks;
 use super::control::{Facts, Remote};
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
+use super::links::StoreLinks;
 use super::rooms;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
@@ -19,6 +20,7 @@ use crate::gateway::{self, Gateway, InForce};
 use crate::ledger::{Event, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
+use crate::notify::{self, Outbox};
 use crate::policy::Rules;
 use crate::relay::{self, Relay, Spool};
 use crate::secret::SharedEntropy;
@@ -75,6 +77,7 @@ pub(super) struct Reload {
     in_force: watch::Sender<Arc<InForce>>,
     rules: watch::Sender<Arc<Rules>>,
     desk: watch::Sender<Arc<unsubscribe::Settings>>,
+    tell: watch::Sender<Arc<notify::Settings>>,
 }
 
 impl Running {
@@ -140,8 +143,32 @@ impl Running {
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens)));
-        let letters = Arc::new(Letters::new(spool.clone(), &settings, clock.clone(), entropy.clone()));
-        let desk = Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters));
+        let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
+        let owing = Arc::new(tokio::sync::Notify::new());
+        let letters = Arc::new(Letters::new(
+            spool.clone(),
+            &settings,
+            clock.clone(),
+            entropy.clone(),
+            tell_seen.clone(),
+            owing.clone(),
+        ));
+        let outbox = Outbox::new(
+            notify::Parts {
+                view: Arc::new(store.clone()),
+                scribe: scribe.clone(),
+                register: Arc::new(store.clone()),
+                links: Arc::new(StoreLinks { store: store.clone(), limits: rooms::structure(&settings) }),
+                digests: letters.clone(),
+                settings: tell_seen,
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+                shutdown: shutdown.clone(),
+            },
+            owing,
+        );
+        let desk =
+            Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters, clock.clone()));
         shutdown.spawn(unsubscribe::run(
             page,
             desk.clone(),
@@ -158,6 +185,8 @@ impl Running {
         }
         let worker = spool.clone();
         shutdown.spawn(async move { worker.run().await });
+        let teller = outbox.clone();
+        shutdown.spawn(async move { teller.run().await });
 
         let now = clock.now();
         let mut listeners = Vec::new();
@@ -184,15 +213,18 @@ impl Running {
             in_force,
             rules: rules_sender,
             desk: desk_sender,
+            tell: tell_sender,
         });
         let services = admin::Services {
             scribe: scribe.clone(),
             register: Arc::new(store.clone()),
             books: Arc::new(StoreBooks::new(store.clone())),
             spool: Arc::new(store.clone()),
+            outbox: Arc::new(store.clone()),
             control: Arc::new(Remote {
                 reload: reload.clone(),
                 spool,
+                outbox,
                 health: health.clone(),
                 limits: reload.limits.clone(),
                 facts: Facts {
@@ -334,11 +366,13 @@ impl Reload {
             rooms::listeners(&settings, &self.folder, &self.limits, &self.entropy, self.clock.now())
                 .map_err(error)?;
         let gateway = rooms::gateway(&settings).map_err(error)?;
+        let tell = rooms::tell(&settings).map_err(error)?;
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
         self.desk.send_replace(Arc::new(desk_settings(&settings, &self.tokens)));
+        self.tell.send_replace(Arc::new(tell));
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }
@@ -385,6 +419,7 @@ fn desk_settings(settings: &config::Settings, tokens: &Keys) -> unsubscribe::Set
     unsubscribe::Settings {
         keys: tokens.clone(),
         senders: settings.rules.senders.clone(),
+        looks: settings.unsubscribe.looks.clone(),
         hosts: settings.unsubscribe.hosts.clone(),
         trusted_proxies: settings.unsubscribe.trusted_proxies.clone(),
     }

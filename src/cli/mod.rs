@@ -9,6 +9,7 @@ mod args;
 mod fields;
 mod import;
 mod link;
+mod outbox;
 mod print;
 mod proof;
 mod register;
@@ -80,6 +81,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Suppress(command) => register::suppression(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
+        Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),
         Command::Status => status(&mut connect(&path)?, out),
         Command::Reload => done(connect(&path)?.ask(Request::Reload)?, out),
         Command::Password => password(out),

@@ -11,7 +11,7 @@ use super::problem::Problems;
 use super::reader::{Doc, Section};
 use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
-use super::{inbound, limits, outbound, rules};
+use super::{inbound, limits, outbound, rules, tell};
 use crate::clock::Timestamp;
 use crate::mail::Address;
 
@@ -105,7 +105,8 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
     let listeners = inbound::listeners(&root, &accounts, &trusted);
     let tls = inbound::tls(root.section("tls"));
     let relay = outbound::relay(root.section("relay"), &data, environment);
-    let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay);
+    let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay, &senders);
+    let tell = tell::tell(root.section("notify"), &root, &senders);
     let dkim = outbound::dkim(&root, &senders, &relay);
     let limits = limits::limits(root.section("limits"));
     let ledger = ledger(root.section("ledger"));
@@ -130,6 +131,7 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
         trusted,
         relay: relay?,
         unsubscribe,
+        tell,
         dkim,
         limits,
         rules,

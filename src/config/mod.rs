@@ -13,6 +13,7 @@ mod check;
 mod hash;
 mod inbound;
 mod limits;
+mod manner;
 mod outbound;
 mod place;
 mod problem;
@@ -20,13 +21,14 @@ mod quantity;
 mod reader;
 mod rules;
 mod settings;
+mod tell;
 mod value;
 
 pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
 pub use settings::{
     Account, Algorithm, Dkim, DkimKey, LedgerSettings, Limits, Listener, ListenerTls, LogFormat, LogSettings,
-    NextHop, RelaySettings, Settings, TlsFiles, Trusted, UnsubscribeSettings,
+    NextHop, RelaySettings, Settings, Tell, TlsFiles, Trusted, UnsubscribeSettings, WebhookSettings,
 };
 
 #[cfg(test)]

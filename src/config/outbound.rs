@@ -147,7 +147,11 @@ fn credentials(section: &Section<'_>, environment: &Environment) -> Option<Crede
     }
 }
 
-pub(super) fn unsubscribe(section: Section<'_>, relay: &Option<RelaySettings>) -> UnsubscribeSettings {
+pub(super) fn unsubscribe(
+    section: Section<'_>,
+    relay: &Option<RelaySettings>,
+    senders: &Senders,
+) -> UnsubscribeSettings {
     let defaults = UnsubscribeSettings::default();
     let listen = socket(&section, "listen").unwrap_or(defaults.listen);
     let url = section.parsed("url", |text| base_url(text).map(|()| text.trim_end_matches('/').to_owned()));
@@ -164,6 +168,11 @@ pub(super) fn unsubscribe(section: Section<'_>, relay: &Option<RelaySettings>) -
         listen,
         url,
         mailto: section.parsed("mailto", mailbox),
+        looks: senders
+            .manners()
+            .iter()
+            .filter_map(|(sender, manner)| Some((sender.clone(), manner.look.clone()?)))
+            .collect(),
         hosts: section.list("hosts", host_name),
         trusted_proxies: section.list("trusted_proxies", network),
     };

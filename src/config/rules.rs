@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
 use super::hash;
+use super::manner::{Manner, manner};
 use super::reader::{Section, Spot, meant, quoted};
 use super::settings::Account;
 use super::value::{host_name, mailbox, network};
@@ -19,11 +20,16 @@ use crate::policy::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
 const MAX_TEXT: usize = 300;
 
 /// The senders of the file, to be referred to by name or id.
-pub(super) struct Senders(Vec<Arc<Sender>>);
+pub(super) struct Senders(Vec<Arc<Sender>>, Vec<(SenderId, Manner)>);
 
 impl Senders {
     pub(super) fn all(&self) -> &[Arc<Sender>] {
         &self.0
+    }
+
+    /// How each wants to be shown and told.
+    pub(super) fn manners(&self) -> &[(SenderId, Manner)] {
+        &self.1
     }
 
     /// The senders that `key` names; an unknown one is an error.
@@ -50,16 +56,19 @@ pub(super) fn senders(root: &Section<'_>) -> Senders {
         root.warn("sender", "is missing; without a [[sender]] all marketing is refused (RULES L7)");
     }
     let mut senders: Vec<Arc<Sender>> = Vec::with_capacity(sections.len());
+    let mut manners = Vec::with_capacity(sections.len());
     for section in sections {
+        let manner = manner(&section);
         if let Some(sender) = sender(&section) {
             for other in &senders {
                 compare(&section, &sender, other);
             }
+            manners.push((sender.id.clone(), manner));
             senders.push(Arc::new(sender));
         }
         section.finish();
     }
-    Senders(senders)
+    Senders(senders, manners)
 }
 
 fn sender(section: &Section<'_>) -> Option<Sender> {

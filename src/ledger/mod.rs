@@ -7,18 +7,22 @@
 //! note. The store implements [`Book`] and owns the disk; this room never names it.
 
 pub mod checkpoint;
+mod choice;
 pub mod codec;
 mod event;
+mod outbox;
 pub mod pack;
 mod page;
 mod scribe;
 pub mod tree;
 pub mod verify;
 
+pub use choice::{Corrected, Explained, News, Why};
 pub use event::{
     Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
     RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
+pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use scribe::{
     Batch, Book, Inbox, Keep, Pending, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
     Spooled, WeakScribe,

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::codec::Squeezed;
 use super::event::{EntryNumber, Event};
+use super::outbox::{Owed, OwedId};
 use crate::mail::{Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
 use crate::message::{Piece, Rope};
 
@@ -51,6 +52,12 @@ pub enum Side {
     Spool(Box<Spooled>),
     /// Take a copy out of the spool.
     Unspool(CopyId),
+    /// Owe somebody a telling of this record's first entry.
+    Owe(Box<Owed>),
+    /// Replace what is known of a telling that is owed.
+    Defer(OwedId, Box<Owed>),
+    /// A telling is no longer owed.
+    Paid(OwedId),
     /// Sign a checkpoint, if anything happened since the last one.
     Checkpoint,
 }

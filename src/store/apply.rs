@@ -10,7 +10,7 @@ use super::tables::{
     read_row, write_row,
 };
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Relation};
-use crate::ledger::{EntryNumber, Event, Outcome, Unsubscribed};
+use crate::ledger::{Corrected, EntryNumber, Event, Outcome, Unsubscribed};
 use crate::mail::{AddressKey, CopyId, Purpose, SenderId};
 use crate::policy::{ConsentHistory, Profile};
 use crate::suppression::{Reason, Suppression};
@@ -68,6 +68,7 @@ impl<'t> Projections<'t> {
             Event::Unsubscribed(it) => {
                 self.change(&it.sender, &it.address, |profile| unsubscribe(profile, it, at))
             }
+            Event::Corrected(it) => self.change(&it.sender, &it.address, |profile| correct(profile, it)),
             Event::Admitted(it) => {
                 let open = Open {
                     recipients: it.recipients.iter().map(|one| (one.recipient.clone(), false)).collect(),
@@ -84,6 +85,8 @@ impl<'t> Projections<'t> {
             Event::ConfigInForce { .. }
             | Event::Refused { .. }
             | Event::NoticeSent { .. }
+            | Event::Explained(_)
+            | Event::Told(_)
             | Event::Checkpoint { .. } => Ok(()),
         }
     }
@@ -208,5 +211,23 @@ fn unsubscribe(profile: &mut Profile, unsubscribed: &Unsubscribed, at: Timestamp
                 },
             });
         }
+    }
+}
+
+/// The unsubscribe of that moment was a mistake: what stood before it stands again, an earlier unsubscribe
+/// included. Nothing else is touched.
+fn correct(profile: &mut Profile, corrected: &Corrected) {
+    let meant = |known: &Suppression| known.reason == Reason::Unsubscribed && known.since == corrected.since;
+    let Some(at) = profile.suppressions.iter().position(meant) else { return };
+    let mistake = profile.suppressions.remove(at);
+    if let Some(since) = corrected.before {
+        suppress(profile, Suppression { reason: Reason::Unsubscribed, since, source: mistake.source });
+    }
+    for history in &mut profile.consents {
+        history.events.retain(|event| {
+            event.kind != ConsentEventKind::Withdraw
+                || event.at != corrected.since
+                || event.recorded_at != corrected.since
+        });
     }
 }

@@ -65,6 +65,9 @@ impl Store {
                 check_anchor(anchor, &keys, &roots, &mut findings);
             }
             check_projections(&reading, &mut findings)?;
+            for problem in super::outbox::check(&reading)? {
+                findings.problem(problem);
+            }
             check_spool(&reading, &mut findings)
         };
         match check() {

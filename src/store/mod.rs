@@ -12,6 +12,7 @@ mod apply;
 mod disk;
 mod error;
 mod fsck;
+mod outbox;
 mod read;
 mod recover;
 mod tables;

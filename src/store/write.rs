@@ -10,6 +10,7 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Tabl
 use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
+use super::outbox::{self, Outbox};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT, HASHES, KEYS,
     KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry, write_original, write_row,
@@ -19,7 +20,8 @@ use crate::ledger::checkpoint;
 use crate::ledger::codec::Squeezed;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
 use crate::ledger::{
-    EntryNumber, Event, Keep, Outcome, Ready, Record, RecordError, Side, Spelled, SpoolState, Spooled, head,
+    EntryNumber, Event, Keep, Outcome, OwedId, Ready, Record, RecordError, Side, Spelled, SpoolState,
+    Spooled, head,
 };
 use crate::mail::CopyId;
 use crate::message::Rope;
@@ -109,14 +111,20 @@ fn prepare(database: &Database, disk: &dyn Disk, settings: &Settings) -> Result<
 
 fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<(), Fault> {
     let transaction = database.begin_write()?;
+    // A store of a release that had no outbox gets one.
+    let complete = {
+        let mut tables = transaction.list_tables()?;
+        tables.any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&outbox::OUTBOX))
+    };
     {
         let mut keys = transaction.open_table(KEYS)?;
         let entries = transaction.open_table(ENTRIES)?;
         let verifier = settings.signer.verifier();
         let known = keys.last()?.is_some_and(|(_, key)| key.value() == verifier);
-        if known && !is_new {
+        if known && !is_new && complete {
             return Ok(());
         }
+        Outbox::open(&transaction)?;
         let size = entries.last()?.map_or(0, |(number, _)| number.value() + 1);
         keys.insert(size, verifier)?;
         let mut meta = transaction.open_table(META)?;
@@ -325,6 +333,9 @@ struct Pages<'t> {
     originals: Table<'t, &'static [u8; 32], &'static [u8]>,
     uses: Table<'t, &'static [u8; 32], u64>,
     copies: Table<'t, &'static [u8; 20], &'static [u8]>,
+    /// Opened when it is needed: most commits owe nobody anything.
+    outbox: Option<Outbox<'t>>,
+    transaction: &'t WriteTransaction,
     projections: Projections<'t>,
 }
 
@@ -342,6 +353,8 @@ impl<'t> Pages<'t> {
             originals: transaction.open_table(ORIGINALS)?,
             uses: transaction.open_table(ORIGINAL_USES)?,
             copies: transaction.open_table(COPIES)?,
+            outbox: None,
+            transaction,
             projections: Projections::open(transaction)?,
         })
     }
@@ -359,6 +372,7 @@ impl<'t> Pages<'t> {
                 _ => {}
             }
         }
+        let mut owes = 0;
         for (side, _) in record.sides() {
             match side {
                 Side::Original { .. } | Side::Checkpoint => {}
@@ -369,12 +383,26 @@ impl<'t> Pages<'t> {
                 }
                 Side::Spool(copy) => self.spool(copy)?,
                 Side::Unspool(copy) => self.unspool(*copy)?,
+                Side::Owe(owed) => {
+                    self.outbox()?.owe(OwedId { fact: tip.edge.size(), index: owes }, owed)?;
+                    owes += 1;
+                }
+                Side::Defer(id, owed) => self.outbox()?.defer(*id, owed)?,
+                Side::Paid(id) => self.outbox()?.paid(*id)?,
             }
         }
         for (event, spelled) in record.entries() {
             self.append(event, spelled, tip)?;
         }
         Ok(())
+    }
+
+    fn outbox(&mut self) -> Result<&mut Outbox<'t>, Fault> {
+        let opened = match self.outbox.take() {
+            Some(outbox) => outbox,
+            None => Outbox::open(self.transaction)?,
+        };
+        Ok(self.outbox.insert(opened))
     }
 
     fn append(&mut self, event: &Event, spelled: &Spelled, tip: &mut Tip) -> Result<(), Fault> {

@@ -13,12 +13,17 @@
 //! `token`).
 
 mod desk;
+mod form;
 mod health;
 mod http;
 mod language;
+mod look;
 mod page;
 mod proxy;
+mod undo;
 
 pub use desk::{Desk, Notices, Settings, Taken, Unread, Visit};
 pub use health::Health;
 pub use http::{Limits, run};
+pub use look::{Colour, Logo, Look, LookError, MAX_LOGO};
+pub use undo::{Proof, UNDO_WITHIN};
