@@ -12,11 +12,13 @@ use sluis::clock::SystemClock;
 use sluis::consent::{ConsentEvent, ConsentEventKind, Evidence};
 use sluis::ledger::{Event, News, Record, Unsubscribed, Way, Why};
 use sluis::mail::{Purpose, Reference, Sender, SenderId};
+use sluis::net::call::{Caller, Reach, Target};
+use sluis::net::tls::{self, Trust};
 use sluis::policy::{ConsentHistory, Profile};
 use sluis::secret::{Entropy, SystemEntropy};
 use sluis::shutdown::Shutdown;
 use sluis::token::{self, Claim, Keys};
-use sluis::unsubscribe::{Desk, Health, Limits, Notices, Settings, run};
+use sluis::unsubscribe::{Desk, Health, Limits, Notices, Outside, Settings, run};
 use support::http::{Answer, ask, read};
 use support::ledger::Memory;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,17 +54,26 @@ struct House {
     shutdown: Shutdown,
 }
 
+/// The door at `address`, in the clear.
+fn outside(address: SocketAddr) -> Outside {
+    let caller = Caller::new(&Trust::Anybody, Reach::Anybody, Duration::from_secs(10)).unwrap();
+    Outside { doors: vec![Target::parse(&format!("http://{address}")).unwrap()], via: None, caller }
+}
+
 impl House {
     async fn open() -> Self {
         Self::with(Limits::default()).await
     }
 
     async fn with(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let keys = Keys::generate(&SystemEntropy);
         let settings = Settings {
             keys: keys.clone(),
             senders: vec![support::sender()],
             looks: Vec::new(),
+            outside: outside(address),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
         };
@@ -71,10 +82,8 @@ impl House {
         let told = Arc::new(Told::default());
         let desk =
             Arc::new(Desk::new(seen, Arc::new(ledger.clone()), scribe, told.clone(), Arc::new(SystemClock)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
-        shutdown.spawn(run(listener, desk.clone(), Arc::new(SystemEntropy), limits, shutdown.clone()));
+        shutdown.spawn(run(listener, None, desk.clone(), Arc::new(SystemEntropy), limits, shutdown.clone()));
         Self { address, keys, ledger, told, desk, settings, shutdown }
     }
 
@@ -627,28 +636,108 @@ async fn l8_health_is_what_the_listener_answers() {
     house.ledger.set_unreadable(true);
     assert_eq!(house.ask(get("/healthz", "")).await.status, 503);
 
+}
+
+/// What a look from outside finds, as soon as it differs from `before`.
+async fn look(house: &House, health: &Health, up: bool) -> Option<String> {
+    let mut seen = health.subscribe();
+    let shutdown = Shutdown::new();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let watching = health.clone().watch_over(house.desk.clone(), entropy, shutdown.clone());
+    let watching = tokio::spawn(watching);
+    seen.wait_for(|seen| *seen == up).await.unwrap();
+    shutdown.request();
+    watching.await.unwrap();
+    health.fault()
+}
+
+#[tokio::test]
+async fn l8_health_is_what_a_provider_would_meet_from_outside() {
+    let house = House::open().await;
     let health = Health::new();
     assert!(!health.is_up(), "not before it was seen to answer");
-    let mut seen = health.subscribe();
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let watching =
-        health.clone().watch_over(house.address, house.desk.clone(), entropy.clone(), house.shutdown.clone());
-    let watching = tokio::spawn(watching);
-    seen.wait_for(|up| *up).await.unwrap();
-    house.shutdown.request();
-    watching.await.unwrap();
+    assert_eq!(look(&house, &health, true).await, None);
+    assert_eq!(house.ledger.events().len(), 0, "a look unsubscribes nobody");
 
-    // Nobody listens where we ask.
+    // The ledger cannot be written: a reader's click would be lost.
+    house.ledger.set_failing(true);
+    let fault = look(&house, &health, false).await.unwrap();
+    assert_eq!(fault, "127.0.0.1: it answers 503 to a POST");
+    house.ledger.set_failing(false);
+    assert_eq!(look(&house, &health, true).await, None);
+
+    // Another gateway answers under our name: its keys do not open our links.
+    let other = House::open().await;
+    house.change(|settings| settings.outside = outside(other.address));
+    let fault = look(&house, &health, false).await.unwrap();
+    assert_eq!(fault, "127.0.0.1: it answers 404 to a POST");
+    house.change(|settings| settings.outside = outside(house.address));
+    assert_eq!(look(&house, &health, true).await, None);
+
+    // A server that says 200 to everything.
+    let hook = support::hook::Hook::start(&[], None).await;
+    house.change(|settings| settings.outside = outside(hook.address));
+    let fault = look(&house, &health, false).await.unwrap();
+    assert_eq!(fault, "127.0.0.1: it is not this gateway that answers there");
+    house.change(|settings| settings.outside = outside(house.address));
+    assert_eq!(look(&house, &health, true).await, None);
+
+    // Nobody listens there.
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     drop(nobody);
-    let shutdown = Shutdown::new();
-    let watching =
-        tokio::spawn(health.clone().watch_over(address, house.desk.clone(), entropy, shutdown.clone()));
-    seen.wait_for(|up| !*up).await.unwrap();
-    assert!(!health.is_up());
-    shutdown.request();
-    watching.await.unwrap();
+    house.change(|settings| settings.outside = outside(address));
+    assert!(look(&house, &health, false).await.is_some());
+}
+
+/// A certificate for `name`, in files.
+fn certificate(folder: &std::path::Path, name: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (certificate, key)
+}
+
+#[tokio::test]
+async fn p7_the_page_speaks_tls_and_takes_a_renewed_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, old_key) = certificate(folder.path(), "old.example");
+    let (new, new_key) = certificate(folder.path(), "new.example");
+    let house = House::open().await;
+    let (sender, seen) = watch::channel(tls::http_server_config(&old, &old_key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits::default();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    house.shutdown.spawn(run(listener, Some(seen), house.desk.clone(), entropy, limits, house.shutdown.clone()));
+    let health = Health::new();
+    // The health check believes only the certificate of the name it asks.
+    let through = |name: &str, file: &std::path::Path| {
+        let trust = Trust::CaFile(file.to_owned());
+        Outside {
+            doors: vec![Target::parse(&format!("https://{name}")).unwrap()],
+            via: Some(address),
+            caller: Caller::new(&trust, Reach::Anybody, Duration::from_secs(10)).unwrap(),
+        }
+    };
+    house.change(|settings| settings.outside = through("old.example", &old));
+    assert_eq!(look(&house, &health, true).await, None);
+    house.change(|settings| settings.outside = through("new.example", &old));
+    let fault = look(&house, &health, false).await.unwrap();
+    assert!(fault.starts_with("new.example: ") && fault.contains("certificate"), "{fault}");
+    sender.send_replace(tls::http_server_config(&new, &new_key).unwrap());
+    house.change(|settings| settings.outside = through("new.example", &new));
+    assert_eq!(look(&house, &health, true).await, None);
+
+    // HTTP/2 by ALPN.
+    let config = tls::client_config(&Trust::CaFile(new)).unwrap();
+    let mut config = rustls::ClientConfig::clone(&config);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let stream = tls::handshake(&Arc::new(config), "new.example", tcp).await.unwrap();
+    let sluis::net::Stream::Tls(stream) = stream else { panic!("it is TLS") };
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
 }
 
 #[tokio::test]

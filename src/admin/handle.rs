@@ -226,6 +226,7 @@ fn status(services: &Services) -> Result<Status, Unavailable> {
         sessions: 0,
         next_hop: String::new(),
         unsubscribe_healthy: false,
+        unsubscribe_fault: None,
         spool,
         entries,
     })

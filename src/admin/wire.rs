@@ -453,6 +453,9 @@ pub struct Status {
     pub next_hop: String,
     /// Whether the unsubscribe endpoint answers its own health check.
     pub unsubscribe_healthy: bool,
+    /// What is wrong when it does not.
+    #[serde(default)]
+    pub unsubscribe_fault: Option<String>,
     /// Copies in the spool.
     pub spool: u64,
     /// Entries in the ledger.

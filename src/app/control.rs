@@ -49,6 +49,7 @@ impl Control for Remote {
             sessions: self.limits.open() as u64,
             next_hop: facts.next_hop,
             unsubscribe_healthy: self.health.is_up(),
+            unsubscribe_fault: self.health.fault(),
             spool: 0,
             entries: 0,
         })

@@ -4,6 +4,7 @@
 //! their own on free ports. Nothing but this room and `cli` knows the store and the config.
 
 mod books;
+mod certificate;
 mod control;
 pub mod demo;
 pub mod keys;

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use super::books::StoreBooks;
+use super::certificate;
 use super::control::{Facts, Remote};
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
@@ -78,6 +79,8 @@ pub(super) struct Reload {
     rules: watch::Sender<Arc<Rules>>,
     desk: watch::Sender<Arc<unsubscribe::Settings>>,
     tell: watch::Sender<Arc<notify::Settings>>,
+    page: SocketAddr,
+    certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
 }
 
 impl Running {
@@ -142,7 +145,9 @@ impl Running {
             settings.metrics.map(|address| bind(address, "the metrics listener")).transpose()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
-        let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens)));
+        let outside = rooms::outside(&settings, unsubscribe)?;
+        let (desk_sender, desk_seen) =
+            watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
         let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
         let owing = Arc::new(tokio::sync::Notify::new());
         let letters = Arc::new(Letters::new(
@@ -169,14 +174,23 @@ impl Running {
         );
         let desk =
             Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters, clock.clone()));
+        let (certificate, certificate_seen) = match &settings.unsubscribe.tls {
+            None => (None, None),
+            Some(files) => {
+                let (sender, seen) = watch::channel(certificate::read(files).context("the unsubscribe page")?);
+                shutdown.spawn(certificate::renew(files.clone(), sender.clone(), shutdown.clone()));
+                (Some(sender), Some(seen))
+            }
+        };
         shutdown.spawn(unsubscribe::run(
             page,
+            certificate_seen,
             desk.clone(),
             entropy.clone(),
             rooms::page(&settings),
             shutdown.clone(),
         ));
-        shutdown.spawn(health.clone().watch_over(unsubscribe, desk, entropy.clone(), shutdown.clone()));
+        shutdown.spawn(health.clone().watch_over(desk, entropy.clone(), shutdown.clone()));
 
         // The next hop's limits shape EHLO, so they are asked for before the first client comes; a next
         // hop that is down is no reason not to start.
@@ -214,6 +228,8 @@ impl Running {
             rules: rules_sender,
             desk: desk_sender,
             tell: tell_sender,
+            page: unsubscribe,
+            certificate,
         });
         let services = admin::Services {
             scribe: scribe.clone(),
@@ -263,13 +279,14 @@ impl Running {
         Ok(running)
     }
 
-    /// The page answers itself within moments of its start; waiting for it spares the first marketing
+    /// The page answers within moments of its start; waiting for it spares the first marketing
     /// message a 451.
     async fn until_healthy(&self) {
         let mut seen = self.health.subscribe();
         let wait = seen.wait_for(|up| *up);
         if tokio::time::timeout(std::time::Duration::from_secs(5), wait).await.is_err() {
-            tracing::warn!("the unsubscribe page does not answer yet; marketing waits for it");
+            let fault = self.health.fault().unwrap_or_default();
+            tracing::warn!(%fault, "opting out does not work yet; marketing waits for it");
         }
     }
 
@@ -367,11 +384,19 @@ impl Reload {
                 .map_err(error)?;
         let gateway = rooms::gateway(&settings).map_err(error)?;
         let tell = rooms::tell(&settings).map_err(error)?;
+        let outside = rooms::outside(&settings, self.page).map_err(error)?;
+        if settings.unsubscribe.tls.is_some() != self.certificate.is_some() {
+            return Err("whether the unsubscribe page speaks TLS cannot change while the gateway runs; restart it".to_owned());
+        }
+        let certificate = settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
-        self.desk.send_replace(Arc::new(desk_settings(&settings, &self.tokens)));
+        self.desk.send_replace(Arc::new(desk_settings(&settings, &self.tokens, outside)));
+        if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
+            sender.send_replace(certificate);
+        }
         self.tell.send_replace(Arc::new(tell));
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
@@ -415,11 +440,16 @@ fn config_entry(settings: &config::Settings) -> Record {
     })
 }
 
-fn desk_settings(settings: &config::Settings, tokens: &Keys) -> unsubscribe::Settings {
+fn desk_settings(
+    settings: &config::Settings,
+    tokens: &Keys,
+    outside: unsubscribe::Outside,
+) -> unsubscribe::Settings {
     unsubscribe::Settings {
         keys: tokens.clone(),
         senders: settings.rules.senders.clone(),
         looks: settings.unsubscribe.looks.clone(),
+        outside,
         hosts: settings.unsubscribe.hosts.clone(),
         trusted_proxies: settings.unsubscribe.trusted_proxies.clone(),
     }

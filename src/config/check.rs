@@ -105,7 +105,7 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
     let listeners = inbound::listeners(&root, &accounts, &trusted);
     let tls = inbound::tls(root.section("tls"));
     let relay = outbound::relay(root.section("relay"), &data, environment);
-    let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay, &senders);
+    let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay, &senders, &tls);
     let tell = tell::tell(root.section("notify"), &root, &senders);
     let dkim = outbound::dkim(&root, &senders, &relay);
     let limits = limits::limits(root.section("limits"));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::outbound::base_url;
 use super::place;
 use super::reader::Section;
 use crate::unsubscribe::{Colour, Logo, Look, MAX_LOGO};
@@ -11,6 +12,8 @@ use crate::unsubscribe::{Colour, Logo, Look, MAX_LOGO};
 pub(super) struct Manner {
     /// How its unsubscribe page looks; `None`: like everybody's.
     pub(super) look: Option<Look>,
+    /// What its links begin with; `None`: what everybody's do.
+    pub(super) url: Option<String>,
     /// Whether it is told of unsubscribes once a day, and not of each at once.
     pub(super) daily: bool,
 }
@@ -24,5 +27,8 @@ pub(super) fn manner(section: &Section<'_>) -> Manner {
     });
     let look = (colour.is_some() || logo.is_some()).then(|| Look::new(colour, logo.as_ref()));
     let daily = section.choice("notify_by", &[("mail", false), ("digest", true)]).unwrap_or(false);
-    Manner { look, daily }
+    let url = section.parsed("unsubscribe_url", |text| {
+        base_url(text).map(|()| text.trim_end_matches('/').to_owned())
+    });
+    Manner { look, url, daily }
 }

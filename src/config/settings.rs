@@ -194,12 +194,23 @@ pub enum NextHop {
 /// The unsubscribe page and links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnsubscribeSettings {
-    /// Where the page listens (plain HTTP; a reverse proxy adds TLS).
+    /// Where the page listens.
     pub listen: SocketAddr,
+    /// Certificate and key of the page; `None`: plain HTTP, and a reverse proxy adds TLS.
+    pub tls: Option<TlsFiles>,
     /// Public address that links begin with, without a slash at the end; https unless on loopback.
     pub url: String,
     /// Address of the mailto link (RULES P9); `None`: no mailto link.
     pub mailto: Option<Address>,
+    /// The same for senders whose links begin with an address of their own.
+    pub urls: Vec<(SenderId, String)>,
+    /// Whether the health check asks the public address (default) or, where nothing leads back in, the
+    /// listener itself.
+    pub check_public: bool,
+    /// Where the public address is found from here, when its name does not lead here from inside.
+    pub check_via: Option<SocketAddr>,
+    /// Certificates that the health check believes instead of the system's.
+    pub check_ca_file: Option<PathBuf>,
     /// How the pages of some senders look.
     pub looks: Vec<(SenderId, Look)>,
     /// Host names that the page answers to; empty: any.
@@ -212,8 +223,13 @@ impl Default for UnsubscribeSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8025),
+            tls: None,
             url: "http://127.0.0.1:8025".to_owned(),
             mailto: None,
+            urls: Vec::new(),
+            check_public: true,
+            check_via: None,
+            check_ca_file: None,
             looks: Vec::new(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::admit::{Journey, Rejected};
-use super::{Gateway, Signers};
+use super::{Gateway, Settings, Signers};
 use crate::mail::{Class, CopyId, Purpose, SenderId, TokenId};
 use crate::message::{Brief, ComposeError, Composed, Message, Plan, Signer, Unsubscribe, date_time};
 use crate::policy::{Clause, Mode, Permit, Refusal};
@@ -111,7 +111,7 @@ impl Gateway {
         unsubscribe: Option<&Unsubscribe>,
     ) -> Result<Composed, ComposeError> {
         let settings = &journey.in_force.settings;
-        let is_ours = |candidate: &str| self.is_ours(&settings.unsubscribe_url, permit, candidate);
+        let is_ours = |candidate: &str| self.is_ours(settings, permit, candidate);
         let trace = self.trace(id, class, permit, &settings.hostname);
         let brief = Brief {
             class,
@@ -145,7 +145,7 @@ impl Gateway {
             &*self.parts.entropy,
         );
         let unsubscribe = Unsubscribe {
-            url: format!("{}/u/{token}", settings.unsubscribe_url),
+            url: format!("{}/u/{token}", settings.url_of(&sender.id)),
             mailto: settings
                 .unsubscribe_mailto
                 .as_ref()
@@ -165,8 +165,9 @@ impl Gateway {
 
     /// Whether an earlier run of ours did this already (RULES P12): a link that opts this very recipient
     /// out of this sender, or our own trace on service mail of this sender.
-    fn is_ours(&self, base: &str, permit: &Permit, candidate: &str) -> bool {
+    fn is_ours(&self, settings: &Settings, permit: &Permit, candidate: &str) -> bool {
         let Some(sender) = permit.sender() else { return false };
+        let base = settings.url_of(&sender.id);
         if let Some(token) = candidate.strip_prefix(base).and_then(|rest| rest.strip_prefix("/u/")) {
             return self
                 .parts

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::clock::SharedClock;
 use crate::ledger::{Event, Handover, Record, RefusedRecipient, Scribe, Stage};
-use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SessionId};
+use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
 use crate::policy::{self, Answer, Connection, EnvelopeFacts, Register, Rules};
 use crate::relay::{Abilities, Relay, Spool};
@@ -63,6 +63,8 @@ pub struct Settings {
     pub hostname: String,
     /// Where unsubscribe links point: `https://host`, without a slash at the end.
     pub unsubscribe_url: String,
+    /// The same for senders whose links point to an address of their own.
+    pub unsubscribe_urls: Vec<(SenderId, String)>,
     /// The mailbox of mailto unsubscribes, when there is one (RULES P9).
     pub unsubscribe_mailto: Option<Address>,
     /// How long a client waits while several copies are delivered (DESIGN section 3).
@@ -80,6 +82,14 @@ pub struct Settings {
     pub max_received: usize,
     /// The DKIM keys by domain. Empty leaves signing to the next hop.
     pub signers: Vec<Signers>,
+}
+
+impl Settings {
+    /// What the links of `sender` begin with.
+    fn url_of(&self, sender: &SenderId) -> &str {
+        let own = self.unsubscribe_urls.iter().find(|(of, _)| of == sender);
+        own.map_or(&self.unsubscribe_url, |(_, url)| url)
+    }
 }
 
 /// The DKIM keys of one domain; they sign what is From it, or from below it.

@@ -101,6 +101,13 @@ impl Target {
         printable.then_some(Self { secure, host, port, path })
     }
 
+    /// The same, without TLS: for a server that is asked behind the proxy that speaks TLS for it.
+    #[must_use]
+    pub fn in_the_clear(self) -> Self {
+        let port = if self.port == 443 { 80 } else { self.port };
+        Self { secure: false, port, ..self }
+    }
+
     /// The same server, another path.
     #[must_use]
     pub fn at(&self, path: &str) -> Self {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 use tracing::warn;
 
+use super::health::{Outside, is_probe};
 use super::look::Look;
 use super::undo::Proof;
 use crate::clock::SharedClock;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub senders: Vec<Arc<Sender>>,
     /// How the pages of some of them look; the others look like ours.
     pub looks: Vec<(SenderId, Look)>,
+    /// Our public addresses, for the health check.
+    pub outside: Outside,
     /// Host names that links are answered under; empty: any.
     pub hosts: Vec<Domain>,
     /// Reverse proxies whose word on where a request came from is believed.
@@ -121,6 +124,11 @@ impl Desk {
     ///
     /// Must be awaited to its end: a caller with a client that may go away runs it detached.
     pub async fn take(&self, token: &str, claim: Claim, visit: Visit) -> Result<Taken, RecordError> {
+        if is_probe(&claim) {
+            // Nobody to unsubscribe; but the way to the disk is gone to its end.
+            self.scribe.record(Record::default()).await?;
+            return Ok(Taken::Before);
+        }
         let _alone = self.alone(&claim).await;
         // A register that cannot be read must not keep anybody from leaving: recorded twice is better
         // than not at all, and a store that cannot be written says so itself.

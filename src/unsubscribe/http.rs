@@ -25,10 +25,13 @@ use super::proxy;
 use crate::ledger::{RecordError, Way};
 use crate::mail::{Domain, Language, Sender};
 use crate::metrics;
-use crate::net::http::{self, Visitor};
+use crate::net::http::{self, Certificate, Visitor};
 use crate::secret::SharedEntropy;
 use crate::shutdown::Shutdown;
 use crate::token::Claim;
+
+/// The answer to a one-click POST.
+pub(super) const UNSUBSCRIBED: &str = "Unsubscribed.\n";
 
 /// Where links live.
 const LINK: &str = "/u/";
@@ -69,10 +72,11 @@ struct Counter {
     shutdown: Shutdown,
 }
 
-/// Serve `desk` on `listener` until `shutdown`. Requests that are under way are finished, and unsubscribes
+/// Serve `desk` on `listener`, over TLS with the latest `tls` if there is one, until `shutdown`. Requests that are under way are finished, and unsubscribes
 /// that were taken are recorded, before `shutdown.drained()` resolves.
 pub async fn run(
     listener: TcpListener,
+    tls: Option<Certificate>,
     desk: Arc<Desk>,
     entropy: SharedEntropy,
     limits: Limits,
@@ -90,7 +94,7 @@ pub async fn run(
         .route("/healthz", any(healthz))
         .fallback(elsewhere)
         .with_state(Arc::new(counter));
-    http::serve(listener, router, limits.http, shutdown).await;
+    http::serve(listener, tls, router, limits.http, shutdown).await;
 }
 
 /// One link, whatever is asked of it. Nothing but POST changes anything (promise 7), whatever else a
@@ -130,7 +134,7 @@ async fn link(
     let visit = |way| Visit { way, ip: Some(ip.to_string()), user_agent: agent.clone() };
     match Wish::read(&body) {
         Wish::OneClick => match unsubscribe(&counter, &link, visit(Way::OneClick)).await {
-            Ok(_) => text(StatusCode::OK, "Unsubscribed.\n"),
+            Ok(_) => text(StatusCode::OK, UNSUBSCRIBED),
             Err(_) => again(text(StatusCode::SERVICE_UNAVAILABLE, "Not recorded. Please try again later.\n")),
         },
         wish => by_page(&counter, &link, wish, visit(Way::Page)).await,
