@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench relay` prints a Markdown table: messages per second, p50 and p99 latency, CPU per
 //! 1,000 messages of the gateway process, and ratios to the direct run. Everything is on but rsa: consent
-//! looked up, message edited, signed with ed25519. `-- --quick` takes seconds, for a look.
+//! looked up, message edited, signed with ed25519. `-- --quick` takes seconds, for a look; `-- --only 50x1000`
+//! runs one row (sessions x octets).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +20,9 @@ const RECIPIENTS: usize = 10_000;
 
 #[tokio::main]
 async fn main() {
-    let quick = std::env::args().any(|arg| arg == "--quick");
+    let arguments: Vec<String> = std::env::args().collect();
+    let quick = arguments.iter().any(|arg| arg == "--quick");
+    let only = arguments.iter().position(|arg| arg == "--only").and_then(|at| arguments.get(at + 1));
     let seconds = Duration::from_secs_f64(if quick { 0.5 } else { 1.5 });
     let rounds = if quick { 1 } else { 3 };
 
@@ -33,6 +36,9 @@ async fn main() {
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for size in [1_000, 10_000, 100_000, 1_000_000] {
         for sessions in [1, 10, 50, 200] {
+            if only.is_some_and(|only| *only != format!("{sessions}x{size}")) {
+                continue;
+            }
             let mut runs = [Vec::new(), Vec::new(), Vec::new()];
             let mut cpu = Vec::new();
             for _ in 0..rounds {
@@ -387,7 +393,8 @@ fn free_port() -> SocketAddr {
 fn write_config(folder: &Path, address: SocketAddr, sink: SocketAddr) -> std::path::PathBuf {
     let page = free_port();
     let folder_text = folder.display();
-    sluis::app::keys::dkim_ed25519(&folder.join("dkim.pem")).expect("a signing key");
+    let algorithm = sluis::config::Algorithm::Ed25519Sha256;
+    sluis::app::keys::make_dkim(&folder.join("dkim.pem"), algorithm).expect("a signing key");
     let config = format!(
         r#"name = "sluis.bench.example"
 data = "{folder_text}/var"

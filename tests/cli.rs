@@ -1,6 +1,7 @@
 //! The command line as a person meets it: the real program, on a folder of its own.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -309,4 +310,97 @@ fn a_password_becomes_an_argon2_hash() {
     let hash = PasswordHash::new(done.out.trim()).unwrap();
     assert!(argon2::Argon2::default().verify_password(b"ge heim", &hash).is_ok());
     assert_eq!(house.run(&["password"]).code, 1, "an empty password is none");
+}
+
+#[test]
+fn p11_dkim_keys_are_made_shown_and_listed() {
+    let house = House::new();
+    let made = house.ok(&["keys", "dkim", "--domain", "voorbeeldhypotheken.nl", "--selector", "s1"]);
+    let file = house.path("var/keys/dkim/voorbeeldhypotheken.nl.s1.pem");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(made.contains("  name   s1._domainkey.voorbeeldhypotheken.nl\n"), "{made}");
+    assert!(made.contains("  value  v=DKIM1; k=rsa; p=MIIB"), "{made}");
+    assert!(made.contains("s1._domainkey.voorbeeldhypotheken.nl. IN TXT ( \"v=DKIM1;"), "{made}");
+    let key = std::fs::read(&file).unwrap();
+    let again = house.ok(&["keys", "dkim", "--domain", "voorbeeldhypotheken.nl", "--selector", "s1"]);
+    assert!(again.contains("nothing was changed"), "{again}");
+    assert_eq!(std::fs::read(&file).unwrap(), key, "a key that is there is never replaced");
+    let other =
+        ["keys", "dkim", "--domain", "voorbeeldhypotheken.nl", "--selector", "s1", "--algorithm", "ed25519"];
+    let done = house.run(&other);
+    assert!(done.code == 1 && done.err.contains("not a key for ed25519-sha256"), "{done:?}");
+
+    // The lines it prints for the config are right as they are.
+    let table = again.split("be seen in DNS:").nth(1).unwrap();
+    let config = std::fs::read_to_string(house.path("sluis.toml")).unwrap();
+    house.file("sluis.toml", &format!("{config}\n{table}"));
+    house.ok(&["check"]);
+    let list = house.ok(&["keys", "list"]);
+    assert!(
+        list.contains("dkim    s1._domainkey.voorbeeldhypotheken.nl") && list.contains("signs (rsa-sha256)"),
+        "{list}"
+    );
+
+    // One that is not there yet: the config's error has the command that makes it.
+    let missing = house.path("new.pem");
+    let extra = format!(
+        "[[dkim]]\ndomain = \"voorbeeldhypotheken.nl\"\nselector = \"s2\"\nalgorithm = \"ed25519-sha256\"\nkey_file = \"{}\"\n",
+        missing.display()
+    );
+    house.file("sluis.toml", &format!("{config}\n{extra}"));
+    let done = house.run(&["check"]);
+    let command = format!(
+        "sluis keys dkim --domain voorbeeldhypotheken.nl --selector s2 --algorithm ed25519-sha256 --file {}",
+        missing.display()
+    );
+    assert!(done.code == 78 && done.err.contains(&command), "{done:?}");
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    assert!(house.ok(&words).contains("k=ed25519; p="));
+    house.ok(&["check"]);
+    assert!(house.ok(&["keys", "list"]).contains("nothing: no [[dkim]] names it"));
+}
+
+#[test]
+fn promise_7_the_token_key_rotates_under_a_running_gateway() {
+    let house = House::new();
+    let done = house.run(&["keys", "rotate", "token"]);
+    assert!(done.code == 1 && done.err.contains("at its first start"), "{done:?}");
+    let _served = Served::start(&house);
+    let said = house.ok(&["keys", "rotate", "token"]);
+    assert!(said.contains("token key 1 was made") && said.contains("config reloaded"), "{said}");
+    let list = house.ok(&["keys", "list"]);
+    let tokens: Vec<&str> = list.lines().filter(|line| line.starts_with("token")).collect();
+    assert!(tokens.len() == 2, "{list}");
+    assert!(tokens[0].starts_with("token   1") && tokens[0].contains("seals and opens links"), "{list}");
+    assert!(tokens[1].starts_with("token   0") && tokens[1].contains("  opens links"), "{list}");
+    assert!(list.contains("ledger  sluis.test+"), "{list}");
+}
+
+#[test]
+fn a_command_waits_for_a_gateway_that_starts() {
+    use std::os::unix::net::UnixListener;
+    let house = House::new();
+    house.ok(&["status"]);
+    // A gateway that starts has the store before it answers.
+    let store = std::fs::File::open(house.path("var/sluis.redb")).unwrap();
+    store.lock().unwrap();
+    let child = house.command(&["status"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let socket = UnixListener::bind(house.path("var/sluis.sock")).unwrap();
+    let (mut asked, _) = socket.accept().unwrap();
+    let mut line = String::new();
+    BufReader::new(&asked).read_line(&mut line).unwrap();
+    asked.write_all(b"{\"answer\":\"failed\",\"error\":\"the gateway was asked\"}\n").unwrap();
+    let done = Done::of(&child.wait_with_output().unwrap());
+    assert!(done.err.contains("the gateway was asked"), "{done:?} to {line}");
+
+    // Nobody answers: a clear last word, not at once and not never.
+    drop((asked, socket));
+    std::fs::remove_file(house.path("var/sluis.sock")).unwrap();
+    let config = std::fs::read_to_string(house.path("sluis.toml")).unwrap();
+    house.file("sluis.toml", &format!("{config}[limits]\nadmin_wait = \"300ms\"\n"));
+    let began = std::time::Instant::now();
+    let done = house.run(&["status"]);
+    assert!(began.elapsed() >= std::time::Duration::from_millis(300));
+    assert!(done.code == 1 && done.err.contains("within limits.admin_wait (300ms)"), "{done:?}");
+    assert!(done.err.contains("is in use by another process") && done.err.lines().count() == 1, "{done:?}");
 }

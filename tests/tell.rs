@@ -14,8 +14,8 @@ use sluis::app::Running;
 use sluis::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use sluis::ledger::checkpoint::Signer;
 use sluis::ledger::{
-    Channel, Corrected, Event, News, OutboxView, Owed, OwedId, OwedState, Record, Scribe, Side, Telling, Told,
-    Unsubscribed, Way,
+    Channel, Corrected, Event, News, OutboxView, Owed, OwedId, OwedState, Record, Scribe, Side, Telling,
+    Told, Unsubscribed, Way,
 };
 use sluis::mail::{Address, AddressKey, Reference, Sender, SenderId};
 use sluis::net::call::{Caller, Reach};
@@ -119,7 +119,10 @@ async fn l10_a_webhook_is_told_in_order_and_signed_whatever_it_answers_first() {
     // Refused with 500 and then sent elsewhere: told again under the same id, and the correction waits for it.
     for _ in 0..2 {
         let again = hook.next().await;
-        assert_eq!((again.json()["type"].as_str(), again.header("webhook-id")), (Some("unsubscribed"), first.header("webhook-id")));
+        assert_eq!(
+            (again.json()["type"].as_str(), again.header("webhook-id")),
+            (Some("unsubscribed"), first.header("webhook-id"))
+        );
     }
     let second = hook.next().await;
     assert_eq!(second.json()["type"], "corrected");
@@ -386,11 +389,41 @@ async fn p8_what_is_not_called_and_why() {
     assert_eq!((told.outcome, told.answer.as_str()), (Telling::GivenUp, "302"));
 
     for (what, post, corrected, outcome, why) in [
-        ("another host", open(&url, &trust, Reach::Anybody, &["tool.example"]), false, Telling::NotNeeded, "one_click_hosts"),
-        ("an inner address", open("https://127.0.0.1/", &trust, Reach::Public, &["127.0.0.1"]), false, Telling::GivenUp, "not a public address"),
-        ("plain http", open("http://127.0.0.1/", &trust, Reach::Public, &["127.0.0.1"]), false, Telling::GivenUp, "only https"),
-        ("no URL", open("https://a b", &trust, Reach::Public, &["127.0.0.1"]), false, Telling::NotNeeded, "no URL"),
-        ("taken back", open(&url, &trust, Reach::Anybody, &["127.0.0.1"]), true, Telling::NotNeeded, "taken back"),
+        (
+            "another host",
+            open(&url, &trust, Reach::Anybody, &["tool.example"]),
+            false,
+            Telling::NotNeeded,
+            "one_click_hosts",
+        ),
+        (
+            "an inner address",
+            open("https://127.0.0.1/", &trust, Reach::Public, &["127.0.0.1"]),
+            false,
+            Telling::GivenUp,
+            "not a public address",
+        ),
+        (
+            "plain http",
+            open("http://127.0.0.1/", &trust, Reach::Public, &["127.0.0.1"]),
+            false,
+            Telling::GivenUp,
+            "only https",
+        ),
+        (
+            "no URL",
+            open("https://a b", &trust, Reach::Public, &["127.0.0.1"]),
+            false,
+            Telling::NotNeeded,
+            "no URL",
+        ),
+        (
+            "taken back",
+            open(&url, &trust, Reach::Anybody, &["127.0.0.1"]),
+            true,
+            Telling::NotNeeded,
+            "taken back",
+        ),
     ] {
         post.unsubscribe("lezer@example.org", corrected).await;
         let told = post.told().await;

@@ -635,7 +635,6 @@ async fn l8_health_is_what_the_listener_answers() {
     assert_eq!(house.ask(post("/healthz", "", "")).await.status, 405);
     house.ledger.set_unreadable(true);
     assert_eq!(house.ask(get("/healthz", "")).await.status, 503);
-
 }
 
 /// What a look from outside finds, as soon as it differs from `before`.
@@ -710,7 +709,14 @@ async fn p7_the_page_speaks_tls_and_takes_a_renewed_certificate() {
     let address = listener.local_addr().unwrap();
     let limits = Limits::default();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    house.shutdown.spawn(run(listener, Some(seen), house.desk.clone(), entropy, limits, house.shutdown.clone()));
+    house.shutdown.spawn(run(
+        listener,
+        Some(seen),
+        house.desk.clone(),
+        entropy,
+        limits,
+        house.shutdown.clone(),
+    ));
     let health = Health::new();
     // The health check believes only the certificate of the name it asks.
     let through = |name: &str, file: &std::path::Path| {

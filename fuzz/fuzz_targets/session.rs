@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use sluis::smtp::command::Command;
 use sluis::smtp::line::Expect;
 use sluis::smtp::reply::Reply;
-use sluis::smtp::session::{Action, Chunk, Identity, Input, Session, Terms};
+use sluis::smtp::session::{Action, Chunk, Identity, Input, Session, Terms, Tolerance};
 
 const RECIPIENTS: usize = 3;
 const SIZE_LIMIT: u64 = 1000;
@@ -124,8 +124,7 @@ fuzz_target!(|data: &[u8]| {
         chunking: true,
         size_limit: SIZE_LIMIT,
         recipients: RECIPIENTS,
-        errors: 20,
-        sign_in_failures: 3,
+        tolerance: Tolerance::default(),
     };
     let before = BEFORE[usize::from(*start) % BEFORE.len()];
     let session = Session::new(Arc::new(terms), before.contains(&"AUTH LOGIN"));

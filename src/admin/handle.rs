@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::wire::{
-    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, QueueAction, Request, Rows,
-    Status, Subject,
+    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, Query, QueueAction, Request,
+    Rows, Status,
 };
 use super::{Services, outbox, queue, rows};
 use crate::clock::Timestamp;
@@ -25,15 +25,18 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
         Request::Suppressions { sender, after, limit } => {
             ask(services, move |services| suppressions(services, sender.as_deref(), after, page(limit))).await
         }
-        Request::Entries { subject, after, limit } => {
-            let entries = move |services: &Services| services.books.entries(&subject, after, page(limit));
-            ask(services, move |services| Ok(Answer::Entries { entries: entries(services)? })).await
+        Request::Entries { query, after, limit } => {
+            let page = move |services: &Services| services.books.entries(&query, after, page(limit));
+            ask(services, move |services| {
+                page(services).map(|(entries, next)| Answer::Entries { entries, next })
+            })
+            .await
         }
-        Request::Pack { subject } => {
+        Request::Pack { query } => {
             // A pack proves what a checkpoint covers: one is signed over the newest entries first.
             let wish = Record { events: Vec::new(), sides: vec![Side::Checkpoint] };
             match write(services, wish, false).await {
-                Ok(()) => ask(services, move |services| pack(services, &subject)).await,
+                Ok(()) => ask(services, move |services| pack(services, &query)).await,
                 Err(answer) => answer,
             }
         }
@@ -151,10 +154,10 @@ fn reload(services: &Services) -> Answer {
     }
 }
 
-fn pack(services: &Services, subject: &Subject) -> Result<Answer, Unavailable> {
-    Ok(match services.books.pack(subject)? {
+fn pack(services: &Services, query: &Query) -> Result<Answer, Unavailable> {
+    Ok(match services.books.pack(query)? {
         Some(zip) => Answer::Pack { zip: BASE64.encode(zip) },
-        None => Answer::Failed { error: format!("nothing is on record about {subject}") },
+        None => Answer::Failed { error: format!("nothing is on record about {query}") },
     })
 }
 

@@ -27,8 +27,8 @@ pub use handle::handle;
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
     Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Filed, Import, Imported, MAX_PAGE, MAX_ROWS,
-    OwedAction, OwedLine, ProfileView, QueueAction, Reject, Request, Rows, Status, Subject, SubjectError,
-    SuppressionRow, Verified,
+    OwedAction, OwedLine, ProfileView, Query, QueueAction, Reject, Request, Rows, Status, Subject,
+    SubjectError, SuppressionRow, Verified,
 };
 
 use crate::clock::SharedClock;
@@ -58,13 +58,13 @@ pub struct Services {
 
 /// Reads the ledger. Implemented by `app` for the store.
 pub trait Books: Send + Sync + std::fmt::Debug {
-    /// Up to `limit` entries about `subject`, in order, after number `after`.
+    /// A page of up to `limit` entries, in order, and where to go on (`after`); `None` when there is no more.
     fn entries(
         &self,
-        subject: &Subject,
+        query: &Query,
         after: Option<EntryNumber>,
         limit: usize,
-    ) -> Result<Vec<Filed>, Unavailable>;
+    ) -> Result<(Vec<Filed>, Option<EntryNumber>), Unavailable>;
     /// Up to `limit` suppressions in order of sender and address, after `after`; of `sender` only, if given.
     fn suppressions(
         &self,
@@ -74,8 +74,8 @@ pub trait Books: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<Suppressed>, Unavailable>;
     /// The number of the entry that holds the consent text with this SHA-256 (hex).
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable>;
-    /// The evidence pack about `subject`, a zip file; `None` when there is nothing on record.
-    fn pack(&self, subject: &Subject) -> Result<Option<Vec<u8>>, Unavailable>;
+    /// The evidence pack of the entries asked for, a zip file; `None` when there are none.
+    fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable>;
     /// Check the whole ledger against itself: leaves, roots, checkpoints, projections.
     fn verify(&self) -> Result<Verified, Unavailable>;
     /// How many entries there are.

@@ -39,17 +39,17 @@ pub enum Request {
     },
     /// A page of entries.
     Entries {
-        /// About what.
-        subject: Subject,
-        /// The last one of the page before.
+        /// Which.
+        query: Query,
+        /// Where the page before said to go on.
         after: Option<EntryNumber>,
         /// At most [`MAX_PAGE`].
         limit: usize,
     },
     /// The evidence pack.
     Pack {
-        /// About what.
-        subject: Subject,
+        /// With which entries.
+        query: Query,
     },
     /// Check the whole ledger.
     Verify,
@@ -177,6 +177,37 @@ pub struct SuppressionRow {
     pub source: String,
 }
 
+/// Which entries: about what, and of which time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query {
+    /// About what.
+    pub subject: Subject,
+    /// Written at or after this moment.
+    pub since: Option<Timestamp>,
+    /// Written before this moment.
+    pub until: Option<Timestamp>,
+}
+
+impl From<Subject> for Query {
+    /// Of any time.
+    fn from(subject: Subject) -> Self {
+        Self { subject, since: None, until: None }
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.subject.fmt(f)?;
+        if let Some(since) = self.since {
+            write!(f, " since {since}")?;
+        }
+        if let Some(until) = self.until {
+            write!(f, " until {until}")?;
+        }
+        Ok(())
+    }
+}
+
 /// What a request is about: an address, a submission, a copy, a Message-ID, or one entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -191,6 +222,8 @@ pub enum Subject {
     MessageId(String),
     /// One entry by its number.
     Entry(EntryNumber),
+    /// Whatever there is.
+    Everything,
 }
 
 /// A text that is no subject.
@@ -232,6 +265,7 @@ impl fmt::Display for Subject {
             Self::Copy(copy) => copy.fmt(f),
             Self::MessageId(id) => f.write_str(id),
             Self::Entry(number) => write!(f, "#{number}"),
+            Self::Everything => f.write_str("everything"),
         }
     }
 }
@@ -274,10 +308,12 @@ pub enum Answer {
         /// In order of sender and address.
         suppressions: Vec<Suppressed>,
     },
-    /// A page of entries; the last page is shorter than was asked for.
+    /// A page of entries.
     Entries {
         /// In order.
         entries: Vec<Filed>,
+        /// Where to go on; `None` on the last page.
+        next: Option<EntryNumber>,
     },
     /// An evidence pack.
     Pack {

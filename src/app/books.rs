@@ -2,11 +2,11 @@
 
 use std::io::Cursor;
 
-use crate::admin::{Books, Filed, Subject, Verified};
+use crate::admin::{Books, Filed, Query, Subject, Verified};
 use crate::ledger::{EntryNumber, Suppressed, pack};
 use crate::mail::{AddressKey, SenderId};
 use crate::policy::Unavailable;
-use crate::store::{Found, Store};
+use crate::store::{About, Found, Page, Store, Window};
 
 /// Rows of the register that are read in one go.
 const PAGE: usize = 1_000;
@@ -26,14 +26,16 @@ impl StoreBooks {
         Self { store }
     }
 
-    fn found(&self, subject: &Subject, limit: usize) -> Result<Vec<Found>, Unavailable> {
-        match subject {
-            Subject::Address(address) => self.store.by_address(address, limit),
-            Subject::Reference(reference) => self.store.by_reference(*reference, limit),
-            Subject::Copy(copy) => self.store.by_copy(*copy, limit),
-            Subject::MessageId(id) => self.store.by_message_id(id, limit),
-            Subject::Entry(number) => self.store.entries(*number..number.saturating_add(1)),
-        }
+    fn page(&self, query: &Query, after: Option<EntryNumber>, limit: usize) -> Result<Page, Unavailable> {
+        let about = match &query.subject {
+            Subject::Address(address) => About::Address(address),
+            Subject::Reference(reference) => About::Reference(*reference),
+            Subject::Copy(copy) => About::Copy(*copy),
+            Subject::MessageId(id) => About::MessageId(id),
+            Subject::Entry(number) => About::Entry(*number),
+            Subject::Everything => About::Everything,
+        };
+        self.store.page(about, &Window { after, since: query.since, until: query.until, limit })
     }
 }
 
@@ -58,18 +60,19 @@ impl StoreBooks {
 impl Books for StoreBooks {
     fn entries(
         &self,
-        subject: &Subject,
+        query: &Query,
         after: Option<EntryNumber>,
         limit: usize,
-    ) -> Result<Vec<Filed>, Unavailable> {
-        let is_later = |found: &Found| after.is_none_or(|after| found.number > after);
-        let found = self.found(subject, MAX_ENTRIES)?;
-        Ok(found
+    ) -> Result<(Vec<Filed>, Option<EntryNumber>), Unavailable> {
+        let page = self.page(query, after, limit)?;
+        let erased = page.erased.into_iter().map(|number| Filed { number, json: None });
+        let found = page
+            .found
             .into_iter()
-            .filter(is_later)
-            .take(limit)
-            .map(|found| Filed { number: found.number, json: String::from_utf8(found.bytes).ok() })
-            .collect())
+            .map(|found| Filed { number: found.number, json: String::from_utf8(found.bytes).ok() });
+        let mut filed: Vec<Filed> = found.chain(erased).collect();
+        filed.sort_by_key(|one| one.number);
+        Ok((filed, page.next))
     }
 
     fn suppressions(
@@ -106,13 +109,20 @@ impl Books for StoreBooks {
         Ok(self.store.consent_text(sha256)?.map(|found| found.number))
     }
 
-    fn pack(&self, subject: &Subject) -> Result<Option<Vec<u8>>, Unavailable> {
-        let mut found = self.found(subject, MAX_ENTRIES)?;
+    fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable> {
+        let page = self.page(query, None, MAX_ENTRIES)?;
+        if page.next.is_some() {
+            return Err(Unavailable(format!(
+                "there are more than {MAX_ENTRIES} entries about {query}: too many for one pack; ask for a \
+                 shorter time with --since and --until"
+            )));
+        }
+        let mut found = page.found;
         if found.is_empty() {
             return Ok(None);
         }
         self.add_texts(&mut found)?;
-        let pack = self.store.pack(&subject.to_string(), found)?;
+        let pack = self.store.pack(&query.to_string(), found)?;
         let zip = pack::write(&pack, self.store.signer(), Cursor::new(Vec::new()))
             .map_err(|error| Unavailable(error.to_string()))?;
         Ok(Some(zip.into_inner()))

@@ -20,13 +20,18 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Read certificate and key.
 pub(super) fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>> {
     keys::read_private(&files.key)?;
-    tls::http_server_config(&files.certificate, &files.key)
-        .with_context(|| format!("certificate {} with key {}", files.certificate.display(), files.key.display()))
+    tls::http_server_config(&files.certificate, &files.key).with_context(|| {
+        format!("certificate {} with key {}", files.certificate.display(), files.key.display())
+    })
 }
 
 /// Look at `files` every minute until `shutdown`; what was renewed is in force at once. Files that do not fit
 /// each other (one of the two is still to be written) leave the old ones in force, and the log says so.
-pub(super) async fn renew(files: TlsFiles, certificate: watch::Sender<Arc<ServerConfig>>, shutdown: Shutdown) {
+pub(super) async fn renew(
+    files: TlsFiles,
+    certificate: watch::Sender<Arc<ServerConfig>>,
+    shutdown: Shutdown,
+) {
     let mut seen = stamps(&files);
     loop {
         tokio::select! {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::keys::{self, KeyFolder};
 use crate::clock::{SharedClock, Timestamp};
-use crate::config::{self, Algorithm, Dkim, ListenerTls};
+use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
@@ -17,8 +17,9 @@ use crate::net::call::{Caller, Reach, Target};
 use crate::net::tls::Trust;
 use crate::notify::webhook::Webhook;
 use crate::secret::{Secret, SharedEntropy};
+use crate::smtp::session::Tolerance;
 use crate::submission::{self, Accounts, Tls};
-use crate::{net, notify, relay, store, unsubscribe};
+use crate::{net, notify, relay, store, token, unsubscribe};
 
 /// Time for the health check of one public address.
 const HEALTH: Duration = Duration::from_secs(10);
@@ -37,6 +38,7 @@ pub(super) fn limits(settings: &config::Settings, clock: &SharedClock) -> Limits
             sign_in_failures_per_account: at_least_one(limits.sign_in_failures_per_account),
             sign_in_window: limits.sign_in_window,
             messages_per_account: NonZeroU32::new(limits.messages_per_hour),
+            refusals: NonZeroU32::new(limits.refusals_per_hour),
             message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
             memory_wait: limits.memory_wait,
             keys: limits.remembered,
@@ -72,8 +74,13 @@ pub(super) fn listeners(
         size_limit: settings.limits.message_size,
         edit_room: EDIT_ROOM,
         recipients: settings.limits.recipients,
-        errors: settings.limits.bad_commands,
-        sign_in_failures: settings.limits.sign_in_failures_per_session,
+        tolerance: Tolerance {
+            errors: settings.limits.bad_commands,
+            refused_recipients: settings.limits.refused_recipients,
+            idle_commands: settings.limits.idle_commands,
+            commands: settings.limits.commands,
+            sign_in_failures: settings.limits.sign_in_failures_per_session,
+        },
         normalise_bare_lf: listener.normalise_bare_lf,
         timeouts: submission::Timeouts {
             command: settings.limits.command_timeout,
@@ -184,7 +191,7 @@ pub(super) fn store(
     }
 }
 
-pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> {
+pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Result<gateway::Settings> {
     Ok(gateway::Settings {
         hostname: settings.name.ascii().to_owned(),
         unsubscribe_url: settings.unsubscribe.url.clone(),
@@ -196,7 +203,9 @@ pub(super) fn gateway(settings: &config::Settings) -> Result<gateway::Settings> 
         spool_copies: settings.limits.spool_copies,
         structure: structure(settings),
         max_received: settings.limits.received,
+        archive: settings.ledger.archive,
         signers: signers(settings)?,
+        tokens,
     })
 }
 
@@ -244,23 +253,13 @@ pub(super) fn tell(settings: &config::Settings) -> Result<notify::Settings> {
     })
 }
 
-/// The DKIM keys by domain; a key file that is not there yet is made, and its DNS record logged.
+/// The DKIM keys by domain.
 fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
     let Dkim::Keys(wanted) = &settings.dkim else { return Ok(Vec::new()) };
     let mut signers: Vec<Signers> = Vec::new();
     for one in wanted {
-        let key = match one.algorithm {
-            Algorithm::RsaSha256 => keys::dkim_rsa(&one.key_file),
-            Algorithm::Ed25519Sha256 => keys::dkim_ed25519(&one.key_file),
-        }
-        .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
-        if key.made {
-            tracing::warn!(
-                name = %format!("{}._domainkey.{}", one.selector, one.domain.ascii()),
-                record = %key.record,
-                "a DKIM key was made; publish this TXT record"
-            );
-        }
+        let key = keys::read_dkim(&one.key_file, one.algorithm)
+            .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
         let signer =
             Signer { domain: one.domain.ascii().to_owned(), selector: one.selector.clone(), key: key.key };
         match signers.iter_mut().find(|signers| signers.domain == one.domain) {
@@ -272,10 +271,7 @@ fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
 }
 
 /// Our public addresses, as the health check asks them; `listener` is where the page is bound.
-pub(super) fn outside(
-    settings: &config::Settings,
-    listener: SocketAddr,
-) -> Result<unsubscribe::Outside> {
+pub(super) fn outside(settings: &config::Settings, listener: SocketAddr) -> Result<unsubscribe::Outside> {
     let page = &settings.unsubscribe;
     let urls = std::iter::once(&page.url).chain(page.urls.iter().map(|(_, url)| url));
     let parse = |url: &String| Target::parse(url).with_context(|| format!("{url} cannot be asked"));

@@ -69,7 +69,6 @@ pub(super) struct Reload {
     file: PathBuf,
     folder: KeyFolder,
     limits: Limits,
-    tokens: Arc<Keys>,
     clock: SharedClock,
     entropy: SharedEntropy,
     scribe: Scribe,
@@ -94,7 +93,7 @@ impl Running {
         let folder = KeyFolder::open(&settings.data)?;
         folder.store_is_not_lost(&settings.data.join(STORE))?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
-        let tokens = Arc::new(folder.token(&*entropy)?);
+        let tokens = folder.token(&*entropy)?;
         let path = settings.data.join(STORE);
         let store = Store::open(&path, rooms::store(&settings, signer), clock.clone(), entropy.clone())?;
         recover(&store, &settings)?;
@@ -104,8 +103,10 @@ impl Running {
         let shutdown = Shutdown::new();
         let limits = rooms::limits(&settings, &clock);
         let rules = Arc::new(settings.rules.clone());
-        let (in_force, in_force_seen) =
-            watch::channel(Arc::new(InForce { rules: rules.clone(), settings: rooms::gateway(&settings)? }));
+        let (in_force, in_force_seen) = watch::channel(Arc::new(InForce {
+            rules: rules.clone(),
+            settings: rooms::gateway(&settings, tokens.clone())?,
+        }));
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
@@ -128,7 +129,6 @@ impl Running {
             scribe: scribe.clone(),
             relay: relay.clone(),
             spool: spool.clone(),
-            tokens: tokens.clone(),
             unsubscribe_up: health.subscribe(),
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -146,8 +146,7 @@ impl Running {
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
         let outside = rooms::outside(&settings, unsubscribe)?;
-        let (desk_sender, desk_seen) =
-            watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
+        let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
         let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
         let owing = Arc::new(tokio::sync::Notify::new());
         let letters = Arc::new(Letters::new(
@@ -177,7 +176,8 @@ impl Running {
         let (certificate, certificate_seen) = match &settings.unsubscribe.tls {
             None => (None, None),
             Some(files) => {
-                let (sender, seen) = watch::channel(certificate::read(files).context("the unsubscribe page")?);
+                let (sender, seen) =
+                    watch::channel(certificate::read(files).context("the unsubscribe page")?);
                 shutdown.spawn(certificate::renew(files.clone(), sender.clone(), shutdown.clone()));
                 (Some(sender), Some(seen))
             }
@@ -218,7 +218,6 @@ impl Running {
             file: settings.file.clone(),
             folder,
             limits,
-            tokens,
             clock: clock.clone(),
             entropy,
             scribe: scribe.clone(),
@@ -325,7 +324,7 @@ impl Running {
         self.scribe.record(Record { events: Vec::new(), sides: vec![Side::Checkpoint] }).await?;
         let books = StoreBooks::new(self.store.clone());
         let subject = admin::Subject::Address(address.key().clone());
-        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject)).await??;
+        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into())).await??;
         pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))
     }
 
@@ -382,18 +381,23 @@ impl Reload {
         let listeners =
             rooms::listeners(&settings, &self.folder, &self.limits, &self.entropy, self.clock.now())
                 .map_err(error)?;
-        let gateway = rooms::gateway(&settings).map_err(error)?;
+        let tokens = self.folder.token(&*self.entropy).map_err(error)?;
+        let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
         let tell = rooms::tell(&settings).map_err(error)?;
         let outside = rooms::outside(&settings, self.page).map_err(error)?;
         if settings.unsubscribe.tls.is_some() != self.certificate.is_some() {
-            return Err("whether the unsubscribe page speaks TLS cannot change while the gateway runs; restart it".to_owned());
+            return Err(
+                "the unsubscribe page begins or ends to speak TLS at a start only; restart it".to_owned()
+            );
         }
-        let certificate = settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
+        let certificate =
+            settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
+        // First who opens links, then who seals them: a new key's first link must open.
+        self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens, outside)));
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
-        self.desk.send_replace(Arc::new(desk_settings(&settings, &self.tokens, outside)));
         if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
             sender.send_replace(certificate);
         }

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::admin::Subject;
 use crate::consent::ConsentEventKind;
 use crate::ledger::OwedId;
-use crate::mail::{Address, CopyId};
+use crate::mail::{Address, CopyId, Domain};
 use crate::suppression::Reason;
 
 /// SMTP relay and compliance gateway: nothing commercial leaves without a legal basis, and what left can be
@@ -50,12 +50,65 @@ pub enum Command {
     /// What is owed to those who must know of an unsubscribe
     #[command(subcommand)]
     Outbox(OutboxCommand),
+    /// Keys: make, list, rotate
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// What the gateway does now
     Status,
     /// Have the running gateway read its config file again
     Reload,
     /// Make the password hash of an account, from a password typed or piped in
     Password,
+}
+
+/// Keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a DKIM key, and print the DNS record to publish; a key that is there is shown, never replaced
+    Dkim(DkimKey),
+    /// Every key: what it is known by, when it was made, what it does
+    List,
+    /// Make a new key beside the old ones, which go on opening what they sealed
+    Rotate {
+        /// Which
+        #[arg(value_enum)]
+        kind: Rotated,
+    },
+}
+
+/// A DKIM key.
+#[derive(Debug, Args)]
+pub struct DkimKey {
+    /// The domain that signs
+    #[arg(long, value_parser = |text: &str| Domain::parse(text))]
+    pub domain: Domain,
+    /// The public key will stand in DNS under SELECTOR._domainkey.DOMAIN
+    #[arg(long)]
+    pub selector: String,
+    /// The kind of key
+    #[arg(long, value_enum, default_value_t = KeyKind::Rsa)]
+    pub algorithm: KeyKind,
+    /// Where to put it [default: keys/dkim/DOMAIN.SELECTOR.pem in the data folder]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// Kinds of DKIM key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyKind {
+    /// 2048 bits, for rsa-sha256: every receiver knows it
+    #[value(name = "rsa-2048", alias = "rsa", alias = "rsa-sha256")]
+    Rsa,
+    /// For ed25519-sha256 (RFC 8463): short and fast; sign with an RSA key as well
+    #[value(name = "ed25519", alias = "ed25519-sha256")]
+    Ed25519,
+}
+
+/// Keys that rotate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Rotated {
+    /// The key that seals unsubscribe links
+    Token,
 }
 
 /// Consents.
@@ -269,8 +322,12 @@ pub enum Format {
 pub enum ProofCommand {
     /// Show what is on record: about an address, a reference, a Message-ID in <…> or an entry number
     Show {
-        /// About what
-        subject: Subject,
+        /// About what [default: everything of the time given]
+        #[arg(required_unless_present_any = ["since", "until"])]
+        subject: Option<Subject>,
+        /// Of which time
+        #[command(flatten)]
+        period: Period,
         /// The entries as they stand in the ledger, one JSON object per line
         #[arg(long)]
         json: bool,
@@ -285,12 +342,30 @@ pub enum ProofCommand {
     },
     /// Write an evidence pack
     Export {
-        /// About what
-        subject: Subject,
+        /// About what [default: everything of the time given]
+        #[arg(required_unless_present_any = ["since", "until"])]
+        subject: Option<Subject>,
+        /// Of which time
+        #[command(flatten)]
+        period: Period,
         /// The zip file to write; it must not be there yet
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
+}
+
+/// A time that entries were written in.
+#[derive(Debug, Args)]
+pub struct Period {
+    /// From this moment on, RFC 3339 or YYYY-MM-DD
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Until before this moment
+    #[arg(long)]
+    pub until: Option<String>,
+    /// Time zone of times without one
+    #[arg(long, default_value = super::fields::ZONE)]
+    pub zone: String,
 }
 
 /// Copies that wait.

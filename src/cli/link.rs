@@ -1,6 +1,7 @@
 //! To the gateway that runs, or to the store when none does: the same requests, the same answers.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -9,6 +10,10 @@ use crate::app::Offline;
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::secret::SystemEntropy;
+use crate::store::OpenError;
+
+/// Between two looks at a store that is in use.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Where requests go.
 pub(super) enum Link {
@@ -24,15 +29,41 @@ pub(super) enum Link {
 }
 
 impl Link {
-    pub(super) fn open(settings: &Settings) -> Result<Self> {
+    /// The gateway that runs, if one does.
+    pub(super) fn gateway(settings: &Settings) -> Result<Option<Self>> {
         let socket = settings.admin_socket();
         let client = Client::connect(&socket, settings.limits.admin_message);
-        if let Some(client) = client.with_context(|| format!("{} cannot be reached", socket.display()))? {
-            return Ok(Self::Gateway(client));
+        let client = client.with_context(|| format!("{} cannot be reached", socket.display()))?;
+        Ok(client.map(Self::Gateway))
+    }
+
+    /// The gateway or the store. A gateway that starts holds the store for a moment before it answers, and so
+    /// does another command: that is waited for.
+    pub(super) fn open(settings: &Settings) -> Result<Self> {
+        if let Some(gateway) = Self::gateway(settings)? {
+            return Ok(gateway);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let store = Offline::open(settings, Arc::new(SystemClock), Arc::new(SystemEntropy))?;
-        Ok(Self::Store { runtime, store: Some(store) })
+        let began = Instant::now();
+        loop {
+            let locked = match Offline::open(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)) {
+                Ok(store) => return Ok(Self::Store { runtime, store: Some(store) }),
+                Err(error) if is_locked(&error) => error,
+                Err(error) => return Err(error),
+            };
+            if began.elapsed() >= settings.limits.admin_wait {
+                return Err(locked.context(format!(
+                    "no gateway answered at {} within limits.admin_wait ({:?}); it may still be starting or \
+                     stopping, or another command is at work: ask again",
+                    settings.admin_socket().display(),
+                    settings.limits.admin_wait
+                )));
+            }
+            std::thread::sleep(AGAIN);
+            if let Some(gateway) = Self::gateway(settings)? {
+                return Ok(gateway);
+            }
+        }
     }
 
     /// Whether a gateway answers.
@@ -52,6 +83,11 @@ impl Link {
             answer => Ok(answer),
         }
     }
+}
+
+/// Whether somebody else has the store open.
+fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::Locked { .. }))
 }
 
 impl Drop for Link {

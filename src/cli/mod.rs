@@ -8,6 +8,7 @@
 mod args;
 mod fields;
 mod import;
+mod keys;
 mod link;
 mod outbox;
 mod print;
@@ -82,6 +83,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Proof(command) => proof::run(command, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
         Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),
+        Command::Keys(command) => keys::run(command, &path, out),
         Command::Status => status(&mut connect(&path)?, out),
         Command::Reload => done(connect(&path)?.ask(Request::Reload)?, out),
         Command::Password => password(out),

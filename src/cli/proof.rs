@@ -4,15 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::args::ProofCommand;
+use super::args::{Period, ProofCommand};
+use super::fields;
 use super::link::{Link, unexpected};
 use super::print::{self, Out};
 use super::{connect, load};
-use crate::admin::{Answer, MAX_PAGE, Request, Subject};
+use crate::admin::{Answer, MAX_PAGE, Query, Request, Subject};
 use crate::ledger::verify::verify_pack;
 
 /// Longest file with a public key.
@@ -20,8 +21,12 @@ const MAX_KEY: u64 = 4_096;
 
 pub(super) fn run(command: ProofCommand, config: &Path, out: &mut Out) -> Result<bool> {
     match command {
-        ProofCommand::Show { subject, json } => show(subject, json, &mut connect(config)?, out),
-        ProofCommand::Export { subject, output } => export(subject, &output, &mut connect(config)?, out),
+        ProofCommand::Show { subject, period, json } => {
+            show(&query(subject, &period)?, json, &mut connect(config)?, out)
+        }
+        ProofCommand::Export { subject, period, output } => {
+            export(query(subject, &period)?, &output, &mut connect(config)?, out)
+        }
         ProofCommand::Verify { pack: None, .. } => verify_ledger(&mut connect(config)?, out),
         ProofCommand::Verify { pack: Some(pack), key } => {
             // With a key of its own, a pack is checked without a config: on any machine, years later.
@@ -34,27 +39,39 @@ pub(super) fn run(command: ProofCommand, config: &Path, out: &mut Out) -> Result
     }
 }
 
-fn show(subject: Subject, exact: bool, link: &mut Link, out: &mut Out) -> Result<bool> {
-    let mut after = None;
+fn query(subject: Option<Subject>, period: &Period) -> Result<Query> {
+    let zone = fields::zone(&period.zone).map_err(Error::msg)?;
+    let moment = |flag: &str, text: &Option<String>| {
+        let moment = text.as_ref().map(|text| fields::time(text, &zone)).transpose();
+        moment.map_err(|why| anyhow!("{flag}: {why}"))
+    };
+    Ok(Query {
+        subject: subject.unwrap_or(Subject::Everything),
+        since: moment("--since", &period.since)?,
+        until: moment("--until", &period.until)?,
+    })
+}
+
+fn show(query: &Query, exact: bool, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let (mut after, mut any) = (None, false);
     loop {
-        let request = Request::Entries { subject: subject.clone(), after, limit: MAX_PAGE };
-        let entries = match link.ask(request)? {
-            Answer::Entries { entries } => entries,
+        let request = Request::Entries { query: query.clone(), after, limit: MAX_PAGE };
+        let (entries, next) = match link.ask(request)? {
+            Answer::Entries { entries, next } => (entries, next),
             other => return Err(unexpected(&other)),
         };
-        if entries.is_empty() && after.is_none() {
-            bail!("nothing is on record about {subject}");
-        }
+        any |= !entries.is_empty();
         entries.iter().try_for_each(|filed| print::entry(out, filed, exact))?;
-        match entries.last() {
-            Some(last) if entries.len() >= MAX_PAGE => after = Some(last.number),
-            _ => return Ok(true),
+        match next {
+            Some(next) => after = Some(next),
+            None if any => return Ok(true),
+            None => bail!("nothing is on record about {query}"),
         }
     }
 }
 
-fn export(subject: Subject, output: &Path, link: &mut Link, out: &mut Out) -> Result<bool> {
-    let zip = match link.ask(Request::Pack { subject: subject.clone() })? {
+fn export(query: Query, output: &Path, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let zip = match link.ask(Request::Pack { query: query.clone() })? {
         Answer::Pack { zip } => zip,
         other => return Err(unexpected(&other)),
     };
@@ -71,7 +88,7 @@ fn export(subject: Subject, output: &Path, link: &mut Link, out: &mut Out) -> Re
         return Err(error).with_context(|| format!("{} cannot be written", output.display()));
     }
     out.line(format_args!(
-        "{}: the evidence about {subject}, {} octets; check it with: sluis proof verify {}",
+        "{}: the evidence about {query}, {} octets; check it with: sluis proof verify {}",
         output.display(),
         zip.len(),
         output.display()
@@ -105,6 +122,9 @@ fn verify(pack: &Path, key: &str, out: &mut Out) -> Result<bool> {
     }
     for message in &report.messages {
         out.line(format_args!("message       {message} is byte for byte what was sent"))?;
+    }
+    for note in &report.notes {
+        out.line(format_args!("note          {note}"))?;
     }
     for problem in &report.problems {
         out.line(format_args!("WRONG         {problem}"))?;

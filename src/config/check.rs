@@ -13,6 +13,7 @@ use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
 use super::{inbound, limits, outbound, rules, tell};
 use crate::clock::Timestamp;
+use crate::ledger::{Archive, Keep};
 use crate::mail::Address;
 
 /// Largest config file.
@@ -150,9 +151,29 @@ fn ledger(section: Section<'_>) -> LedgerSettings {
             .unwrap_or(defaults.checkpoint_every),
         cache: section.size("cache", 1 << 20..=1 << 40).unwrap_or(defaults.cache),
         quick_repair: section.flag("quick_repair").unwrap_or(defaults.quick_repair),
+        archive: archive(section.section("archive")),
     };
     section.finish();
     settings
+}
+
+/// What is kept of each copy's bytes.
+fn archive(section: Section<'_>) -> Archive {
+    let modes = [("full", Keep::Full), ("headers", Keep::Headers), ("hash", Keep::Hash)];
+    let defaults = Archive::default();
+    let archive = Archive {
+        marketing: section.choice("marketing", &modes).unwrap_or(defaults.marketing),
+        service: section.choice("service", &modes).unwrap_or(defaults.service),
+        personal: section.choice("personal", &modes).unwrap_or(defaults.personal),
+    };
+    if archive.marketing != Keep::Full {
+        section.warn(
+            "marketing",
+            "what was sent can then be recognised by its hash, but no longer shown; \"full\" keeps it",
+        );
+    }
+    section.finish();
+    archive
 }
 
 fn log(section: Section<'_>) -> LogSettings {

@@ -23,6 +23,9 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         connections: many("connections", 1..=100_000, d.connections),
         connections_per_ip: many("connections_per_ip", 1..=100_000, d.connections_per_ip),
         bad_commands: rate("bad_commands", d.bad_commands),
+        refused_recipients: rate("refused_recipients", d.refused_recipients),
+        idle_commands: rate("idle_commands", d.idle_commands),
+        commands: section.number("commands", 100..=u64::from(u32::MAX)).unwrap_or(d.commands),
         command_timeout: wait("command_timeout", d.command_timeout),
         data_timeout: wait("data_timeout", d.data_timeout),
         message_timeout: wait("message_timeout", d.message_timeout),
@@ -40,6 +43,7 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         sign_in_failures_per_account: rate("sign_in_failures_per_account", d.sign_in_failures_per_account),
         sign_in_window: wait("sign_in_window", d.sign_in_window),
         messages_per_hour: rate("messages_per_hour", d.messages_per_hour),
+        refusals_per_hour: rate("refusals_per_hour", d.refusals_per_hour),
         remembered: many("remembered", 100..=10_000_000, d.remembered),
         spool_copies: section.number("spool_copies", 1..=100_000_000).unwrap_or(d.spool_copies),
         ledger_queue: many("ledger_queue", 1..=1_000_000, d.ledger_queue),
@@ -50,6 +54,7 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         http_idle: wait("http_idle", d.http_idle),
         http_pending: many("http_pending", 1..=1_000_000, d.http_pending),
         admin_connections: many("admin_connections", 1..=1_000, d.admin_connections),
+        admin_wait: section.duration("admin_wait", Duration::ZERO..=seconds(600)).unwrap_or(d.admin_wait),
         admin_message: small("admin_message", 1 << 20..=1 << 30, d.admin_message),
     };
     if limits.message_memory < limits.message_size {

@@ -27,8 +27,7 @@ pub(super) fn manner(section: &Section<'_>) -> Manner {
     });
     let look = (colour.is_some() || logo.is_some()).then(|| Look::new(colour, logo.as_ref()));
     let daily = section.choice("notify_by", &[("mail", false), ("digest", true)]).unwrap_or(false);
-    let url = section.parsed("unsubscribe_url", |text| {
-        base_url(text).map(|()| text.trim_end_matches('/').to_owned())
-    });
+    let url = section
+        .parsed("unsubscribe_url", |text| base_url(text).map(|()| text.trim_end_matches('/').to_owned()));
     Manner { look, url, daily }
 }

@@ -10,9 +10,10 @@ use super::check::Environment;
 use super::place;
 use super::reader::Section;
 use super::rules::Senders;
-use super::settings::{Algorithm, Dkim, DkimKey, NextHop, RelaySettings, UnsubscribeSettings};
+use super::settings::{Algorithm, Dkim, DkimKey, NextHop, RelaySettings, TlsFiles, UnsubscribeSettings};
 use super::value::{count, days, host_name, mailbox, network, seconds, socket};
 use crate::mail::Domain;
+use crate::net::call::Target;
 use crate::relay::{Credentials, InDoubt, TlsMode};
 use crate::secret::Secret;
 
@@ -320,7 +321,17 @@ fn dkim_key(section: &Section<'_>, senders: &Senders) -> Option<DkimKey> {
     if let Some(file) = &key_file
         && let Err(message) = place::closed(Path::new(&file.value))
     {
-        section.error_at(file, message);
+        let is_there = Path::new(&file.value).exists();
+        let make = match (&domain, &selector) {
+            (Some(domain), Some(selector)) if !is_there => format!(
+                "; make it: sluis keys dkim --domain {domain} --selector {} --algorithm {} --file {}",
+                selector.value,
+                algorithm.name(),
+                file.value
+            ),
+            _ => String::new(),
+        };
+        section.error_at(file, format!("{message}{make}"));
     }
     Some(DkimKey {
         domain: domain?,

@@ -9,6 +9,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::Problem;
+use crate::ledger::Archive;
 use crate::mail::{Address, Domain, SenderId};
 use crate::net::call::Target;
 use crate::policy::Rules;
@@ -306,6 +307,16 @@ pub enum Algorithm {
     Ed25519Sha256,
 }
 
+impl Algorithm {
+    /// As the config and DKIM write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RsaSha256 => "rsa-sha256",
+            Self::Ed25519Sha256 => "ed25519-sha256",
+        }
+    }
+}
+
 /// Every bound, by name (promise 10). Sizes are octets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -319,8 +330,15 @@ pub struct Limits {
     pub connections: usize,
     /// SMTP connections of one IP address.
     pub connections_per_ip: usize,
-    /// Commands of one session that were wrong, before it is closed.
+    /// Wrong commands of one session since its last message that was taken, before it is closed.
     pub bad_commands: u32,
+    /// Recipients of one session refused since its last message that was taken, before it is closed.
+    pub refused_recipients: u32,
+    /// NOOP, RSET, VRFY, EXPN, HELP, EHLO and HELO of one session since its last message that was taken, before
+    /// it is closed.
+    pub idle_commands: u32,
+    /// Commands of one session, before it is closed.
+    pub commands: u64,
     /// Wait for the next command.
     pub command_timeout: Duration,
     /// Wait for the next block of a message.
@@ -355,6 +373,8 @@ pub struct Limits {
     pub sign_in_window: Duration,
     /// Messages of one account (or trusted address) in an hour.
     pub messages_per_hour: u32,
+    /// Recipients of one account (or trusted address) refused at RCPT in an hour.
+    pub refusals_per_hour: u32,
     /// IP addresses and accounts that are remembered for the counts above.
     pub remembered: usize,
     /// Copies in the spool.
@@ -375,6 +395,8 @@ pub struct Limits {
     pub http_pending: usize,
     /// Connections to the admin socket.
     pub admin_connections: usize,
+    /// Wait of a command for a gateway that starts, or for another command.
+    pub admin_wait: Duration,
     /// One request or answer on the admin socket.
     pub admin_message: usize,
 }
@@ -388,6 +410,9 @@ impl Default for Limits {
             connections: 1_000,
             connections_per_ip: 100,
             bad_commands: 20,
+            refused_recipients: 1_000,
+            idle_commands: 100,
+            commands: 1_000_000,
             command_timeout: Duration::from_secs(5 * 60),
             data_timeout: Duration::from_secs(3 * 60),
             message_timeout: Duration::from_secs(3_600),
@@ -405,6 +430,7 @@ impl Default for Limits {
             sign_in_failures_per_account: 10,
             sign_in_window: Duration::from_secs(15 * 60),
             messages_per_hour: 10_000,
+            refusals_per_hour: 10_000,
             remembered: 10_000,
             spool_copies: 100_000,
             ledger_queue: 1_024,
@@ -415,6 +441,7 @@ impl Default for Limits {
             http_idle: Duration::from_secs(30),
             http_pending: 4_096,
             admin_connections: 8,
+            admin_wait: Duration::from_secs(5),
             admin_message: 64 << 20,
         }
     }
@@ -429,11 +456,18 @@ pub struct LedgerSettings {
     pub cache: u64,
     /// Start at once after a crash, however large the store is; each commit then costs a second sync.
     pub quick_repair: bool,
+    /// What is kept of each copy's bytes, by class.
+    pub archive: Archive,
 }
 
 impl Default for LedgerSettings {
     fn default() -> Self {
-        Self { checkpoint_every: Duration::from_secs(60), cache: 64 << 20, quick_repair: false }
+        Self {
+            checkpoint_every: Duration::from_secs(60),
+            cache: 64 << 20,
+            quick_repair: false,
+            archive: Archive::default(),
+        }
     }
 }
 

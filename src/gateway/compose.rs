@@ -111,8 +111,8 @@ impl Gateway {
         unsubscribe: Option<&Unsubscribe>,
     ) -> Result<Composed, ComposeError> {
         let settings = &journey.in_force.settings;
-        let is_ours = |candidate: &str| self.is_ours(settings, permit, candidate);
-        let trace = self.trace(id, class, permit, &settings.hostname);
+        let is_ours = |candidate: &str| is_ours(settings, permit, candidate);
+        let trace = trace(id, class, permit, settings);
         let brief = Brief {
             class,
             sender: permit.sender().map(Arc::as_ref),
@@ -135,7 +135,7 @@ impl Gateway {
             return (None, None);
         };
         let settings = &journey.in_force.settings;
-        let token = self.parts.tokens.mint(
+        let token = settings.tokens.mint(
             &Claim {
                 sender: sender.id.clone(),
                 address: permit.recipient().key().clone(),
@@ -154,33 +154,31 @@ impl Gateway {
         };
         (Some(unsubscribe), Some(token::id(&token)))
     }
+}
 
-    /// The value of `Sluis-Trace`: copy, gateway, class, sender, and a mark over these.
-    fn trace(&self, id: CopyId, class: Class, permit: &Permit, hostname: &str) -> String {
-        let sender = permit.sender().map_or("-", |sender| sender.id.0.as_str());
-        let text = format!("{id} {hostname} {class} {sender}");
-        let mark = self.parts.tokens.mark(&text);
-        format!("{text}\r\n\t{mark}")
-    }
+/// The value of `Sluis-Trace`: copy, gateway, class, sender, and a mark over these.
+fn trace(id: CopyId, class: Class, permit: &Permit, settings: &Settings) -> String {
+    let sender = permit.sender().map_or("-", |sender| sender.id.0.as_str());
+    let text = format!("{id} {} {class} {sender}", settings.hostname);
+    let mark = settings.tokens.mark(&text);
+    format!("{text}\r\n\t{mark}")
+}
 
-    /// Whether an earlier run of ours did this already (RULES P12): a link that opts this very recipient
-    /// out of this sender, or our own trace on service mail of this sender.
-    fn is_ours(&self, settings: &Settings, permit: &Permit, candidate: &str) -> bool {
-        let Some(sender) = permit.sender() else { return false };
-        let base = settings.url_of(&sender.id);
-        if let Some(token) = candidate.strip_prefix(base).and_then(|rest| rest.strip_prefix("/u/")) {
-            return self
-                .parts
-                .tokens
-                .open(token)
-                .is_ok_and(|claim| claim.sender == sender.id && claim.address == *permit.recipient().key());
-        }
-        let words: Vec<&str> = candidate.split_ascii_whitespace().collect();
-        let [copy, hostname, class, of, mark] = words[..] else { return false };
-        class == Class::Service.as_str()
-            && of == sender.id.0
-            && self.parts.tokens.is_marked(&format!("{copy} {hostname} {class} {of}"), mark)
+/// Whether an earlier run of ours did this already (RULES P12): a link that opts this very recipient out of this
+/// sender, or our own trace on service mail of this sender.
+fn is_ours(settings: &Settings, permit: &Permit, candidate: &str) -> bool {
+    let Some(sender) = permit.sender() else { return false };
+    let ours = candidate.strip_prefix(settings.url_of(&sender.id));
+    if let Some(token) = ours.and_then(|rest| rest.strip_prefix("/u/")) {
+        let claim = settings.tokens.open(token);
+        return claim
+            .is_ok_and(|claim| claim.sender == sender.id && claim.address == *permit.recipient().key());
     }
+    let words: Vec<&str> = candidate.split_ascii_whitespace().collect();
+    let [copy, hostname, class, of, mark] = words[..] else { return false };
+    class == Class::Service.as_str()
+        && of == sender.id.0
+        && settings.tokens.is_marked(&format!("{copy} {hostname} {class} {of}"), mark)
 }
 
 /// Marketing: one copy per recipient. Other classes: one copy for all that agree in class and sender.

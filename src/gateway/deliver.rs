@@ -122,7 +122,7 @@ impl Gateway {
             token: draft.token.clone(),
             next_hop: self.parts.relay.name().to_owned(),
         })));
-        if spooled || Keep::of(draft.class) != Keep::Hash {
+        if spooled || journey.in_force.settings.archive.of(draft.class) != Keep::Hash {
             keep_bytes(record, journey, draft, original);
         }
     }
@@ -168,7 +168,7 @@ pub(super) fn keep_bytes(record: &mut Record, journey: &Journey<'_>, draft: &Dra
         copy: draft.id,
         original_sha256: original,
         rope: draft.composed.rope.clone(),
-        keep: Keep::of(draft.class),
+        keep: journey.in_force.settings.archive.of(draft.class),
     });
 }
 

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::clock::SharedClock;
-use crate::ledger::{Event, Handover, Record, RefusedRecipient, Scribe, Stage};
+use crate::ledger::{Archive, Event, Handover, Record, RefusedRecipient, Scribe, Stage};
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
 use crate::policy::{self, Answer, Connection, EnvelopeFacts, Register, Rules};
@@ -80,8 +80,12 @@ pub struct Settings {
     pub structure: message::Limits,
     /// Received fields above which a message is a loop (RFC 5321 6.3).
     pub max_received: usize,
+    /// What is kept of each copy's bytes.
+    pub archive: Archive,
     /// The DKIM keys by domain. Empty leaves signing to the next hop.
     pub signers: Vec<Signers>,
+    /// The keys that seal unsubscribe links.
+    pub tokens: token::Keys,
 }
 
 impl Settings {
@@ -123,8 +127,6 @@ pub struct Parts {
     pub relay: Relay,
     /// What waits.
     pub spool: Spool,
-    /// The keys that seal unsubscribe links.
-    pub tokens: Arc<token::Keys>,
     /// Whether the unsubscribe endpoint answers its own health check (RULES L8).
     pub unsubscribe_up: watch::Receiver<bool>,
     /// The time.

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use signed_note::{Note, Signer as _, StandardSigner, StandardVerifier, VerifierList};
 
+use super::counts::Counts;
 use super::tree::Hash;
 use crate::secret::{Entropy, Secret, random};
 
@@ -124,11 +125,13 @@ pub struct Checkpoint {
     pub size: u64,
     /// Root over them.
     pub root: Hash,
+    /// Recipients by fate in these entries.
+    pub counts: Option<Counts>,
 }
 
-/// The signed note of a checkpoint; its origin is the signer's name.
-pub fn sign(signer: &Signer, size: u64, root: Hash) -> Result<String, NoteError> {
-    let text = tlog_tiles::Checkpoint::new(signer.name(), size, root, "")
+/// The signed note of a checkpoint; its origin is the signer's name. The counts stand in an extension line.
+pub fn sign(signer: &Signer, size: u64, root: Hash, counts: &Counts) -> Result<String, NoteError> {
+    let text = tlog_tiles::Checkpoint::new(signer.name(), size, root, &counts.line())
         .map_err(|_| NoteError::Malformed)?
         .to_bytes();
     signer.sign(std::str::from_utf8(&text).map_err(|_| NoteError::Malformed)?)
@@ -151,7 +154,12 @@ pub fn verify(note: &str, key: &str) -> Result<Checkpoint, NoteError> {
     if Some(parsed.origin()) != key.trim().split('+').next() {
         return Err(NoteError::Malformed);
     }
-    Ok(Checkpoint { origin: parsed.origin().to_owned(), size: parsed.size(), root: *parsed.hash() })
+    Ok(Checkpoint {
+        origin: parsed.origin().to_owned(),
+        size: parsed.size(),
+        root: *parsed.hash(),
+        counts: Counts::in_lines(parsed.extension()),
+    })
 }
 
 #[cfg(test)]
@@ -185,9 +193,14 @@ mod tests {
     #[test]
     fn promise_8_a_checkpoint_holds_for_its_key_and_text_only() {
         let signer = Signer::generate("poort", &SystemEntropy).unwrap();
-        let note = sign(&signer, 7, Hash([9; 32])).unwrap();
+        let counts = Counts { accepted: 2, sent: 2, ..Counts::default() };
+        let note = sign(&signer, 7, Hash([9; 32]), &counts).unwrap();
         let checkpoint = verify(&note, signer.verifier()).unwrap();
-        assert_eq!(checkpoint, Checkpoint { origin: "poort".to_owned(), size: 7, root: Hash([9; 32]) });
+        assert_eq!(
+            checkpoint,
+            Checkpoint { origin: "poort".to_owned(), size: 7, root: Hash([9; 32]), counts: Some(counts) }
+        );
+        assert!(verify(&note.replacen("sent=2", "sent=3", 1), signer.verifier()).is_err());
         assert!(verify(&note.replacen("\n7\n", "\n8\n", 1), signer.verifier()).is_err());
         let other = Signer::generate("poort", &SystemEntropy).unwrap();
         assert!(verify(&note, other.verifier()).is_err());

@@ -1,12 +1,28 @@
 //! Compression where it pays: for entries, originals and edits.
+//!
+//! Short ones are compressed with a dictionary that knows what entries, header fields and footers look like:
+//! it makes them about four times smaller and takes a quarter of the time. A dictionary is part of the format
+//! and never changes; a better one gets a codec of its own.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io;
+use std::sync::LazyLock;
+
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 /// Below this there is nothing to gain.
-const WORTH_TRYING: usize = 256;
+const WORTH_TRYING: usize = 64;
+/// Up to this the dictionary helps.
+const SHORT: usize = 16 * 1024;
 /// Above this the fast level is used, so that a large message does not hold up its session.
 const LARGE: usize = 64 * 1024;
+/// The level for short ones: with the dictionary, higher ones gain next to nothing.
+const SHORT_LEVEL: i32 = 1;
+
+/// See `docs/ledger-format.md`, which also gives its SHA-256.
+static DICTIONARY: &[u8] = include_bytes!("dictionary.zstd");
 
 /// Bytes, compressed if that saved at least an eighth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +37,7 @@ pub struct Squeezed {
 enum Codec {
     Plain = 0,
     Zstd = 1,
+    ZstdWithDictionary = 2,
 }
 
 /// Stored bytes that cannot be read back.
@@ -40,10 +57,14 @@ impl Squeezed {
         if bytes.len() < WORTH_TRYING {
             return Self::plain(bytes);
         }
-        let level = if bytes.len() < LARGE { 3 } else { 1 };
-        match compress(&bytes, level) {
+        let (codec, compressed) = if bytes.len() <= SHORT {
+            (Codec::ZstdWithDictionary, compress_short(&bytes))
+        } else {
+            (Codec::Zstd, compress(&bytes, if bytes.len() < LARGE { 3 } else { 1 }))
+        };
+        match compressed {
             Ok(small) if small.len() + bytes.len() / 8 <= bytes.len() => {
-                Self { codec: Codec::Zstd, len: bytes.len() as u32, bytes: small }
+                Self { codec, len: bytes.len() as u32, bytes: small }
             }
             // A compressor that fails costs space, never the message.
             _ => Self::plain(bytes),
@@ -70,13 +91,17 @@ impl Squeezed {
         let len = u32::from_be_bytes([a, b, c, d]) as usize;
         let plain = match codec {
             0 => bytes.to_vec(),
-            1 => {
+            1 | 2 => {
                 // The frame names its own length; a forged outer length must not reserve memory.
                 let bound = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
                 if bound != Some(len as u64) {
                     return Err(broken("the length differs"));
                 }
-                zstd::bulk::decompress(bytes, len).map_err(|error| CodecError(error.to_string()))?
+                let plain = match codec {
+                    1 => zstd::bulk::decompress(bytes, len),
+                    _ => decompress_short(bytes, len),
+                };
+                plain.map_err(|error| CodecError(error.to_string()))?
             }
             other => return Err(CodecError(format!("codec {other} is not known"))),
         };
@@ -84,19 +109,50 @@ impl Squeezed {
     }
 }
 
+// Making a compressor costs more than compressing an entry, so each thread keeps its own.
+
 fn compress(bytes: &[u8], level: i32) -> io::Result<Vec<u8>> {
-    // Making a compressor costs more than compressing an entry, so each thread keeps one.
     thread_local! {
-        static COMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Compressor<'static>>> =
-            const { std::cell::RefCell::new(None) };
+        static KEPT: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     }
-    COMPRESSOR.with_borrow_mut(|slot| {
-        let compressor = match slot {
-            Some(compressor) => compressor,
-            None => slot.insert(zstd::bulk::Compressor::new(level)?),
-        };
-        compressor.set_compression_level(level)?;
-        compressor.compress(bytes)
+    with_kept(
+        &KEPT,
+        || Compressor::new(level),
+        |compressor| {
+            compressor.set_compression_level(level)?;
+            compressor.compress(bytes)
+        },
+    )
+}
+
+fn compress_short(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    static PREPARED: LazyLock<EncoderDictionary<'static>> =
+        LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, SHORT_LEVEL));
+    thread_local! {
+        static KEPT: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    let make = || Compressor::with_prepared_dictionary(&PREPARED);
+    with_kept(&KEPT, make, |compressor| compressor.compress(bytes))
+}
+
+fn decompress_short(bytes: &[u8], len: usize) -> io::Result<Vec<u8>> {
+    static PREPARED: LazyLock<DecoderDictionary<'static>> =
+        LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
+    thread_local! {
+        static KEPT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    let make = || Decompressor::with_prepared_dictionary(&PREPARED);
+    with_kept(&KEPT, make, |decompressor| decompressor.decompress(bytes, len))
+}
+
+fn with_kept<T, R>(
+    kept: &'static std::thread::LocalKey<RefCell<Option<T>>>,
+    make: impl FnOnce() -> io::Result<T>,
+    work: impl FnOnce(&mut T) -> io::Result<R>,
+) -> io::Result<R> {
+    kept.with_borrow_mut(|slot| match slot {
+        Some(there) => work(there),
+        None => work(slot.insert(make()?)),
     })
 }
 
@@ -119,17 +175,32 @@ mod tests {
         let noise: Vec<u8> =
             (0..100_000u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect();
         assert!(round_trip(&noise) <= noise.len() + 5);
+        assert!(round_trip(&noise[..10_000]) <= 10_005);
+    }
+
+    #[test]
+    fn the_dictionary_is_the_one_the_format_names() {
+        let format = include_str!("../../docs/ledger-format.md");
+        assert!(format.contains(&crate::mail::hex(&crate::mail::sha256(DICTIONARY))));
+    }
+
+    #[test]
+    fn a_short_entry_is_less_than_half_its_size() {
+        let entry = br#""kind":"relayed","copy":"01m86jmmr789766w7ssa0z47f7-0","recipients":["lezer@example.org"],"reply":"250 2.0.0 Ok: queued as 4F2A81C03D","next_hop":"smtp.provider.example:587","tls":"TLSv1.3","attempt":1}"#;
+        assert!(round_trip(entry) < entry.len() / 2);
     }
 
     #[test]
     fn broken_forms_are_errors() {
-        let mut stored = Vec::new();
-        Squeezed::new(Cow::Owned(vec![b'a'; 1000])).write(&mut stored);
-        for at in 0..stored.len() {
-            assert!(Squeezed::read(&stored[..at]).is_err(), "cut at {at}");
+        for len in [1000, 30_000] {
+            let mut stored = Vec::new();
+            Squeezed::new(Cow::Owned(vec![b'a'; len])).write(&mut stored);
+            for at in 0..stored.len() {
+                assert!(Squeezed::read(&stored[..at]).is_err(), "cut at {at}");
+            }
+            stored[0] = 9;
+            assert!(Squeezed::read(&stored).is_err());
         }
-        stored[0] = 9;
-        assert!(Squeezed::read(&stored).is_err());
         assert!(Squeezed::read(&[1, 255, 255, 255, 255, 1, 2, 3]).is_err());
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{Corrected, Explained};
+use super::counts::Counts;
 use super::outbox::{Telling, Told};
 use crate::consent::{ConsentEvent, Relation};
 use crate::mail::{Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId};
@@ -103,6 +104,8 @@ pub enum Event {
         size: u64,
         /// Root over them, base64.
         root: String,
+        /// Recipients by fate, from the first entry on.
+        counts: Counts,
         /// The signed note.
         note: String,
     },
@@ -478,7 +481,7 @@ impl Event {
                 format!("from <{reverse_path}> to {}", who.join(", "))
             }
             Self::NoticeSent { to, about, copy } => format!("{copy} {about} to {to}"),
-            Self::Checkpoint { size, root, .. } => format!("{size} entries, root {root}"),
+            Self::Checkpoint { size, root, counts, .. } => format!("{size} entries, root {root}, {counts}"),
             Self::Relayed(it)
             | Self::Bounced(it)
             | Self::Delayed(it)
@@ -521,7 +524,12 @@ mod tests {
         for event in [
             Event::Relayed(outcome.clone()),
             Event::InDoubt(outcome),
-            Event::Checkpoint { size: 7, root: "x".to_owned(), note: "a\nb".to_owned() },
+            Event::Checkpoint {
+                size: 7,
+                root: "x".to_owned(),
+                counts: Counts { sent: 1, ..Counts::default() },
+                note: "a\nb".to_owned(),
+            },
         ] {
             let mut bytes = head(at, "poort \"één\"").into_bytes();
             bytes.extend(event.to_json().unwrap());

@@ -9,6 +9,7 @@
 pub mod checkpoint;
 mod choice;
 pub mod codec;
+mod counts;
 mod event;
 mod outbox;
 pub mod pack;
@@ -18,12 +19,13 @@ pub mod tree;
 pub mod verify;
 
 pub use choice::{Corrected, Explained, News, Why};
+pub use counts::Counts;
 pub use event::{
     Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
     RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use scribe::{
-    Batch, Book, Inbox, Keep, Pending, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
+    Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
     Spooled, WeakScribe,
 };

@@ -13,15 +13,17 @@ use serde::{Deserialize, Serialize};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::checkpoint::{NoteError, Signer};
+use super::checkpoint::{self, NoteError, Signer};
 use super::event::{Entry, EntryNumber};
+use super::page::{self, Story};
 use super::tree::{Hash, Salt, leaf};
-use super::{checkpoint, page};
 use crate::mail::{CopyId, hex, sha256};
 
 /// First line of the signed list of files; a checkpoint cannot begin like this, as its first line is a
 /// gateway's name, which has no spaces.
 pub(super) const TITLE: &str = "sluis evidence pack v1";
+/// Version of the page: a check renders it anew and compares, which only the same version can.
+pub(super) const PAGE: u32 = 1;
 
 /// What goes into a pack.
 #[derive(Debug, Clone)]
@@ -138,11 +140,25 @@ pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W
     for sent in &pack.messages {
         zip.add(&message_name(sent.copy, sent.whole), &sent.bytes)?;
     }
-    zip.add("index.html", page::render(pack, &signed, &entries).as_bytes())?;
+    let about = one_line(&pack.about);
+    let story = Story {
+        about: &about,
+        made_at: pack.made_at,
+        note: &pack.checkpoint,
+        signed: &signed,
+        entries: &entries,
+        kept: pack.messages.iter().map(|sent| (sent.copy, sent.whole)).collect(),
+    };
+    zip.add("index.html", page::render(&story).as_bytes())?;
     zip.add("checkpoint.txt", pack.checkpoint.as_bytes())?;
     zip.add("key.txt", format!("{}\n", pack.verifier).as_bytes())?;
     zip.add("VERIFY.md", include_str!("VERIFY.md").as_bytes())?;
     zip.finish(pack, signer)
+}
+
+/// What stands in one line of the signed list.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 struct Files<W: Write + Seek> {
@@ -160,9 +176,11 @@ impl<W: Write + Seek> Files<W> {
     }
 
     fn finish(mut self, pack: &Pack, signer: &Signer) -> Result<W, PackError> {
-        let about: String = pack.about.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let text =
-            format!("{TITLE}\ngateway {}\nabout {about}\nmade {}\n{}", pack.origin, pack.made_at, self.list);
+        let about = one_line(&pack.about);
+        let text = format!(
+            "{TITLE}\ngateway {}\nabout {about}\nmade {}\npage {PAGE}\n{}",
+            pack.origin, pack.made_at, self.list
+        );
         let note = signer.sign(&text)?;
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
         self.zip.start_file("files.txt", options)?;

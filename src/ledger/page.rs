@@ -1,11 +1,15 @@
 //! The page of an evidence pack: what happened, in order, with the legal rule beside each step.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
 use super::checkpoint::Checkpoint;
 use super::event::{Admitted, Entry, EntryNumber, Event, Handover, Outcome};
 use super::outbox::Telling;
-use super::pack::{Pack, entry_name, message_name};
+use super::pack::{entry_name, message_name};
+use crate::mail::CopyId;
 use crate::policy::Basis;
 
 const STYLE: &str = "body{font:11pt/1.5 Georgia,serif;max-width:46em;margin:2em auto;padding:0 1em;color:#111}\
@@ -14,41 +18,57 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.1em 1em;margin:.4em 0
 dd{margin:0;overflow-wrap:anywhere}.law{border-left:3px solid #1a5;padding-left:.8em;margin:.5em 0}\
 section{break-inside:avoid}@page{size:A4;margin:20mm}code{font-size:.9em}";
 
+/// What the page tells, all of it from the signed files of the pack: so a check can render it anew.
+pub(super) struct Story<'a> {
+    /// What the pack is about.
+    pub about: &'a str,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// The signed note.
+    pub note: &'a str,
+    /// The same, understood.
+    pub signed: &'a Checkpoint,
+    /// The entries, in order.
+    pub entries: &'a [(EntryNumber, Entry)],
+    /// The copies of which something is kept, and whether that is all of it.
+    pub kept: BTreeMap<CopyId, bool>,
+}
+
 /// The page, complete.
-pub(super) fn render(pack: &Pack, signed: &Checkpoint, entries: &[(EntryNumber, Entry)]) -> String {
+pub(super) fn render(story: &Story<'_>) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Evidence: " (pack.about) }
+                title { "Evidence: " (story.about) }
                 style { (maud::PreEscaped(STYLE)) }
             }
             body {
-                h1 { "What happened: " (pack.about) }
+                h1 { "What happened: " (story.about) }
                 p {
-                    "From the ledger of the mail gateway " strong { (pack.origin) } ", made on " (pack.made_at)
-                    ". All times are UTC. The ledger held " (signed.size) " entries when its root was signed; "
-                    "the " (entries.len()) " that matter here follow in the order in which they were written. "
+                    "From the ledger of the mail gateway " strong { (story.signed.origin) } ", made on " (story.made_at)
+                    ". All times are UTC. The ledger held " (story.signed.size) " entries when its root was signed; "
+                    "the " (story.entries.len()) " that matter here follow in the order in which they were written. "
                     "This page helps you read them; " a href="VERIFY.md" { "VERIFY.md" }
                     " says how to check that they were not changed since."
                 }
-                @for (number, entry) in entries { (step(*number, entry, pack)) }
+                @for (number, entry) in story.entries { (step(*number, entry, story)) }
                 h2 { "The signed root" }
-                pre { code { (pack.checkpoint) } }
+                pre { code { (story.note) } }
             }
         }
     }
     .into_string()
 }
 
-fn step(number: EntryNumber, entry: &Entry, pack: &Pack) -> Markup {
+fn step(number: EntryNumber, entry: &Entry, story: &Story<'_>) -> Markup {
     html! {
         section {
             h2 { (title(&entry.event)) }
             p.when { (entry.at) ", " a href=(entry_name(number)) { "entry " (number) } }
-            (details(&entry.event, pack))
+            (details(&entry.event, story))
             @if let Some(law) = law(&entry.event) { p.law { (law) } }
         }
     }
@@ -98,7 +118,7 @@ impl LowerCaseFirst for String {
     }
 }
 
-fn details(event: &Event, pack: &Pack) -> Markup {
+fn details(event: &Event, story: &Story<'_>) -> Markup {
     match event {
         Event::ConfigInForce { rules_sha256, version, .. } => html! {
             dl { dt { "rules" } dd { "SHA-256 " code { (rules_sha256) } } dt { "program" } dd { (version) } }
@@ -145,7 +165,7 @@ fn details(event: &Event, pack: &Pack) -> Markup {
             dt { "answer" } dd { (it.answer) }
             dt { "tries" } dd { (it.attempt) }
         } },
-        Event::Admitted(it) => admitted(it, pack),
+        Event::Admitted(it) => admitted(it, story),
         Event::Refused { handover, reverse_path, recipients, message_id, .. } => html! {
             dl {
                 (handed_over(handover))
@@ -160,12 +180,15 @@ fn details(event: &Event, pack: &Pack) -> Markup {
         | Event::InDoubt(it)
         | Event::Cancelled(it) => outcome(it),
         Event::NoticeSent { copy, .. } => html! { dl { dt { "copy" } dd { (copy) } } },
-        Event::Checkpoint { root, .. } => html! { dl { dt { "root" } dd { code { (root) } } } },
+        Event::Checkpoint { root, counts, .. } => html! { dl {
+            dt { "root" } dd { code { (root) } }
+            dt { "recipients" } dd { (counts) }
+        } },
     }
 }
 
-fn admitted(it: &Admitted, pack: &Pack) -> Markup {
-    let kept = pack.messages.iter().find(|sent| sent.copy == it.copy);
+fn admitted(it: &Admitted, story: &Story<'_>) -> Markup {
+    let kept = story.kept.get(&it.copy);
     html! { dl {
         @for one in &it.recipients {
             dt { (one.recipient) }
@@ -184,9 +207,9 @@ fn admitted(it: &Admitted, pack: &Pack) -> Markup {
         @if let Some(id) = &it.message_id { dt { "Message-ID" } dd { (id) } }
         dt { "copy" } dd {
             (it.copy) ", " (it.size) " octets, SHA-256 " code { (it.sent_sha256) }
-            @if let Some(sent) = kept {
-                ", " a href=(message_name(sent.copy, sent.whole)) {
-                    (if sent.whole { "as it was sent" } else { "its header" })
+            @if let Some(&whole) = kept {
+                ", " a href=(message_name(it.copy, whole)) {
+                    (if whole { "as it was sent" } else { "its header" })
                 }
             }
         }

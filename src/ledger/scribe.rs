@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::codec::Squeezed;
@@ -75,13 +76,31 @@ pub enum Keep {
     Hash,
 }
 
-impl Keep {
-    /// What is kept of `class` unless the config says otherwise.
-    pub fn of(class: Class) -> Self {
+/// What is kept of each class. The gateway's own notices, and system mail at large, keep the hash alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Archive {
+    /// Marketing (default full).
+    pub marketing: Keep,
+    /// Service mail (default headers).
+    pub service: Keep,
+    /// Personal mail (default hash).
+    pub personal: Keep,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self { marketing: Keep::Full, service: Keep::Headers, personal: Keep::Hash }
+    }
+}
+
+impl Archive {
+    /// What is kept of `class`.
+    pub fn of(&self, class: Class) -> Keep {
         match class {
-            Class::Marketing => Self::Full,
-            Class::Service => Self::Headers,
-            Class::Personal | Class::System => Self::Hash,
+            Class::Marketing => self.marketing,
+            Class::Service => self.service,
+            Class::Personal => self.personal,
+            Class::System => Keep::Hash,
         }
     }
 }
@@ -190,19 +209,22 @@ impl Spelled {
     }
 }
 
+/// Where the answer to a record goes: the number of its first entry.
+type Waiting = oneshot::Sender<Result<EntryNumber, RecordError>>;
+
 /// A record that waits for its commit.
 #[derive(Debug)]
-pub struct Pending {
-    /// What is to be written.
-    pub record: Ready,
-    /// Where the answer goes: the number of its first entry.
-    pub done: oneshot::Sender<Result<EntryNumber, RecordError>>,
+struct Pending {
+    record: Ready,
+    done: Waiting,
 }
 
 /// The writer's end of the queue.
 #[derive(Debug)]
 pub struct Inbox {
     queue: mpsc::Receiver<Pending>,
+    /// Where those who wait run, if they run on tokio.
+    runtime: Option<Handle>,
 }
 
 /// The records of one commit; each derefs to its [`Record`].
@@ -289,10 +311,11 @@ impl std::ops::Deref for Ready {
 }
 
 impl Scribe {
-    /// A pen and the inbox its writer reads; at most `capacity` records wait.
+    /// A pen and the inbox its writer reads; at most `capacity` records wait. To be made within the runtime
+    /// of those who will wait, if there is one.
     pub fn channel(capacity: usize) -> (Self, Inbox) {
         let (sender, receiver) = mpsc::channel(capacity);
-        (Self { queue: sender }, Inbox { queue: receiver })
+        (Self { queue: sender }, Inbox { queue: receiver, runtime: Handle::try_current().ok() })
     }
 
     /// Hand `record` over without waiting until it is durable: for facts that no promise hangs on
@@ -369,19 +392,30 @@ impl Inbox {
             let answer = book.commit(&mut batch);
             // The records go before the answers, so that a session that is answered finds its memory free.
             drop(batch);
-            match answer {
-                Ok(numbers) => {
-                    for (done, number) in waiting.into_iter().zip(numbers) {
-                        // Whoever stopped waiting does not want to know.
-                        let _ = done.send(Ok(number));
-                    }
-                }
-                Err(error) => {
-                    for done in waiting {
-                        let _ = done.send(Err(error.clone()));
-                    }
+            self.tell(waiting, answer);
+        }
+    }
+
+    /// Answer those who waited for a commit. Many are answered from within their runtime, which then wakes
+    /// them without a system call for each.
+    fn tell(&self, waiting: Vec<Waiting>, answer: Result<Vec<EntryNumber>, RecordError>) {
+        let many = waiting.len() > 1;
+        let tell = move || match answer {
+            Ok(numbers) => {
+                for (done, number) in waiting.into_iter().zip(numbers) {
+                    // Whoever stopped waiting does not want to know.
+                    let _ = done.send(Ok(number));
                 }
             }
+            Err(error) => {
+                for done in waiting {
+                    let _ = done.send(Err(error.clone()));
+                }
+            }
+        };
+        match &self.runtime {
+            Some(runtime) if many => drop(runtime.spawn(async move { tell() })),
+            _ => tell(),
         }
     }
 }

@@ -7,7 +7,8 @@ use zip::ZipArchive;
 
 use super::checkpoint::{self, Checkpoint};
 use super::event::{Entry, EntryNumber, Event};
-use super::pack::{Proof, TITLE, entry_name, message_name, proof_name};
+use super::pack::{PAGE, Proof, TITLE, entry_name, message_name, proof_name};
+use super::page::{self, Story};
 use super::tree::{self, Hash, leaf};
 use crate::mail::{hex, sha256};
 
@@ -27,6 +28,8 @@ pub struct Report {
     pub entries: Vec<(EntryNumber, Entry)>,
     /// Messages that are byte for byte what the ledger says was sent, by file name.
     pub messages: Vec<String>,
+    /// What could not be looked at, one line each.
+    pub notes: Vec<String>,
     /// What is wrong, one line each.
     pub problems: Vec<String>,
 }
@@ -59,7 +62,7 @@ impl Report {
 pub fn verify_pack<R: Read + Seek>(reader: R, trusted: &str) -> Result<Report, VerifyError> {
     let files = unzip(reader)?;
     let mut report = Report::default();
-    check_list(&files, trusted, &mut report);
+    let list = check_list(&files, trusted, &mut report);
     let note = text(&files, "checkpoint.txt");
     match checkpoint::verify(&note, trusted) {
         Ok(signed) => report.checkpoint = Some(signed),
@@ -72,6 +75,11 @@ pub fn verify_pack<R: Read + Seek>(reader: R, trusted: &str) -> Result<Report, V
         check_entries(&files, &signed, &mut report);
     }
     check_messages(&files, &mut report);
+    if report.is_sound()
+        && let Some(list) = list
+    {
+        check_page(&files, &list, &mut report);
+    }
     Ok(report)
 }
 
@@ -102,14 +110,18 @@ fn text(files: &Files, name: &str) -> String {
 }
 
 /// The signed list against what is there: nothing changed, removed or added.
-fn check_list(files: &Files, trusted: &str, report: &mut Report) {
+fn check_list(files: &Files, trusted: &str, report: &mut Report) -> Option<String> {
     let list = match checkpoint::open_note(&text(files, "files.txt"), trusted) {
         Ok(list) => list,
-        Err(error) => return report.problems.push(format!("files.txt: {error}")),
+        Err(error) => {
+            report.problems.push(format!("files.txt: {error}"));
+            return None;
+        }
     };
     let mut lines = list.lines();
     if lines.next() != Some(TITLE) {
-        return report.problems.push("files.txt: signed, but not a list of files".to_owned());
+        report.problems.push("files.txt: signed, but not a list of files".to_owned());
+        return None;
     }
     let mut listed = BTreeSet::from(["files.txt"]);
     for line in lines {
@@ -132,6 +144,7 @@ fn check_list(files: &Files, trusted: &str, report: &mut Report) {
     for name in files.keys().filter(|name| !listed.contains(name.as_str())) {
         report.problems.push(format!("{name}: not part of the pack as it was made"));
     }
+    Some(list)
 }
 
 fn check_entries(files: &Files, signed: &Checkpoint, report: &mut Report) {
@@ -200,6 +213,39 @@ fn check_messages(files: &Files, report: &mut Report) {
             Some(None) => {}
             None => report.problems.push(format!("{name}: no entry in the pack admits this copy")),
         }
+    }
+}
+
+/// The page is what most people read, and whoever holds the signing key could sign one that tells another
+/// story than the entries: it is rendered anew and compared.
+fn check_page(files: &Files, list: &str, report: &mut Report) {
+    let word = |name: &str| list.lines().find_map(|line| line.strip_prefix(name));
+    let version = word("page ").and_then(|version| version.parse().ok()).unwrap_or(0u32);
+    let (Some(signed), Some(made_at)) = (&report.checkpoint, word("made ").and_then(|at| at.parse().ok()))
+    else {
+        return report.problems.push("files.txt: does not say when the pack was made".to_owned());
+    };
+    if version != PAGE {
+        return report.notes.push(format!(
+            "index.html was made by another release (page {version}; this one makes page {PAGE}), so it was not \
+             compared with the entries: read those"
+        ));
+    }
+    let kept = report.entries.iter().filter_map(|(_, entry)| match &entry.event {
+        Event::Admitted(it) if files.contains_key(&message_name(it.copy, true)) => Some((it.copy, true)),
+        Event::Admitted(it) if files.contains_key(&message_name(it.copy, false)) => Some((it.copy, false)),
+        _ => None,
+    });
+    let story = Story {
+        about: &report.about,
+        made_at,
+        note: &text(files, "checkpoint.txt"),
+        signed,
+        entries: &report.entries,
+        kept: kept.collect(),
+    };
+    if page::render(&story) != text(files, "index.html") {
+        report.problems.push("index.html: tells another story than the entries; read those".to_owned());
     }
 }
 

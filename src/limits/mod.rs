@@ -35,6 +35,9 @@ pub struct LimitSettings {
     pub sign_in_window: Duration,
     /// Messages of one account in an hour; `None` for as many as it likes.
     pub messages_per_account: Option<NonZeroU32>,
+    /// Recipients of one account, or of one client that did not sign in, that are refused at RCPT in an
+    /// hour; `None` for as many as it likes.
+    pub refusals: Option<NonZeroU32>,
     /// Octets of messages held in memory at once, over all sessions.
     pub message_memory: usize,
     /// How long a session waits for memory before its client is told to come back.
@@ -52,6 +55,7 @@ impl Default for LimitSettings {
             sign_in_failures_per_account: NonZeroU32::MIN.saturating_add(9),
             sign_in_window: Duration::from_secs(15 * 60),
             messages_per_account: None,
+            refusals: None,
             message_memory: 512 << 20,
             memory_wait: Duration::from_secs(20),
             keys: 10_000,
@@ -70,6 +74,7 @@ struct Inner {
     failures_by_ip: Rate<IpAddr>,
     failures_by_account: Rate<String>,
     messages: Option<Rate<String>>,
+    refusals: Option<Rate<String>>,
     memory: MessageMemory,
 }
 
@@ -101,6 +106,7 @@ impl Limits {
             failures_by_ip: Rate::new(settings.sign_in_failures_per_ip, window, keys, clock),
             failures_by_account: Rate::new(settings.sign_in_failures_per_account, window, keys, clock),
             messages: settings.messages_per_account.map(|count| Rate::new(count, hour, keys, clock)),
+            refusals: settings.refusals.map(|count| Rate::new(count, hour, keys, clock)),
             memory: MessageMemory::new(settings.message_memory, settings.memory_wait),
             settings,
         }))
@@ -141,18 +147,29 @@ impl Limits {
         self.0.failures_by_account.take(account.to_lowercase());
     }
 
-    /// Count a message of `account`, unless there were too many in the last hour.
-    pub fn message(&self, account: &str) -> Result<(), Reached> {
+    /// Count a message of `account`, or of a client that did not sign in, unless there were too many in the
+    /// last hour.
+    pub fn message(&self, account: Option<&str>, ip: IpAddr) -> Result<(), Reached> {
         match &self.0.messages {
-            Some(messages) if !messages.take(account.to_lowercase()) => Err(reached("messages_per_account")),
+            Some(messages) if !messages.take(who(account, ip)) => Err(reached("messages_per_hour")),
             _ => Ok(()),
         }
     }
 
-    /// Count a message of a client that did not sign in, unless there were too many in the last hour.
-    pub fn message_from(&self, ip: IpAddr) -> Result<(), Reached> {
-        // An account of this very name would share the counter, no more.
-        self.message(&format!("ip/{}", client(ip)))
+    /// Whether one more recipient may be looked at for `account`, or for a client that did not sign in; to be
+    /// asked before the register is.
+    pub fn may_be_refused(&self, account: Option<&str>, ip: IpAddr) -> Result<(), Reached> {
+        match &self.0.refusals {
+            Some(refusals) if !refusals.has_room(who(account, ip)) => Err(reached("refusals_per_hour")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Count a recipient that was refused.
+    pub fn recipient_refused(&self, account: Option<&str>, ip: IpAddr) {
+        if let Some(refusals) = &self.0.refusals {
+            refusals.take(who(account, ip));
+        }
     }
 
     /// The budget of buffered message octets.
@@ -187,6 +204,12 @@ impl Drop for Connected {
 fn reached(limit: &'static str) -> Reached {
     metrics::limit_hit(limit);
     Reached(limit)
+}
+
+/// What counts as one who sends: the account, or else the client. An account of such a name would share the
+/// counter, no more.
+fn who(account: Option<&str>, ip: IpAddr) -> String {
+    account.map_or_else(|| format!("ip/{}", client(ip)), str::to_lowercase)
 }
 
 /// What counts as one client.
@@ -265,11 +288,30 @@ mod tests {
     fn messages_of_an_account_in_an_hour() {
         let settings = LimitSettings { messages_per_account: Some(count(2)), ..LimitSettings::default() };
         let (limits, clock) = limits(settings);
-        assert!(limits.message("anna").is_ok() && limits.message("anna").is_ok());
-        assert_eq!(limits.message("anna"), Err(Reached("messages_per_account")));
-        assert!(limits.message("bob").is_ok());
+        let message = |account| limits.message(Some(account), ip("192.0.2.1"));
+        assert!(message("anna").is_ok() && message("Anna").is_ok());
+        assert_eq!(message("anna"), Err(Reached("messages_per_hour")));
+        assert!(message("bob").is_ok());
+        assert!(limits.message(None, ip("192.0.2.1")).is_ok());
         clock.set(Timestamp::from_second(1_700_003_600).unwrap());
-        assert!(limits.message("anna").is_ok());
+        assert!(message("anna").is_ok());
+    }
+
+    #[test]
+    fn promise_10_refusals_in_an_hour_by_account_or_client() {
+        let settings = LimitSettings { refusals: Some(count(2)), ..LimitSettings::default() };
+        let (limits, clock) = limits(settings);
+        let (here, there) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        for _ in 0..2 {
+            assert_eq!(limits.may_be_refused(None, here), Ok(()));
+            assert_eq!(limits.may_be_refused(None, here), Ok(()), "asking costs nothing");
+            limits.recipient_refused(None, here);
+        }
+        assert_eq!(limits.may_be_refused(None, here), Err(Reached("refusals_per_hour")));
+        assert_eq!(limits.may_be_refused(None, there), Ok(()));
+        assert_eq!(limits.may_be_refused(Some("anna"), here), Ok(()));
+        clock.set(Timestamp::from_second(1_700_001_800).unwrap());
+        assert_eq!(limits.may_be_refused(None, here), Ok(()), "one came back in half an hour");
     }
 
     #[test]

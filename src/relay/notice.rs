@@ -76,7 +76,7 @@ pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
         next_hop,
     })));
     record.sides.push(Side::Original { sha256, bytes });
-    record.sides.push(Side::Edits { copy, original_sha256: sha256, rope, keep: Keep::of(Class::System) });
+    record.sides.push(Side::Edits { copy, original_sha256: sha256, rope, keep: Keep::Hash });
     record.sides.push(Side::Spool(Box::new(Spooled {
         copy,
         class: Class::System,

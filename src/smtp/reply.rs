@@ -36,6 +36,19 @@ pub struct Reply {
     pub log: Option<String>,
 }
 
+/// What a session did too often to go on (promise 10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Excess {
+    /// Wrong commands.
+    Errors,
+    /// Recipients that were refused.
+    RefusedRecipients,
+    /// Commands that bring no message forward.
+    IdleCommands,
+    /// Commands.
+    Commands,
+}
+
 impl Reply {
     fn new(code: u16, enhanced: &str, text: impl Into<String>) -> Self {
         Self { code, enhanced: Some(enhanced.to_owned()), lines: vec![text.into()], log: None }
@@ -411,9 +424,20 @@ impl Reply {
         Self::new(450, "4.7.1", "too many messages in this hour, try again later")
     }
 
-    /// 421 4.7.0: too many errors; closing.
-    pub fn too_many_errors(hostname: &str) -> Self {
-        Self::new(421, "4.7.0", format!("{hostname} too many errors"))
+    /// 421 4.7.0: the session does too much of something; closing.
+    pub fn too_many(hostname: &str, excess: Excess) -> Self {
+        let (limit, text) = match excess {
+            Excess::Errors => ("bad_commands", "too many errors"),
+            Excess::RefusedRecipients => ("refused_recipients", "too many refused recipients in one session"),
+            Excess::IdleCommands => ("idle_commands", "too many commands without a message"),
+            Excess::Commands => ("commands", "too many commands in one session"),
+        };
+        Self::new(421, "4.7.0", format!("{hostname} {text}")).logged(format!("limits.{limit} reached"))
+    }
+
+    /// 451 4.7.1: the client had as many recipients refused as it may in an hour.
+    pub fn too_many_refusals() -> Self {
+        Self::new(451, "4.7.1", "too many refused recipients in this hour, try again later")
     }
 
     /// 421 4.4.2: nothing was heard for too long; closing.

@@ -6,11 +6,11 @@ use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::error::Fault;
 use super::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, OPEN, Open, PROFILES, WHOLE_SUBMISSION, copy_key, read_profile,
-    read_row, write_row,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, OPEN, Open, PROFILES, Scope, copy_key, read_profile, read_row,
+    write_row,
 };
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Relation};
-use crate::ledger::{Corrected, EntryNumber, Event, Outcome, Unsubscribed};
+use crate::ledger::{Admitted, Corrected, EntryNumber, Event, Outcome, Unsubscribed};
 use crate::mail::{AddressKey, CopyId, Purpose, SenderId};
 use crate::policy::{ConsentHistory, Profile};
 use crate::suppression::{Reason, Suppression};
@@ -19,7 +19,7 @@ use crate::suppression::{Reason, Suppression};
 pub(super) struct Projections<'t> {
     profiles: Table<'t, (&'static str, &'static str), &'static [u8]>,
     open: Table<'t, &'static [u8; 20], &'static [u8]>,
-    by_copy: Table<'t, &'static [u8; 28], ()>,
+    by_copy: Table<'t, &'static [u8; 29], ()>,
     by_address: Table<'t, (&'static str, u64), ()>,
     by_message: Table<'t, (&'static str, u64), ()>,
     by_text: Table<'t, &'static str, u64>,
@@ -56,38 +56,20 @@ impl<'t> Projections<'t> {
                 }
                 Ok(())
             }
-            Event::Consent(it) => self.change(&it.sender, &it.address, |profile| {
-                add_consent(profile, &it.purpose, &it.event);
-            }),
-            Event::Relation(it) => self.change(&it.sender, &it.address, |profile| {
-                add_relation(profile, &it.relation);
-            }),
-            Event::Suppression(it) => self.change(&it.sender, &it.address, |profile| {
-                suppress(profile, it.suppression.clone());
-            }),
-            Event::Unsubscribed(it) => {
-                self.change(&it.sender, &it.address, |profile| unsubscribe(profile, it, at))
-            }
-            Event::Corrected(it) => self.change(&it.sender, &it.address, |profile| correct(profile, it)),
             Event::Admitted(it) => {
-                let open = Open {
-                    recipients: it.recipients.iter().map(|one| (one.recipient.clone(), false)).collect(),
-                    next_hop: it.next_hop.clone(),
-                };
-                self.open.insert(&it.copy.to_bytes(), write_row(&open)?.as_slice())?;
+                self.open.insert(&it.copy.to_bytes(), write_row(&opened(it))?.as_slice())?;
                 Ok(())
             }
-            Event::Relayed(it) | Event::Bounced(it) | Event::Cancelled(it) => self.settle(it, false),
-            Event::Delayed(it) | Event::InDoubt(it) => {
-                let waits = spooled(it.copy)?;
-                self.settle(it, waits)
+            other => {
+                if let Some((sender, address)) = profile_of(other) {
+                    self.change(sender, address, |profile| fold(profile, number, at, other))
+                } else if let Some(outcome) = other.outcome() {
+                    let waits = may_wait(other) && spooled(outcome.copy)?;
+                    self.change_open(outcome.copy, |open| settle(open, outcome, waits))
+                } else {
+                    Ok(())
+                }
             }
-            Event::ConfigInForce { .. }
-            | Event::Refused { .. }
-            | Event::NoticeSent { .. }
-            | Event::Explained(_)
-            | Event::Told(_)
-            | Event::Checkpoint { .. } => Ok(()),
         }
     }
 
@@ -98,11 +80,8 @@ impl<'t> Projections<'t> {
     }
 
     fn index(&mut self, number: EntryNumber, event: &Event) -> Result<(), Fault> {
-        let about = event
-            .copy()
-            .or_else(|| event.reference().map(|reference| CopyId { reference, index: WHOLE_SUBMISSION }));
-        if let Some(copy) = about {
-            self.by_copy.insert(&copy_key(copy, number), ())?;
+        if let Some(scope) = scope_of(event) {
+            self.by_copy.insert(&copy_key(scope, number), ())?;
         }
         for address in event.addresses() {
             self.by_address.insert((address.as_str(), number), ())?;
@@ -126,18 +105,6 @@ impl<'t> Projections<'t> {
         Ok(())
     }
 
-    fn settle(&mut self, outcome: &Outcome, waits: bool) -> Result<(), Fault> {
-        self.change_open(outcome.copy, |open| {
-            if waits {
-                for (recipient, tried) in &mut open.recipients {
-                    *tried |= outcome.recipients.contains(recipient);
-                }
-            } else {
-                open.recipients.retain(|(recipient, _)| !outcome.recipients.contains(recipient));
-            }
-        })
-    }
-
     fn change_open(&mut self, copy: CopyId, change: impl FnOnce(&mut Open)) -> Result<(), Fault> {
         let key = copy.to_bytes();
         let Some(mut open) = self.open.get(&key)?.map(|row| read_row::<Open>(row.value())).transpose()?
@@ -151,6 +118,59 @@ impl<'t> Projections<'t> {
             self.open.insert(&key, write_row(&open)?.as_slice())?;
         }
         Ok(())
+    }
+}
+
+/// What of a submission `event` is about, if of any.
+pub(super) fn scope_of(event: &Event) -> Option<Scope> {
+    event.copy().map(Scope::Copy).or_else(|| event.reference().map(Scope::Whole))
+}
+
+/// The row that an admission opens.
+pub(super) fn opened(admitted: &Admitted) -> Open {
+    Open {
+        recipients: admitted.recipients.iter().map(|one| (one.recipient.clone(), false)).collect(),
+        next_hop: admitted.next_hop.clone(),
+    }
+}
+
+/// Whether the copy of a try with this outcome may wait in the spool for another one.
+pub(super) fn may_wait(event: &Event) -> bool {
+    matches!(event, Event::Delayed(_) | Event::InDoubt(_))
+}
+
+/// Take an outcome into the row that the admission opened.
+pub(super) fn settle(open: &mut Open, outcome: &Outcome, waits: bool) {
+    if waits {
+        for (recipient, tried) in &mut open.recipients {
+            *tried |= outcome.recipients.contains(recipient);
+        }
+    } else {
+        open.recipients.retain(|(recipient, _)| !outcome.recipients.contains(recipient));
+    }
+}
+
+/// Whose profile, with which sender, `event` changes.
+pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
+    match event {
+        Event::Consent(it) => Some((&it.sender, &it.address)),
+        Event::Relation(it) => Some((&it.sender, &it.address)),
+        Event::Suppression(it) => Some((&it.sender, &it.address)),
+        Event::Unsubscribed(it) => Some((&it.sender, &it.address)),
+        Event::Corrected(it) => Some((&it.sender, &it.address)),
+        _ => None,
+    }
+}
+
+/// A profile is the fold of this over the entries that [`profile_of`] says are about it.
+pub(super) fn fold(profile: &mut Profile, _number: EntryNumber, at: Timestamp, event: &Event) {
+    match event {
+        Event::Consent(it) => add_consent(profile, &it.purpose, &it.event),
+        Event::Relation(it) => add_relation(profile, &it.relation),
+        Event::Suppression(it) => suppress(profile, it.suppression.clone()),
+        Event::Unsubscribed(it) => unsubscribe(profile, it, at),
+        Event::Corrected(it) => correct(profile, it),
+        _ => {}
     }
 }
 

@@ -11,6 +11,7 @@
 mod apply;
 mod disk;
 mod error;
+mod find;
 mod fsck;
 mod outbox;
 mod read;
@@ -36,6 +37,7 @@ use crate::secret::SharedEntropy;
 
 pub use disk::{Disk, FileDisk};
 pub use error::OpenError;
+pub use find::{About, Page, Window};
 pub use fsck::Findings;
 pub use read::{Archived, Found, Known};
 pub use recover::Recovered;

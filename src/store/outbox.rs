@@ -179,7 +179,7 @@ impl OutboxView for Store {
             let Some(row) = table.get(number)? else { return Ok(None) };
             Ok(match read_entry(row.value())? {
                 StoredEntry::Whole { bytes, .. } => Some(bytes),
-                StoredEntry::Erased => None,
+                StoredEntry::Erased { .. } => None,
             })
         };
         Ok(entry()?)

@@ -12,14 +12,14 @@ use serde::de::value::StrDeserializer;
 use super::Store;
 use super::error::Fault;
 use super::tables::{
-    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy,
-    OPEN, ORIGINALS, PROFILES, SPOOL, StoredEntry, number_in, read_entry, read_profile, read_row,
+    self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy, OPEN, ORIGINALS, PROFILES, SPOOL,
+    StoredEntry, read_entry, read_profile, read_row,
 };
 use super::write::StoredHashes;
 use crate::ledger::pack::{Exhibit, Pack, Sent};
 use crate::ledger::tree::{self, Salt};
 use crate::ledger::{Entry, EntryNumber, Event, Spooled};
-use crate::mail::{AddressKey, CopyId, Reference, SenderId};
+use crate::mail::{AddressKey, CopyId, SenderId};
 use crate::message::Rope;
 use crate::policy::{Profile, Register, Unavailable};
 use crate::relay::SpoolView;
@@ -138,7 +138,7 @@ impl SpoolView for Store {
     }
 }
 
-fn closed(unavailable: Unavailable) -> Fault {
+pub(super) fn closed(unavailable: Unavailable) -> Fault {
     Fault::Format(unavailable.0)
 }
 
@@ -157,9 +157,9 @@ pub(super) fn archived(reading: &ReadTransaction, copy: CopyId) -> Result<Option
     }
 }
 
-fn found(number: EntryNumber, value: &[u8]) -> Result<Option<Found>, Fault> {
+pub(super) fn found(number: EntryNumber, value: &[u8]) -> Result<Option<Found>, Fault> {
     match read_entry(value)? {
-        StoredEntry::Erased => Ok(None),
+        StoredEntry::Erased { .. } => Ok(None),
         StoredEntry::Whole { salt, bytes } => {
             let entry = Entry::parse(&bytes)?;
             Ok(Some(Found { number, salt, bytes, entry }))
@@ -167,7 +167,7 @@ fn found(number: EntryNumber, value: &[u8]) -> Result<Option<Found>, Fault> {
     }
 }
 
-fn find(reading: &ReadTransaction, numbers: &[EntryNumber]) -> Result<Vec<Found>, Fault> {
+pub(super) fn find(reading: &ReadTransaction, numbers: &[EntryNumber]) -> Result<Vec<Found>, Fault> {
     let table = reading.open_table(ENTRIES)?;
     let mut all = Vec::with_capacity(numbers.len());
     for &number in numbers {
@@ -176,20 +176,6 @@ fn find(reading: &ReadTransaction, numbers: &[EntryNumber]) -> Result<Vec<Found>
         }
     }
     Ok(all)
-}
-
-fn numbers_of_copies(
-    reading: &ReadTransaction,
-    from: CopyId,
-    to: CopyId,
-    limit: usize,
-) -> Result<Vec<EntryNumber>, Fault> {
-    let table = reading.open_table(BY_COPY)?;
-    let (from, to) = (tables::copy_key(from, 0), tables::copy_key(to, u64::MAX));
-    let rows = table.range::<&[u8; 28]>(&from..=&to)?.take(limit);
-    let mut numbers = rows.map(|row| Ok(number_in(row?.0.value()))).collect::<Result<Vec<_>, Fault>>()?;
-    numbers.sort_unstable();
-    Ok(numbers)
 }
 
 impl Store {
@@ -212,60 +198,6 @@ impl Store {
                 all.extend(found(number.value(), value.value())?);
             }
             Ok(all)
-        };
-        Ok(entries()?)
-    }
-
-    /// At most `limit` entries about one submission, in order.
-    pub fn by_reference(&self, reference: Reference, limit: usize) -> Result<Vec<Found>, Unavailable> {
-        self.of_copies(CopyId { reference, index: 0 }, CopyId { reference, index: u32::MAX }, limit)
-    }
-
-    /// At most `limit` entries about one copy, in order.
-    pub fn by_copy(&self, copy: CopyId, limit: usize) -> Result<Vec<Found>, Unavailable> {
-        self.of_copies(copy, copy, limit)
-    }
-
-    fn of_copies(&self, from: CopyId, to: CopyId, limit: usize) -> Result<Vec<Found>, Unavailable> {
-        let reading = self.transaction()?;
-        Ok(find(&reading, &numbers_of_copies(&reading, from, to, limit)?)?)
-    }
-
-    /// The entries about one mailbox, in order, with what became of the copies it was sent: the newest
-    /// `limit` of them that name it, outcomes not counted.
-    pub fn by_address(&self, address: &AddressKey, limit: usize) -> Result<Vec<Found>, Unavailable> {
-        let entries = || -> Result<Vec<Found>, Fault> {
-            let reading = self.transaction().map_err(closed)?;
-            let table = reading.open_table(BY_ADDRESS)?;
-            let key = address.as_str();
-            let rows = table.range((key, 0)..=(key, u64::MAX))?.rev().take(limit);
-            let named = rows.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, Fault>>()?;
-            let mut all = find(&reading, &named)?;
-            let copies: Vec<CopyId> = all.iter().filter_map(|found| found.entry.event.copy()).collect();
-            for copy in copies {
-                let outcomes = find(&reading, &numbers_of_copies(&reading, copy, copy, limit)?)?;
-                all.extend(outcomes.into_iter().filter(|found| {
-                    found.entry.event.outcome().is_some_and(|outcome| {
-                        outcome.recipients.iter().any(|recipient| recipient.key() == address)
-                    })
-                }));
-            }
-            all.sort_by_key(|found| found.number);
-            all.dedup_by_key(|found| found.number);
-            Ok(all)
-        };
-        Ok(entries()?)
-    }
-
-    /// The newest `limit` entries that name a Message-ID (given with its angle brackets), in order.
-    pub fn by_message_id(&self, id: &str, limit: usize) -> Result<Vec<Found>, Unavailable> {
-        let entries = || -> Result<Vec<Found>, Fault> {
-            let reading = self.transaction().map_err(closed)?;
-            let table = reading.open_table(BY_MESSAGE)?;
-            let rows = table.range((id, 0)..=(id, u64::MAX))?.rev().take(limit);
-            let mut numbers = rows.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, Fault>>()?;
-            numbers.reverse();
-            find(&reading, &numbers)
         };
         Ok(entries()?)
     }

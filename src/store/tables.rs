@@ -1,14 +1,16 @@
 //! The tables and the shape of their values; `docs/ledger-format.md` draws them. Every value begins with
 //! a version octet.
 
+use jiff::Timestamp;
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
+use crate::ledger::Counts;
 use crate::ledger::codec::Squeezed;
 use crate::ledger::tree::Salt;
 use crate::ledger::{EntryNumber, Keep};
-use crate::mail::{Address, CopyId};
+use crate::mail::{Address, CopyId, Reference};
 use crate::message::{Piece, Rope};
 use crate::policy::Profile;
 
@@ -17,7 +19,7 @@ pub(super) const FORMAT: u8 = 1;
 /// The version octet of every value.
 const V1: u8 = 1;
 
-/// `format`, `origin`, `commits`.
+/// `format`, `origin`, `commits`, `counts`.
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Verifier keys, by the number of entries from which each was in force.
 pub(super) const KEYS: TableDefinition<u64, &str> = TableDefinition::new("keys");
@@ -41,32 +43,53 @@ pub(super) const ORIGINALS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition:
 pub(super) const ORIGINAL_USES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("original_uses");
 /// What is kept of each copy's bytes.
 pub(super) const COPIES: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("copies");
-/// Reference (16 octets), index of the copy (4; all ones: the submission as a whole), entry number (8).
-pub(super) const BY_COPY: TableDefinition<&[u8; 28], ()> = TableDefinition::new("by_copy");
+/// Reference (16 octets), scope (1: 0 the submission as a whole, 1 a copy), index of the copy (4; 0 for the
+/// whole), entry number (8).
+pub(super) const BY_COPY: TableDefinition<&[u8; 29], ()> = TableDefinition::new("by_copy");
 /// Address key and entry number.
 pub(super) const BY_ADDRESS: TableDefinition<(&str, u64), ()> = TableDefinition::new("by_address");
 /// Entry number of each consent text, by its SHA-256 in hex.
 pub(super) const BY_TEXT: TableDefinition<&str, u64> = TableDefinition::new("by_text");
+/// Runs of entries that were written in one minute: the minute (since 1970, UTC) and the first entry of the
+/// run; the value is its last entry. A clock that jumps back begins a new run.
+pub(super) const BY_MINUTE: TableDefinition<(i64, u64), u64> = TableDefinition::new("by_minute");
 /// Message-ID with its angle brackets, and entry number.
 pub(super) const BY_MESSAGE: TableDefinition<(&str, u64), ()> = TableDefinition::new("by_message");
 
+/// What of a submission an entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All of it.
+    Whole(Reference),
+    /// One of its copies.
+    Copy(CopyId),
+}
+
 /// Key in `by_copy`.
-pub(super) fn copy_key(copy: CopyId, number: EntryNumber) -> [u8; 28] {
-    let mut key = [0; 28];
-    key[..20].copy_from_slice(&copy.to_bytes());
-    key[20..].copy_from_slice(&number.to_be_bytes());
+pub(super) fn copy_key(scope: Scope, number: EntryNumber) -> [u8; 29] {
+    let (reference, octet, index) = match scope {
+        Scope::Whole(reference) => (reference, 0, 0),
+        Scope::Copy(copy) => (copy.reference, 1, copy.index),
+    };
+    let mut key = [0; 29];
+    key[..16].copy_from_slice(&reference.to_bytes());
+    key[16] = octet;
+    key[17..21].copy_from_slice(&index.to_be_bytes());
+    key[21..].copy_from_slice(&number.to_be_bytes());
     key
 }
 
 /// The entry number in a key of `by_copy`.
-pub(super) fn number_in(key: &[u8; 28]) -> EntryNumber {
+pub(super) fn number_in(key: &[u8; 29]) -> EntryNumber {
     let mut number = [0; 8];
-    number.copy_from_slice(&key[20..]);
+    number.copy_from_slice(&key[21..]);
     u64::from_be_bytes(number)
 }
 
-/// The index under which entries about a submission as a whole stand in `by_copy`.
-pub(super) const WHOLE_SUBMISSION: u32 = u32::MAX;
+/// The minute that a moment lies in, counted from 1970 (UTC).
+pub(super) fn minute(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(60)
+}
 
 /// A stored entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +102,10 @@ pub(super) enum StoredEntry {
         bytes: Vec<u8>,
     },
     /// Salt and bytes were destroyed; the leaf hash stands.
-    Erased,
+    Erased {
+        /// What it had added to the counts of the checkpoints.
+        counts: Counts,
+    },
 }
 
 /// `1 ‖ 0 ‖ salt ‖ length of the head (2) ‖ head ‖ squeezed event`.
@@ -106,7 +132,7 @@ pub(super) fn read_entry(value: &[u8]) -> Result<StoredEntry, Fault> {
             bytes.extend(Squeezed::read(event)?);
             Ok(StoredEntry::Whole { salt: *salt, bytes })
         }
-        Some((1, [])) => Ok(StoredEntry::Erased),
+        Some((1, counts)) => Ok(StoredEntry::Erased { counts: postcard::from_bytes(counts)? }),
         _ => Err(broken()),
     }
 }
@@ -142,7 +168,35 @@ pub(super) enum StoredPiece {
     /// From, and up to but not including.
     Original(u64, u64),
     /// Our own octets.
-    Own(Vec<u8>),
+    Own(#[serde(with = "octets")] Vec<u8>),
+}
+
+/// Octets as one run: the same bytes as a sequence of numbers, without a step for each.
+mod octets {
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(octets)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        deserializer.deserialize_bytes(Octets)
+    }
+
+    struct Octets;
+
+    impl Visitor<'_> for Octets {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("octets")
+        }
+
+        fn visit_bytes<E: Error>(self, octets: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(octets.to_vec())
+        }
+    }
 }
 
 impl KeptCopy {

@@ -12,15 +12,16 @@ use super::disk::Disk;
 use super::error::{Fault, OpenError};
 use super::outbox::{self, Outbox};
 use super::tables::{
-    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT, HASHES, KEYS,
-    KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry, write_original, write_row,
+    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT,
+    HASHES, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry,
+    write_original, write_row,
 };
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
 use crate::ledger::codec::Squeezed;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
 use crate::ledger::{
-    EntryNumber, Event, Keep, Outcome, OwedId, Ready, Record, RecordError, Side, Spelled, SpoolState,
+    Counts, EntryNumber, Event, Keep, Outcome, OwedId, Ready, Record, RecordError, Side, Spelled, SpoolState,
     Spooled, head,
 };
 use crate::mail::CopyId;
@@ -43,6 +44,10 @@ pub(super) struct Tip {
     signed: u64,
     /// When it was signed; `None` when that was before this start.
     signed_at: Option<Timestamp>,
+    /// Recipients by fate.
+    counts: Counts,
+    /// The run of entries that was written last: its minute and its first entry.
+    run: Option<(i64, EntryNumber)>,
 }
 
 /// The writer's state.
@@ -132,6 +137,7 @@ fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<
             meta.insert("format", &[FORMAT][..])?;
             meta.insert("origin", settings.signer.name().as_bytes())?;
             meta.insert("commits", &0u64.to_be_bytes()[..])?;
+            meta.insert("counts", write_row(&Counts::default())?.as_slice())?;
             transaction.open_table(HASHES)?;
             transaction.open_table(CHECKPOINTS)?;
             transaction.open_table(PROFILES)?;
@@ -145,6 +151,7 @@ fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<
             transaction.open_table(BY_ADDRESS)?;
             transaction.open_table(BY_MESSAGE)?;
             transaction.open_table(BY_TEXT)?;
+            transaction.open_table(BY_MINUTE)?;
         }
     }
     Ok(transaction.commit()?)
@@ -156,10 +163,13 @@ impl Tip {
         let entries = reading.open_table(ENTRIES)?;
         let size = entries.last()?.map_or(0, |(number, _)| number.value() + 1);
         let edge = Edge::restore(size, &StoredHashes(&reading.open_table(HASHES)?))?;
-        let commits = reading.open_table(META)?.get("commits")?.map(|row| row.value().to_vec());
+        let meta = reading.open_table(META)?;
+        let counts = meta.get("counts")?.ok_or_else(|| Fault::Format("the counts are missing".to_owned()))?;
+        let counts = tables::read_row(counts.value())?;
+        let commits = meta.get("commits")?.map(|row| row.value().to_vec());
         let commits = commits.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
         let signed = reading.open_table(CHECKPOINTS)?.last()?.map_or(0, |(size, _)| size.value() + 1);
-        Ok(Self { edge, commits, signed, signed_at: None })
+        Ok(Self { edge, commits, signed, signed_at: None, counts, run: None })
     }
 }
 
@@ -224,6 +234,7 @@ impl Store {
         transaction.set_durability(Durability::Immediate)?;
         transaction.set_quick_repair(inner.settings.quick_repair);
         tip.commits += 1;
+        let begin = tip.edge.size();
         let now = inner.clock.now();
         {
             let mut pages = Pages::open(&transaction, inner, now)?;
@@ -241,7 +252,19 @@ impl Store {
             if (wished || late) && tip.edge.size() > tip.signed {
                 pages.checkpoint(tip)?;
             }
-            transaction.open_table(META)?.insert("commits", &tip.commits.to_be_bytes()[..])?;
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("commits", &tip.commits.to_be_bytes()[..])?;
+            meta.insert("counts", write_row(&tip.counts)?.as_slice())?;
+            // All entries of a commit are of one moment.
+            if tip.edge.size() > begin {
+                let minute = tables::minute(now);
+                let first = match tip.run {
+                    Some((last, first)) if last == minute => first,
+                    _ => begin,
+                };
+                tip.run = Some((minute, first));
+                transaction.open_table(BY_MINUTE)?.insert((minute, first), tip.edge.size() - 1)?;
+            }
         }
         Ok(transaction.commit()?)
     }
@@ -413,15 +436,17 @@ impl<'t> Pages<'t> {
         for (index, hash) in tip.edge.append(leaf)? {
             self.hashes.insert(index, &hash.0)?;
         }
+        tip.counts.add(Counts::of(event));
         let spool = &self.spool;
         self.projections.apply(number, self.now, event, &|copy| Ok(spool.get(&copy.to_bytes())?.is_some()))
     }
 
     fn checkpoint(&mut self, tip: &mut Tip) -> Result<(), Fault> {
         let (size, root) = (tip.edge.size(), tip.edge.root()?);
-        let note = checkpoint::sign(&self.inner.settings.signer, size, root)?;
+        let counts = tip.counts;
+        let note = checkpoint::sign(&self.inner.settings.signer, size, root, &counts)?;
         self.checkpoints.insert(size, note.as_str())?;
-        let event = Event::Checkpoint { size, root: root.to_string(), note };
+        let event = Event::Checkpoint { size, root: root.to_string(), counts, note };
         self.append(&event, &Spelled::new(&event)?, tip)?;
         tip.signed = tip.edge.size();
         tip.signed_at = Some(self.now);

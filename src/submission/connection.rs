@@ -70,8 +70,7 @@ fn terms<J: Journey>(settings: &Settings, ip: IpAddr, journey: &J) -> Terms {
         chunking: !(settings.normalise_bare_lf && auth_required),
         size_limit: settings.size_limit.min(next_hop),
         recipients: settings.recipients,
-        errors: settings.errors,
-        sign_in_failures: settings.sign_in_failures,
+        tolerance: settings.tolerance,
     }
 }
 
@@ -266,10 +265,20 @@ where
         reverse_path: &ReversePath,
         recipient: &Address,
     ) -> Result<(), Reply> {
+        let account = session.identity().map(|identity| identity.account.as_str());
+        let limits = &self.settings.limits;
+        if let Err(reached) = limits.may_be_refused(account, self.ip) {
+            return Err(Reply::too_many_refusals().logged(reached.to_string()));
+        }
         let client = self.client(session, session.smtputf8());
         let answer = self.journey.screen(&client, reverse_path, recipient);
         match timeout(self.settings.timeouts.screen, answer).await {
-            Ok(verdict) => verdict,
+            Ok(verdict) => {
+                if verdict.as_ref().is_err_and(Reply::is_permanent) {
+                    limits.recipient_refused(account, self.ip);
+                }
+                verdict
+            }
             Err(_) => Err(Reply::unavailable("this recipient cannot be checked now", "screen timed out")),
         }
     }
@@ -296,11 +305,10 @@ where
     /// it may.
     fn message_allowed(&self, session: &Session) -> Result<(), Reply> {
         let limits = &self.settings.limits;
-        match session.identity() {
-            Some(identity) => limits.message(&identity.account),
-            None => limits.message_from(self.ip),
-        }
-        .map_err(|reached| Reply::too_many_messages().logged(reached.to_string()))
+        let account = session.identity().map(|identity| identity.account.as_str());
+        limits
+            .message(account, self.ip)
+            .map_err(|reached| Reply::too_many_messages().logged(reached.to_string()))
     }
 
     async fn receive_data(
@@ -334,8 +342,7 @@ where
             }
         }
         let whole = body.finish(decoder.defects());
-        self.admit(session, envelope, whole).await;
-        Ok(Next::Listen)
+        Ok(self.admit(session, envelope, whole).await)
     }
 
     fn empty_body(&self, announced: Option<u64>) -> Body {
@@ -399,7 +406,7 @@ where
                     Ok(()) => body.finish_chunks().await,
                     Err(reply) => Err(reply),
                 };
-                self.admit(session, *envelope, whole).await;
+                return Ok(self.admit(session, *envelope, whole).await);
             }
         }
         Ok(Next::Listen)
@@ -434,11 +441,14 @@ where
 
     /// Hand the message over and send what becomes of it. The journey is a task of its own: the client
     /// may hang up, the message goes its way.
-    async fn admit(&mut self, session: &Session, envelope: Envelope, whole: Result<Whole, Reply>) {
+    async fn admit(&mut self, session: &Session, envelope: Envelope, whole: Result<Whole, Reply>) -> Next {
         let utf8 = envelope.smtputf8;
         let Whole { message, held } = match whole {
             Ok(whole) => whole,
-            Err(reply) => return self.say(&reply, utf8),
+            Err(reply) => {
+                self.say(&reply, utf8);
+                return Next::Listen;
+            }
         };
         let submission = Submission { client: self.client(session, utf8), envelope, message };
         let journey = self.journey.clone();
@@ -452,5 +462,6 @@ where
             Err(error) => Reply::interrupted().logged(error.to_string()),
         };
         self.say(&reply, utf8);
+        if reply.is_positive() { Next::Step(Input::Taken) } else { Next::Listen }
     }
 }

@@ -22,6 +22,7 @@ use crate::mail::{Address, ReversePath, SenderId};
 use crate::relay::Abilities;
 use crate::secret::SharedEntropy;
 use crate::smtp::reply::Reply;
+use crate::smtp::session::Tolerance;
 
 mod accounts;
 mod body;
@@ -93,10 +94,8 @@ pub struct Settings {
     pub edit_room: u64,
     /// Most recipients of one message; at least 100 (RFC 5321 4.5.3.1.8).
     pub recipients: usize,
-    /// Protocol errors after which a session is closed.
-    pub errors: u32,
-    /// Failed sign-ins after which a session is closed.
-    pub sign_in_failures: u32,
+    /// What a session may do before it is sent away.
+    pub tolerance: Tolerance,
     /// Whether bare CR and LF are made CRLF before anything is parsed (RULES P1). Has effect only for
     /// clients that have to sign in; such a session is offered no CHUNKING, whose octet counts would
     /// no longer fit.

@@ -16,24 +16,28 @@ const LABEL: &[u8] = b"sluis mark v1";
 impl Keys {
     /// The mark of `text` under the newest key: 26 characters.
     pub fn mark(&self, text: &str) -> String {
-        base32::encode(&tag(self.keys[0].secret.expose(), text)[..MARK])
+        base32::encode(&tag(&self.keys[0].marker, text)[..MARK])
     }
 
     /// Whether `mark` is the mark of `text` under any key, in constant time for each.
     pub fn is_marked(&self, text: &str, mark: &str) -> bool {
         let Some(given) = base32::decode(mark).filter(|given| given.len() == MARK) else { return false };
         self.keys.iter().any(|key| {
-            let tag = tag(key.secret.expose(), text);
+            let tag = tag(&key.marker, text);
             aws_lc_rs::constant_time::verify_slices_are_equal(&tag[..MARK], &given).is_ok()
         })
     }
 }
 
-fn tag(secret: &[u8], text: &str) -> [u8; 32] {
+/// The key for marks, derived from a token key.
+pub(super) fn key(secret: &[u8]) -> hmac::Key {
     let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), LABEL);
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()), text.as_bytes());
+    hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+}
+
+fn tag(key: &hmac::Key, text: &str) -> [u8; 32] {
     let mut octets = [0; 32];
-    octets.copy_from_slice(tag.as_ref());
+    octets.copy_from_slice(hmac::sign(key, text.as_bytes()).as_ref());
     octets
 }
 

@@ -29,6 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -84,6 +85,8 @@ struct Key {
     id: u8,
     secret: Secret,
     ready: LessSafeKey,
+    /// What marks are made with.
+    marker: hmac::Key,
 }
 
 /// A text that is no token of ours: wrong, truncated, foreign, altered, all alike.
@@ -135,6 +138,16 @@ impl Keys {
         Self::new(keys)
     }
 
+    /// The id of the key that seals.
+    pub fn newest(&self) -> u8 {
+        self.keys[0].id
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Keys by id, newest first; each secret has 32 octets.
     pub fn new(keys: Vec<(u8, Secret)>) -> Result<Self, KeysError> {
         if keys.is_empty() {
@@ -165,9 +178,18 @@ impl Keys {
 
     /// The content of a key file: a line for each key, newest first.
     pub fn to_text(&self) -> Secret {
+        Self::lines(&self.keys)
+    }
+
+    /// The line of the key that seals.
+    pub fn newest_to_text(&self) -> Secret {
+        Self::lines(&self.keys[..1])
+    }
+
+    fn lines(keys: &[Key]) -> Secret {
         // Sized beforehand: growing would leave parts of keys behind in freed memory.
-        let mut text = Vec::with_capacity(self.keys.len() * (KEY * 2 + "255 \n".len()));
-        for key in self.keys.iter() {
+        let mut text = Vec::with_capacity(keys.len() * (KEY * 2 + "255 \n".len()));
+        for key in keys {
             text.extend_from_slice(key.id.to_string().as_bytes());
             text.push(b' ');
             for byte in key.secret.expose() {
@@ -233,7 +255,8 @@ impl Key {
     fn new(id: u8, octets: Zeroizing<[u8; KEY]>) -> Self {
         // The only failure is a wrong length, and the type has the right one.
         let unbound = UnboundKey::new(&AES_256_GCM_SIV, octets.as_slice()).expect("32 octets are a key");
-        Self { id, secret: Secret::new(octets.as_slice()), ready: LessSafeKey::new(unbound) }
+        let marker = mark::key(octets.as_slice());
+        Self { id, secret: Secret::new(octets.as_slice()), ready: LessSafeKey::new(unbound), marker }
     }
 }
 

@@ -83,10 +83,8 @@ impl Health {
         let up = seen.is_ok();
         let fault = seen.err();
         metrics::unsubscribe_healthy(up);
-        let before = std::mem::replace(
-            &mut *self.fault.lock().unwrap_or_else(PoisonError::into_inner),
-            fault.clone(),
-        );
+        let before =
+            std::mem::replace(&mut *self.fault.lock().unwrap_or_else(PoisonError::into_inner), fault.clone());
         let changed = self.up.send_replace(up) != up;
         match fault {
             None if changed => info!("the unsubscribe address answers"),
@@ -129,7 +127,8 @@ async fn all_answer(desk: &Desk, entropy: &dyn Entropy) -> Result<(), String> {
         let reply = outside.caller.call(&target, outside.via, Method::POST, &fields, body).await;
         match reply {
             // Another server that says 200 to everything is not us.
-            Ok(reply) if reply.status == 200 && reply.body.starts_with(super::http::UNSUBSCRIBED.as_bytes()) => {}
+            Ok(reply)
+                if reply.status == 200 && reply.body.starts_with(super::http::UNSUBSCRIBED.as_bytes()) => {}
             Ok(reply) if reply.status == 200 => {
                 return Err(format!("{}: it is not this gateway that answers there", door.host()));
             }

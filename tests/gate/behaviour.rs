@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sluis::limits::{LimitSettings, Limits};
 use sluis::shutdown::Shutdown;
+use sluis::smtp::session::Tolerance;
 use sluis::submission::{Settings, Tls, run};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -307,8 +308,9 @@ async fn the_listener_counts_reloads_and_stops() -> io::Result<()> {
 #[tokio::test]
 async fn a_client_reading_nothing_of_a_long_pipeline_gets_every_reply() {
     let (script, shutdown) = (Script::default(), Shutdown::new());
-    let stream = open(settings(LimitSettings::default()), &script, loopback(), &shutdown);
-    let (mut read, mut write) = tokio::io::split(stream);
+    let tolerance = Tolerance { idle_commands: u32::MAX, ..Tolerance::default() };
+    let settings = Settings { tolerance, ..settings(LimitSettings::default()) };
+    let (mut read, mut write) = tokio::io::split(open(settings, &script, loopback(), &shutdown));
     let writer = tokio::spawn(async move {
         write.write_all("NOOP\r\n".repeat(50_000).as_bytes()).await.unwrap();
         write.write_all(b"QUIT\r\n").await.unwrap();

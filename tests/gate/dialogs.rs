@@ -10,7 +10,7 @@ use sluis::smtp::reply::Reply;
 use sluis::submission::Settings;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 
-use super::script::{Script, accounts, loopback, open, settings};
+use super::script::{Script, accounts, limits_of, loopback, open, settings};
 
 #[tokio::test]
 async fn every_dialog_goes_as_written() {
@@ -102,7 +102,14 @@ fn circumstances(name: &str, text: &str) -> (Settings, Script, IpAddr) {
             "normalise" => settings.normalise_bare_lf = true,
             "size" => settings.size_limit = rest.parse().unwrap(),
             "recipients" => settings.recipients = rest.parse().unwrap(),
-            "errors" => settings.errors = rest.parse().unwrap(),
+            "errors" => settings.tolerance.errors = rest.parse().unwrap(),
+            "refused-recipients" => settings.tolerance.refused_recipients = rest.parse().unwrap(),
+            "idle-commands" => settings.tolerance.idle_commands = rest.parse().unwrap(),
+            "commands" => settings.tolerance.commands = rest.parse().unwrap(),
+            "refusals-per-hour" => {
+                let limits = LimitSettings { refusals: rest.parse().ok(), ..LimitSettings::default() };
+                settings.limits = limits_of(limits);
+            }
             "next-hop-size" => script.size = Some(rest.parse().unwrap()),
             "no-smtputf8" => script.smtputf8 = false,
             "refuse" => {

@@ -11,6 +11,7 @@ use sluis::relay::Abilities;
 use sluis::secret::{Secret, SystemEntropy};
 use sluis::shutdown::Shutdown;
 use sluis::smtp::reply::Reply;
+use sluis::smtp::session::Tolerance;
 use sluis::submission::{Account, Accounts, Journey, Settings, Timeouts, Tls, hash_password, serve};
 use tokio::io::DuplexStream;
 use tokio::sync::Semaphore;
@@ -76,7 +77,6 @@ impl Journey for Script {
 
 /// A listener that trusts 127.0.0.0/8 and has no TLS.
 pub fn settings(limits: LimitSettings) -> Settings {
-    let clock: SharedClock = Arc::new(SystemClock);
     Settings {
         name: "test".to_owned(),
         hostname: "gate.example".to_owned(),
@@ -88,13 +88,18 @@ pub fn settings(limits: LimitSettings) -> Settings {
         size_limit: 100_000,
         edit_room: 1000,
         recipients: 100,
-        errors: 20,
-        sign_in_failures: 3,
+        tolerance: Tolerance::default(),
         normalise_bare_lf: false,
         timeouts: Timeouts::default(),
-        limits: Limits::new(limits, &clock),
+        limits: limits_of(limits),
         entropy: Arc::new(SystemEntropy),
     }
+}
+
+/// Counters at zero, under the system's clock.
+pub fn limits_of(limits: LimitSettings) -> Limits {
+    let clock: SharedClock = Arc::new(SystemClock);
+    Limits::new(limits, &clock)
 }
 
 /// Accounts with these names and passwords.

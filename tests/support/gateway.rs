@@ -47,7 +47,7 @@ pub fn config_text(
     let data = folder.join("var");
     let data = data.display();
     let key = folder.join("dkim.pem");
-    sluis::app::keys::dkim_ed25519(&key).unwrap();
+    sluis::app::keys::make_dkim(&key, config::Algorithm::Ed25519Sha256).unwrap();
     let key = key.display();
     format!(
         r#"name = "sluis.test"

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use crate::admin::{Books, Claim, Control, Filed, Services, Status, Subject, Verified};
+use crate::admin::{Books, Claim, Control, Filed, Query, Services, Status, Subject, Verified};
 use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::{
     Batch, Book, EntryNumber, Event, OutboxView, Owed, OwedId, RecordError, Scribe, Side, Spooled, Suppressed,
@@ -142,21 +142,22 @@ impl Register for Memory {
 impl Books for Memory {
     fn entries(
         &self,
-        subject: &Subject,
+        query: &Query,
         after: Option<EntryNumber>,
         limit: usize,
-    ) -> Result<Vec<Filed>, Unavailable> {
-        let Subject::Address(address) = subject else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<Filed>, Option<EntryNumber>), Unavailable> {
+        let Subject::Address(address) = &query.subject else { return Ok((Vec::new(), None)) };
         let state = self.state.lock().unwrap();
         let entries = state.entries.iter().enumerate();
-        Ok(entries
+        let filed = entries
             .map(|(number, event)| (number as u64, event))
             .filter(|(number, event)| {
                 event.addresses().contains(&address) && after.is_none_or(|after| *number > after)
             })
             .take(limit)
             .map(|(number, event)| Filed { number, json: Some(event.summary()) })
-            .collect())
+            .collect();
+        Ok((filed, None))
     }
 
     fn suppressions(
@@ -182,8 +183,8 @@ impl Books for Memory {
         Ok(state.entries.iter().position(is_it).map(|number| number as u64))
     }
 
-    fn pack(&self, subject: &Subject) -> Result<Option<Vec<u8>>, Unavailable> {
-        Ok((*subject != Subject::Entry(404)).then(|| b"zip".to_vec()))
+    fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok((query.subject != Subject::Entry(404)).then(|| b"zip".to_vec()))
     }
 
     fn verify(&self) -> Result<Verified, Unavailable> {

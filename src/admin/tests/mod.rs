@@ -153,15 +153,15 @@ async fn what_is_on_record_is_shown() {
     assert!(matches!(answer, Answer::Failed { .. }));
 
     let subject: Subject = "b@example.nl".parse().unwrap();
-    let request = Request::Entries { subject: subject.clone(), after: None, limit: 0 };
-    let Answer::Entries { entries } = handle(request, &house.services).await else { panic!() };
+    let request = Request::Entries { query: subject.clone().into(), after: None, limit: 0 };
+    let Answer::Entries { entries, .. } = handle(request, &house.services).await else { panic!() };
     assert_eq!(entries.len(), 1);
-    let request = Request::Entries { subject, after: Some(1), limit: 10 };
-    assert_eq!(handle(request, &house.services).await, Answer::Entries { entries: Vec::new() });
+    let request = Request::Entries { query: subject.into(), after: Some(1), limit: 10 };
+    assert_eq!(handle(request, &house.services).await, Answer::Entries { entries: Vec::new(), next: None });
 
     let answer = handle(Request::Verify, &house.services).await;
     assert_eq!(answer, Answer::Failed { error: Unavailable("disk".to_owned()).to_string() });
-    let answer = handle(Request::Pack { subject: Subject::Entry(404) }, &house.services).await;
+    let answer = handle(Request::Pack { query: Subject::Entry(404).into() }, &house.services).await;
     assert_eq!(answer, Answer::Failed { error: "nothing is on record about #404".to_owned() });
     let Answer::Status(status) = handle(Request::Status, &house.services).await else { panic!() };
     assert_eq!((status.entries, status.mode.as_str()), (2, "enforce"));

@@ -27,10 +27,39 @@ pub struct Terms {
     pub size_limit: u64,
     /// Most recipients of one message; RFC 5321 4.5.3.1.8 asks for at least 100.
     pub recipients: usize,
-    /// Protocol errors after which the session is closed.
+    /// What it may do before it is sent away.
+    pub tolerance: Tolerance,
+}
+
+/// How much of what brings no message forward a session may do before it is closed with 421 (promise 10).
+///
+/// All but `commands` and `sign_in_failures` count from the last message that was taken: a session may
+/// carry any number of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tolerance {
+    /// Wrong commands.
     pub errors: u32,
-    /// Failed sign-ins after which the session is closed.
+    /// Recipients that were refused for good: each costs a look at the register and an entry.
+    pub refused_recipients: u32,
+    /// NOOP, RSET, VRFY, EXPN, HELP, EHLO and HELO. A RSET after a refused recipient is not counted: that
+    /// is how a tool goes on to the next one, and `refused_recipients` bounds it.
+    pub idle_commands: u32,
+    /// Commands in all.
+    pub commands: u64,
+    /// Failed sign-ins.
     pub sign_in_failures: u32,
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Self {
+            errors: 20,
+            refused_recipients: 1_000,
+            idle_commands: 100,
+            commands: 1_000_000,
+            sign_in_failures: 3,
+        }
+    }
 }
 
 /// Who signed in.
@@ -57,6 +86,8 @@ pub enum Input {
     SignedIn(Result<Identity, Reply>),
     /// The octets of a chunk that was to be kept could not be kept.
     ChunkLost(Reply),
+    /// A message of this session was taken.
+    Taken,
     /// The handshake after [`Action::StartTls`] is done.
     TlsStarted,
 }

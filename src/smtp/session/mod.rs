@@ -18,10 +18,10 @@ use crate::mail::{Address, Envelope, Recipient};
 use super::capability::Capabilities;
 use super::command::{Command, CommandError, Mail};
 use super::line::Expect;
-use super::reply::Reply;
+use super::reply::{Excess, Reply};
 use super::sasl::{Exchange, SaslError, Step};
 
-pub use exchange::{Action, Chunk, Identity, Input, Terms};
+pub use exchange::{Action, Chunk, Identity, Input, Terms, Tolerance};
 
 /// A session between two steps.
 #[derive(Debug)]
@@ -32,10 +32,19 @@ pub struct Session {
     helo: Option<(String, bool)>,
     tls: bool,
     identity: Option<Identity>,
-    errors: u32,
-    sign_in_failures: u32,
+    counts: Counts,
     /// Transactions begun so far: the number of the present one.
     transactions: u64,
+}
+
+/// What [`Tolerance`] bounds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    errors: u32,
+    refused_recipients: u32,
+    idle_commands: u32,
+    commands: u64,
+    sign_in_failures: u32,
 }
 
 #[derive(Debug)]
@@ -77,8 +86,7 @@ impl Session {
             helo: None,
             tls,
             identity: None,
-            errors: 0,
-            sign_in_failures: 0,
+            counts: Counts::default(),
             transactions: 0,
         }
     }
@@ -86,6 +94,12 @@ impl Session {
     /// Take the next step.
     #[must_use]
     pub fn step(mut self, input: Input) -> (Self, Action) {
+        if matches!(input, Input::Command(_) | Input::BadLine(_) | Input::AuthResponse(_)) {
+            self.counts.commands += 1;
+            if self.counts.commands > self.terms.tolerance.commands {
+                return self.send_away(Excess::Commands);
+            }
+        }
         let state = std::mem::replace(&mut self.state, State::Closed);
         match (state, input) {
             (State::Closed, _) => {
@@ -111,8 +125,14 @@ impl Session {
                 self.state = State::Ready;
                 (self, Action::Reply(reply))
             }
+            (state, Input::Taken) => {
+                self.state = state;
+                let Counts { commands, sign_in_failures, .. } = self.counts;
+                self.counts = Counts { commands, sign_in_failures, ..Counts::default() };
+                (self, Action::Listen)
+            }
             (State::Handshake, Input::TlsStarted) => {
-                let fresh = Self { errors: self.errors, ..Self::new(Arc::clone(&self.terms), true) };
+                let fresh = Self { counts: self.counts, ..Self::new(Arc::clone(&self.terms), true) };
                 (fresh, Action::Listen)
             }
             (state, Input::BadLine(error)) => {
@@ -135,6 +155,12 @@ impl Session {
     }
 
     fn command(mut self, state: State, command: Command) -> (Self, Action) {
+        if is_idle(&state, &command) {
+            self.counts.idle_commands += 1;
+            if self.counts.idle_commands > self.terms.tolerance.idle_commands {
+                return self.send_away(Excess::IdleCommands);
+            }
+        }
         match (state, command) {
             (_, Command::Quit) => {
                 let bye = Reply::bye(&self.terms.hostname);
@@ -176,13 +202,18 @@ impl Session {
 
     /// Answer a mistake; after too many of them, close.
     fn mistake(mut self, reply: Reply) -> (Self, Action) {
-        self.errors += 1;
-        if self.errors > self.terms.errors {
-            self.state = State::Closed;
-            let reply = Reply::too_many_errors(&self.terms.hostname).logged(reply.to_string());
-            return (self, Action::Close(reply));
+        self.counts.errors += 1;
+        if self.counts.errors > self.terms.tolerance.errors {
+            return self.send_away(Excess::Errors);
         }
         (self, Action::Reply(reply))
+    }
+
+    /// Close, as the client does too much of something.
+    fn send_away(mut self, excess: Excess) -> (Self, Action) {
+        self.state = State::Closed;
+        let reply = Reply::too_many(&self.terms.hostname, excess);
+        (self, Action::Close(reply))
     }
 
     fn hello(mut self, name: String, extended: bool) -> (Self, Action) {
@@ -260,11 +291,11 @@ impl Session {
             }
             Err(reply) => reply,
         };
-        self.sign_in_failures += u32::from(reply.is_permanent());
+        self.counts.sign_in_failures += u32::from(reply.is_permanent());
         if reply.code == 421 {
             return (self, Action::Close(reply));
         }
-        if self.sign_in_failures >= self.terms.sign_in_failures {
+        if self.counts.sign_in_failures >= self.terms.tolerance.sign_in_failures {
             let log = reply.to_string();
             return (self, Action::Close(Reply::sign_in_throttled().logged(log)));
         }
@@ -302,6 +333,9 @@ impl Session {
     }
 
     fn rcpt(mut self, mut transaction: Transaction, recipient: Recipient) -> (Self, Action) {
+        if self.counts.refused_recipients >= self.terms.tolerance.refused_recipients {
+            return self.send_away(Excess::RefusedRecipients);
+        }
         let envelope = &transaction.envelope;
         // Refused ones count, too: each costs a look at the register and an entry (promise 10).
         if envelope.recipients.len() + transaction.refused >= self.terms.recipients {
@@ -310,6 +344,7 @@ impl Session {
         }
         if recipient.address.is_internationalized() && !envelope.smtputf8 {
             transaction.refused += 1;
+            self.counts.refused_recipients += 1;
             return self.say(State::Mail(transaction), Reply::address_needs_smtputf8(true));
         }
         let (reverse_path, address) = (envelope.reverse_path.clone(), recipient.address.clone());
@@ -318,7 +353,7 @@ impl Session {
     }
 
     fn screened(
-        self,
+        mut self,
         mut transaction: Transaction,
         recipient: Recipient,
         verdict: Result<(), Reply>,
@@ -330,6 +365,7 @@ impl Session {
             }
             Err(reply) => {
                 transaction.refused += 1;
+                self.counts.refused_recipients += u32::from(reply.is_permanent());
                 self.say(State::Mail(transaction), reply)
             }
         }
@@ -337,8 +373,10 @@ impl Session {
 
     fn data(mut self, transaction: Transaction) -> (Self, Action) {
         if let Some(reply) = no_recipients(&transaction) {
+            let refused = transaction.refused > 0;
             self.state = State::Mail(transaction);
-            return self.mistake(reply);
+            // A client that pipelines asks before it can know that nobody is left (RFC 2920 3.1).
+            return if refused { (self, Action::Reply(reply)) } else { self.mistake(reply) };
         }
         self.state = State::Ready;
         let envelope = Box::new(transaction.envelope);
@@ -350,6 +388,10 @@ impl Session {
         let (transaction, received) = match state {
             State::Mail(transaction) => match no_recipients(&transaction) {
                 None => (transaction, 0),
+                // As for DATA.
+                Some(reply) if transaction.refused > 0 => {
+                    return self.discard(State::Mail(transaction), size, reply);
+                }
                 Some(reply) => return self.refuse_chunk(State::Mail(transaction), size, reply),
             },
             State::Chunks(transaction, received) => (transaction, received),
@@ -463,6 +505,18 @@ fn no_recipients(transaction: &Transaction) -> Option<Reply> {
         (false, _) => None,
         (true, 0) => Some(Reply::out_of_order("RCPT first")),
         (true, _) => Some(Reply::no_valid_recipients()),
+    }
+}
+
+/// Whether a command is one that brings no message forward. A RSET that ends a transaction with a refused
+/// recipient is how a tool goes on to the next one.
+fn is_idle(state: &State, command: &Command) -> bool {
+    match command {
+        Command::Noop | Command::Vrfy | Command::Expn | Command::Help => true,
+        Command::Ehlo(_) | Command::Helo(_) | Command::Rset => {
+            !matches!(state, State::Mail(transaction) if transaction.refused > 0)
+        }
+        _ => false,
     }
 }
 

@@ -14,8 +14,7 @@ fn terms() -> Terms {
         chunking: true,
         size_limit: 1000,
         recipients: 100,
-        errors: 10,
-        sign_in_failures: 3,
+        tolerance: Tolerance { errors: 10, ..Tolerance::default() },
     }
 }
 
@@ -266,4 +265,55 @@ fn the_helo_name_cannot_disturb_a_header() {
     let mut walk = Walk::new(terms());
     walk.code("EHLO my_pc (x) <y>;\u{e9}");
     assert_eq!(walk.0.as_ref().unwrap().helo(), "my_pc??x???y???");
+}
+
+#[test]
+fn promise_10_ten_thousand_messages_on_one_session_reach_no_limit() {
+    // A newsletter tool: a third of its list is refused, and now and then an address is none.
+    let mut walk = Walk::new(Terms { tolerance: Tolerance::default(), ..terms() });
+    assert_eq!(walk.code("EHLO tool"), 250);
+    for n in 0..10_000 {
+        assert_eq!(walk.code("MAIL FROM:<news@b.nl>"), 250, "message {n}");
+        let parsed = Command::parse(format!("RCPT TO:<r{n}@d.nl>").as_bytes());
+        assert!(matches!(walk.give(Input::Command(parsed)), Action::Screen { .. }));
+        if n % 3 == 0 {
+            let refusal = Reply::refused("no consent");
+            assert_eq!(code(&walk.give(Input::Screened(Err(refusal)))), 550);
+            assert_eq!(walk.lines(&["DATA", "RSET"]), [554, 250]);
+        } else {
+            assert_eq!(code(&walk.give(Input::Screened(Ok(())))), 250);
+            assert_eq!(walk.code("DATA"), 354);
+            assert!(matches!(walk.give(Input::Taken), Action::Listen));
+        }
+        if n % 100 == 0 {
+            assert_eq!(
+                walk.lines(&["MAIL FROM:<news@b.nl>", "RCPT TO:<no address>", "RSET"]),
+                [250, 501, 250]
+            );
+        }
+    }
+    assert_eq!(walk.code("QUIT"), 221);
+}
+
+#[test]
+fn promise_10_starttls_does_not_forgive() {
+    let tolerance = Tolerance { errors: 2, ..Tolerance::default() };
+    let mut walk = Walk::new(Terms { tolerance, ..terms() });
+    assert_eq!(walk.lines(&["FOO", "FOO", "STARTTLS"]), [500, 500, 220]);
+    assert!(matches!(walk.give(Input::TlsStarted), Action::Listen));
+    assert_eq!(walk.code("FOO"), 421);
+}
+
+#[test]
+fn promise_10_what_is_put_off_is_not_counted_as_refused() {
+    let tolerance = Tolerance { refused_recipients: 1, ..Tolerance::default() };
+    let mut walk = Walk::new(Terms { tolerance, ..terms() });
+    assert_eq!(walk.lines(&["EHLO x", "MAIL FROM:<a@b.nl>"]), [250, 250]);
+    for (answer, expected) in
+        [(Reply::deferred("later"), 451), (Reply::deferred("later"), 451), (Reply::refused("no"), 550)]
+    {
+        walk.give(Input::Command(Command::parse(b"RCPT TO:<c@d.nl>")));
+        assert_eq!(code(&walk.give(Input::Screened(Err(answer)))), expected);
+    }
+    assert_eq!(walk.code("RCPT TO:<c@d.nl>"), 421);
 }

@@ -1,43 +1,45 @@
-//! Keys and certificates: made at first start, checked at every start.
+//! Keys and certificates: made at first start or by command, checked at every start.
 //!
 //! | file below the data folder | what it is |
 //! | --- | --- |
 //! | `keys/ledger.key`, `keys/ledger.pub` | signs checkpoints; the public half is all that checking needs |
 //! | `keys/token.key` | seals unsubscribe links: one line per key, `id hex`, the first seals and all open |
+//! | `keys/dkim/*.pem` | what `sluis keys dkim` made, where it was not told another place |
 //! | `tls/ca.key`, `tls/ca.pem` | a development authority of this machine alone |
 //! | `tls/key.pem`, `tls/cert.pem` | the development certificate it signed |
 //!
 //! A private key that others on the machine can read or change (more than 0640) is refused, with the command that mends it: whoever
 //! reads the ledger key can forge checkpoints, and whoever reads a token key can unsubscribe anybody. Files
 //! appear whole or not at all, so a crash at first start leaves nothing half-made. Token keys are never
-//! made anew while others exist: that would break every link sent so far (promise 7).
+//! made anew while others exist: that would break every link sent so far (promise 7). Rotation adds one.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use anyhow::{Context as _, Result, bail};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
-use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::ledger::checkpoint::Signer;
-use crate::message::SigningKey;
 use crate::secret::{Entropy, Secret};
 use crate::token::Keys;
+
+mod dkim;
+mod list;
+
+pub use dkim::{DkimKey, dkim_file, dkim_folder, make_dkim, read_dkim, zone_strings};
+pub use list::{KeyLine, list};
 
 /// The store's file in the data folder.
 pub(super) const STORE: &str = "sluis.redb";
@@ -47,6 +49,9 @@ const LEAF_DAYS: i64 = 800;
 
 /// Days before its end at which a development certificate is made anew.
 const RENEW_DAYS: i64 = 60;
+
+/// Begins the line above a token key that says when it was made.
+const NOTE: &str = "# made ";
 
 /// Where the files are.
 #[derive(Debug, Clone)]
@@ -63,16 +68,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The authority to import into a mail program that is to trust it.
     pub authority: PathBuf,
-}
-
-/// A DKIM key.
-pub struct DkimKey {
-    /// Signs.
-    pub key: SigningKey,
-    /// The TXT record that belongs at `selector._domainkey.domain`.
-    pub record: String,
-    /// Whether it was made just now, so that the record is news.
-    pub made: bool,
 }
 
 impl KeyFolder {
@@ -141,6 +136,40 @@ impl KeyFolder {
         }
     }
 
+    /// Make a token key that seals from now on; all others go on opening (promise 7). A gateway that runs takes
+    /// it with its next reload.
+    pub fn rotate_token(&self, now: Timestamp, entropy: &dyn Entropy) -> Result<u8> {
+        let path = self.data.join("keys/token.key");
+        // Two rotations at once would each keep the old keys and one of the new ones.
+        let folder = folder_of(&path);
+        let lock = fs::File::open(folder).with_context(|| folder.display().to_string())?;
+        lock.lock().with_context(|| format!("{}: cannot be locked", folder.display()))?;
+        let Some(text) = read_private(&path)? else {
+            bail!(
+                "{}: no such file; `sluis serve` makes the first token key at its first start",
+                path.display()
+            );
+        };
+        let text = utf8(&path, &text)?;
+        let before = Keys::parse(text).with_context(|| path.display().to_string())?;
+        let after = before.rotate(entropy)?;
+        let newest = after.newest_to_text();
+        let mut content = format!("{NOTE}{now:.0}\n").into_bytes();
+        content.extend_from_slice(newest.expose());
+        if let Some(made) = list::modified(&path).filter(|_| before.count() == 1 && !text.contains(NOTE)) {
+            content.extend_from_slice(format!("{NOTE}{made:.0}\n").as_bytes());
+        }
+        content.extend_from_slice(text.as_bytes());
+        let content = Secret::new(content);
+        // What is about to be written must open all that was sealed before.
+        let written = Keys::parse(utf8(&path, &content)?)?;
+        if written.count() != before.count() + 1 {
+            bail!("{}: the keys could not be added to; nothing was changed", path.display());
+        }
+        write_private(&path, content.expose())?;
+        Ok(after.newest())
+    }
+
     /// The development certificate for localhost and `name`, made or renewed when need be.
     pub fn development_tls(&self, name: &str, now: Timestamp) -> Result<TlsFiles> {
         let file = |name| self.data.join("tls").join(name);
@@ -176,51 +205,6 @@ impl KeyFolder {
         write_public(&files.certificate, chain.as_bytes())?;
         Ok(files)
     }
-}
-
-/// The rsa-2048 DKIM key in `path`, made when there is no file.
-pub fn dkim_rsa(path: &Path) -> Result<DkimKey> {
-    let (pem, made) = match read_private(path)? {
-        Some(pem) => (pem, false),
-        None => {
-            let pair = RsaKeyPair::generate(KeySize::Rsa2048)?;
-            let der: Pkcs8V1Der<'_> = pair.as_der()?;
-            let pem = Secret::new(pem_of("PRIVATE KEY", der.as_ref()));
-            write_new(path, pem.expose())?;
-            (pem, true)
-        }
-    };
-    let unusable = |why: String| anyhow!("{}: not an RSA key in PEM ({why})", path.display());
-    let der = PrivateKeyDer::from_pem_slice(pem.expose()).map_err(|error| unusable(error.to_string()))?;
-    let pair = match &der {
-        PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-        PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-        _ => return Err(unusable("expected PKCS#8 or PKCS#1".to_owned())),
-    };
-    let pair = pair.map_err(|error| unusable(error.to_string()))?;
-    let public: PublicKeyX509Der<'_> = pair.public_key().as_der()?;
-    let record = format!("v=DKIM1; k=rsa; p={}", BASE64_STANDARD.encode(public.as_ref()));
-    let key = RsaKey::<Sha256>::from_key_der(der).map_err(|error| unusable(error.to_string()))?;
-    Ok(DkimKey { key: SigningKey::Rsa(Arc::new(key)), record, made })
-}
-
-/// The ed25519 DKIM key (RFC 8463) in `path`, made when there is no file.
-pub fn dkim_ed25519(path: &Path) -> Result<DkimKey> {
-    let (pem, made) = match read_private(path)? {
-        Some(pem) => (pem, false),
-        None => {
-            let pem = Secret::new(pem_of("PRIVATE KEY", Ed25519KeyPair::generate()?.to_pkcs8v1()?.as_ref()));
-            write_new(path, pem.expose())?;
-            (pem, true)
-        }
-    };
-    let unusable = |why: String| anyhow!("{}: not an ed25519 key in PEM ({why})", path.display());
-    let der =
-        PrivatePkcs8KeyDer::from_pem_slice(pem.expose()).map_err(|error| unusable(error.to_string()))?;
-    let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(der.secret_pkcs8_der())
-        .map_err(|error| unusable(error.to_string()))?;
-    let record = format!("v=DKIM1; k=ed25519; p={}", BASE64_STANDARD.encode(key.public_key()));
-    Ok(DkimKey { key: SigningKey::Ed25519(Arc::new(key)), record, made })
 }
 
 /// What a TLS listener needs: TLS 1.2 and 1.3 with the chain in `certificate` and the key in `key`.
@@ -295,6 +279,13 @@ fn draft(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
     let mut file = tempfile::NamedTempFile::new_in(folder)
         .with_context(|| format!("{}: cannot be written to", folder.display()))?;
     file.write_all(bytes).with_context(|| path.display().to_string())?;
+    // A command of root must not leave keys that the gateway's own user cannot read.
+    if let (Ok(home), Ok(made)) = (fs::metadata(folder), file.as_file().metadata())
+        && home.uid() != made.uid()
+    {
+        let given = fchown(file.as_file(), Some(home.uid()), Some(home.gid()));
+        given.with_context(|| format!("{}: cannot be given to its folder's owner", path.display()))?;
+    }
     file.as_file().sync_all().with_context(|| path.display().to_string())?;
     Ok(file)
 }
@@ -433,6 +424,33 @@ mod tests {
     }
 
     #[test]
+    fn promise_7_rotation_keeps_every_key_for_opening() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = KeyFolder::open(home.path()).unwrap();
+        let now = at("2026-11-24T12:00:00Z");
+        assert!(folder.rotate_token(now, &SystemEntropy).is_err(), "there is none yet");
+        let first = folder.token(&SystemEntropy).unwrap();
+        let claim = crate::token::Claim {
+            sender: crate::mail::SenderId("12345678".to_owned()),
+            address: crate::mail::Address::parse("lezer@example.org").unwrap().key().clone(),
+            reference: crate::mail::Reference::from_bytes([7; 16]),
+            purpose: None,
+        };
+        let link = first.mint(&claim, &SystemEntropy);
+        for round in 1..=3 {
+            assert_eq!(folder.rotate_token(now, &SystemEntropy).unwrap(), round);
+        }
+        let keys = folder.token(&SystemEntropy).unwrap();
+        assert_eq!((keys.count(), keys.newest()), (4, 3));
+        assert_eq!(keys.open(&link).unwrap(), claim);
+        assert!(first.open(&keys.mint(&claim, &SystemEntropy)).is_err(), "the newest seals");
+        let path = home.path().join("keys/token.key");
+        assert_eq!(mode(&path), 0o600);
+        let text = fs::read_to_string(path).unwrap();
+        assert_eq!(text.matches(NOTE).count(), 4, "when each was made is on record");
+    }
+
+    #[test]
     fn the_ledger_key_belongs_to_one_gateway() {
         let home = tempfile::tempdir().unwrap();
         let folder = KeyFolder::open(home.path()).unwrap();
@@ -489,23 +507,6 @@ mod tests {
             let (served, connected) =
                 tokio::join!(acceptor.accept(far), connector.connect(name.clone(), near));
             assert!(served.is_ok() && connected.is_ok(), "{name:?}: {:?}", connected.err());
-        }
-    }
-
-    #[test]
-    fn dkim_keys_are_made_and_read_again() {
-        let home = tempfile::tempdir().unwrap();
-        for (make, kind) in [(dkim_rsa as fn(&Path) -> Result<DkimKey>, "rsa"), (dkim_ed25519, "ed25519")] {
-            let path = home.path().join(format!("dkim/{kind}.pem"));
-            let made = make(&path).unwrap();
-            let read = make(&path).unwrap();
-            assert!(made.made && !read.made);
-            assert_eq!(mode(&path), 0o600);
-            assert_eq!(made.record, read.record);
-            assert!(made.record.starts_with(&format!("v=DKIM1; k={kind}; p=")), "{}", made.record);
-            fs::write(&path, "not a key").unwrap();
-            let error = make(&path).err().unwrap().to_string();
-            assert!(error.contains(&path.display().to_string()), "{error}");
         }
     }
 }

@@ -1,0 +1,328 @@
+//! The one pass over the entries.
+
+use std::collections::HashMap;
+use std::iter::Peekable;
+
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
+
+use super::Findings;
+use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::tree::{self, Edge, Hash};
+use crate::ledger::{Counts, Entry, EntryNumber, Event};
+use crate::store::apply::{may_wait, opened, profile_of, scope_of, settle};
+use crate::store::error::Fault;
+use crate::store::tables::{
+    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, ENTRIES, HASHES, KEYS, META,
+    Open, PROFILES, SPOOL, StoredEntry, copy_key, minute, read_entry, read_row,
+};
+
+/// Entries between two words about the progress.
+const STRIDE: u64 = 4_096;
+
+/// What must be in the tables besides what was looked up entry by entry.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    /// Rows of `by_copy`, `by_address`, `by_message` and `by_text`.
+    pub by_copy: u64,
+    pub by_address: u64,
+    pub by_message: u64,
+    pub by_text: u64,
+    /// Rows of `open`.
+    pub open: HashMap<[u8; 20], Open>,
+    /// Whether the pass reached the last entry.
+    pub whole: bool,
+}
+
+/// Go over all entries; `anchors` in order of size.
+pub(super) fn run(
+    reading: &ReadTransaction,
+    anchors: Vec<Checkpoint>,
+    findings: &mut Findings,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Expected, Fault> {
+    let entries = reading.open_table(ENTRIES)?;
+    let total = entries.len()?;
+    let mut tree = Tree::open(reading, anchors)?;
+    let mut rows = Rows::open(reading)?;
+    tree.check_signed(findings)?;
+    for row in entries.iter()? {
+        let (number, value) = row?;
+        let (number, expected) = (number.value(), tree.edge.size());
+        if number != expected {
+            findings.problem(format!("entry {expected} is missing"));
+            // What follows cannot be placed in the tree.
+            return Ok(rows.expected);
+        }
+        if number % STRIDE == 0 {
+            progress(number, total);
+        }
+        findings.entries += 1;
+        match read_entry(value.value()) {
+            Ok(StoredEntry::Whole { salt, bytes }) => {
+                tree.grow(number, Some(tree::leaf(&salt, &[&bytes])), findings)?;
+                match Entry::parse(&bytes) {
+                    Ok(entry) => {
+                        findings.counts.add(Counts::of(&entry.event));
+                        rows.check(number, &entry, findings)?;
+                        tree.check_named(number, &entry.event, findings)?;
+                    }
+                    Err(error) => findings.problem(format!("entry {number} cannot be read: {error}")),
+                }
+            }
+            Ok(StoredEntry::Erased { counts }) => {
+                findings.erased += 1;
+                findings.counts.add(counts);
+                tree.grow(number, None, findings)?;
+            }
+            Err(fault) => {
+                findings.problem(format!("entry {number}: {fault}"));
+                tree.grow(number, None, findings)?;
+            }
+        }
+        tree.check_signed(findings)?;
+    }
+    progress(total, total);
+    tree.check_rest(findings)?;
+    let kept =
+        reading.open_table(META)?.get("counts")?.map(|row| read_row::<Counts>(row.value())).transpose()?;
+    if kept != Some(findings.counts) {
+        findings.problem(format!("the entries add up to {}, which is not what was counted", findings.counts));
+    }
+    rows.expected.whole = true;
+    Ok(rows.expected)
+}
+
+/// The tree as it grows again, beside the one that is stored, and whatever was signed over it.
+struct Tree {
+    edge: Edge,
+    hashes: ReadOnlyTable<u64, &'static [u8; 32]>,
+    checkpoints: ReadOnlyTable<u64, &'static str>,
+    signed: Peekable<redb::Range<'static, u64, &'static str>>,
+    keys: ReadOnlyTable<u64, &'static str>,
+    anchors: Peekable<std::vec::IntoIter<Checkpoint>>,
+}
+
+impl Tree {
+    fn open(reading: &ReadTransaction, anchors: Vec<Checkpoint>) -> Result<Self, Fault> {
+        let checkpoints = reading.open_table(CHECKPOINTS)?;
+        Ok(Self {
+            edge: Edge::empty(),
+            hashes: reading.open_table(HASHES)?,
+            signed: checkpoints.range::<u64>(..)?.peekable(),
+            checkpoints,
+            keys: reading.open_table(KEYS)?,
+            anchors: anchors.into_iter().peekable(),
+        })
+    }
+
+    fn stored(&self, index: u64) -> Result<Option<Hash>, Fault> {
+        Ok(self.hashes.get(index)?.map(|row| Hash(*row.value())))
+    }
+
+    /// Append the leaf of an entry; of one that is erased or unreadable, the leaf that is stored.
+    fn grow(
+        &mut self,
+        number: EntryNumber,
+        leaf: Option<Hash>,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        let stored = self.stored(tree::leaf_index(number))?;
+        if stored.is_none() || leaf.is_some_and(|leaf| stored != Some(leaf)) {
+            findings.problem(format!("entry {number} is not what its leaf hash says"));
+        }
+        let leaf = leaf.or(stored).unwrap_or_default();
+        for (index, hash) in self.edge.append(leaf)? {
+            if self.stored(index)? != Some(hash) {
+                findings
+                    .problem(format!("tree hash {index} (under entry {number}) is not the hash below it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever was signed over the tree as large as it is now.
+    fn check_signed(&mut self, findings: &mut Findings) -> Result<(), Fault> {
+        let size = self.edge.size();
+        while let Some(anchor) = self.anchors.next_if(|anchor| anchor.size == size) {
+            if !self.holds(&anchor, findings)? {
+                findings.problem(lost(size));
+            }
+        }
+        loop {
+            match self.signed.peek() {
+                Some(Ok((at, _))) if at.value() == size => {}
+                Some(Err(_)) => {}
+                _ => return Ok(()),
+            }
+            let Some(row) = self.signed.next() else { return Ok(()) };
+            let (_, note) = row?;
+            let key =
+                self.keys.range(..=size)?.next_back().transpose()?.map(|(_, key)| key.value().to_owned());
+            let Some(key) = key else {
+                findings.problem(format!("no key is on record for the checkpoint of {size} entries"));
+                continue;
+            };
+            match checkpoint::verify(note.value(), &key) {
+                Ok(signed) if signed.size != size => {
+                    findings.problem(format!("the checkpoint under {size} is of another size"));
+                }
+                Ok(signed) if self.holds(&signed, findings)? => findings.checkpoints += 1,
+                Ok(_) => findings.problem(format!("the first {size} entries are not what was signed")),
+                Err(error) => findings.problem(format!("the checkpoint of {size} entries: {error}")),
+            }
+        }
+    }
+
+    /// Whether root and counts are those of the entries so far.
+    fn holds(&self, signed: &Checkpoint, findings: &mut Findings) -> Result<bool, Fault> {
+        if signed.root != self.edge.root()? {
+            return Ok(false);
+        }
+        if signed.counts != Some(findings.counts) {
+            findings.problem(format!(
+                "the first {} entries add up to {}, and the checkpoint says {}",
+                signed.size,
+                findings.counts,
+                signed.counts.map_or_else(|| "nothing".to_owned(), |counts| counts.to_string()),
+            ));
+        }
+        Ok(true)
+    }
+
+    /// What was signed over more entries than there are.
+    fn check_rest(&mut self, findings: &mut Findings) -> Result<(), Fault> {
+        for anchor in self.anchors.by_ref() {
+            findings.problem(lost(anchor.size));
+        }
+        for row in self.signed.by_ref() {
+            let size = row?.0.value();
+            findings.problem(format!("the first {size} entries are not what was signed: there are fewer"));
+        }
+        Ok(())
+    }
+
+    fn check_named(&self, number: EntryNumber, event: &Event, findings: &mut Findings) -> Result<(), Fault> {
+        if let Event::Checkpoint { size, note, .. } = event
+            && self.checkpoints.get(size)?.is_none_or(|kept| kept.value() != note)
+        {
+            findings.problem(format!("entry {number} names a checkpoint that is not there"));
+        }
+        Ok(())
+    }
+}
+
+fn lost(size: u64) -> String {
+    format!("the ledger does not begin with the {size} entries that were signed in the checkpoint given")
+}
+
+/// The rows that follow from each entry.
+struct Rows {
+    by_copy: ReadOnlyTable<&'static [u8; 29], ()>,
+    by_address: ReadOnlyTable<(&'static str, u64), ()>,
+    by_message: ReadOnlyTable<(&'static str, u64), ()>,
+    by_text: ReadOnlyTable<&'static str, u64>,
+    by_minute: ReadOnlyTable<(i64, u64), u64>,
+    profiles: ReadOnlyTable<(&'static str, &'static str), &'static [u8]>,
+    spool: ReadOnlyTable<&'static [u8; 20], &'static [u8]>,
+    /// The run of one minute that the last entry lay in: its minute, its first and its last entry.
+    run: Option<(i64, u64, u64)>,
+    expected: Expected,
+}
+
+impl Rows {
+    fn open(reading: &ReadTransaction) -> Result<Self, Fault> {
+        Ok(Self {
+            by_copy: reading.open_table(BY_COPY)?,
+            by_address: reading.open_table(BY_ADDRESS)?,
+            by_message: reading.open_table(BY_MESSAGE)?,
+            by_text: reading.open_table(BY_TEXT)?,
+            by_minute: reading.open_table(BY_MINUTE)?,
+            profiles: reading.open_table(PROFILES)?,
+            spool: reading.open_table(SPOOL)?,
+            run: None,
+            expected: Expected::default(),
+        })
+    }
+
+    fn check(&mut self, number: EntryNumber, entry: &Entry, findings: &mut Findings) -> Result<(), Fault> {
+        let event = &entry.event;
+        let mut missing = |there: bool, what: &str| {
+            if !there {
+                findings.problem(format!("{what} of entry {number} is missing"));
+            }
+        };
+        if let Some(scope) = scope_of(event) {
+            missing(self.by_copy.get(&copy_key(scope, number))?.is_some(), "the index row (copy)");
+            self.expected.by_copy += 1;
+        }
+        let mut addresses = event.addresses();
+        addresses.sort_unstable();
+        addresses.dedup();
+        for address in addresses {
+            let there = self.by_address.get((address.as_str(), number))?.is_some();
+            missing(there, &format!("the index row (address {address})"));
+            self.expected.by_address += 1;
+        }
+        if let Some(id) = event.message_id() {
+            missing(self.by_message.get((id, number))?.is_some(), "the index row (Message-ID)");
+            self.expected.by_message += 1;
+        }
+        if let Event::ConsentText { sha256, .. } = event {
+            let first = self.by_text.get(sha256.as_str())?.map(|row| row.value());
+            // Recorded twice, the first entry is the one referred to.
+            missing(first.is_some_and(|first| first <= number), "the index row (consent text)");
+            self.expected.by_text += u64::from(first == Some(number));
+        }
+        if let Some((sender, address)) = profile_of(event) {
+            let there = self.profiles.get((sender.0.as_str(), address.as_str()))?.is_some();
+            missing(there, &format!("the profile ({sender}, {address})"));
+        }
+        missing(self.is_in_its_minute(number, minute(entry.at))?, "the index row (minute)");
+        self.follow_open(event)
+    }
+
+    fn is_in_its_minute(&mut self, number: EntryNumber, at: i64) -> Result<bool, Fault> {
+        let within = |run: &(i64, u64, u64)| run.0 == at && run.1 <= number && number <= run.2;
+        if !self.run.as_ref().is_some_and(within) {
+            let row = self.by_minute.range((at, 0)..=(at, number))?.next_back().transpose()?;
+            self.run = row.map(|(key, last)| (at, key.value().1, last.value()));
+        }
+        Ok(self.run.as_ref().is_some_and(within))
+    }
+
+    /// Which admissions are open after this entry.
+    fn follow_open(&mut self, event: &Event) -> Result<(), Fault> {
+        if let Event::Admitted(admitted) = event {
+            self.expected.open.insert(admitted.copy.to_bytes(), opened(admitted));
+        } else if let Some(outcome) = event.outcome() {
+            let key = outcome.copy.to_bytes();
+            // A failed try is an outcome only for a copy that does not wait in the spool.
+            let waits = may_wait(event) && self.spool.get(&key)?.is_some();
+            if let Some(open) = self.expected.open.get_mut(&key) {
+                settle(open, outcome, waits);
+                if open.recipients.is_empty() {
+                    self.expected.open.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Used by [`super::rows`] to fold profiles: the entries of `numbers`, those that can be read.
+pub(super) fn entries_of(
+    reading: &ReadTransaction,
+    numbers: impl IntoIterator<Item = EntryNumber>,
+) -> Result<Vec<(EntryNumber, Entry)>, Fault> {
+    let table = reading.open_table(ENTRIES)?;
+    let mut all = Vec::new();
+    for number in numbers {
+        let Some(row) = table.get(number)? else { continue };
+        if let Ok(tables::StoredEntry::Whole { bytes, .. }) = read_entry(row.value())
+            && let Ok(entry) = Entry::parse(&bytes)
+        {
+            all.push((number, entry));
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,141 @@
+//! After the pass: no table holds more than follows from the entries, and each profile is the fold of its own.
+
+use redb::{Key, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, Value};
+
+use super::Findings;
+use super::pass::{Expected, entries_of};
+use crate::ledger::Entry;
+use crate::policy::Profile;
+use crate::store::apply::{fold, profile_of, scope_of};
+use crate::store::error::Fault;
+use crate::store::tables::{
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, ENTRIES, OPEN, Open, PROFILES, copy_key, number_in,
+    read_profile, read_row,
+};
+
+/// Check the tables against what the pass expects.
+pub(super) fn check(
+    reading: &ReadTransaction,
+    expected: &Expected,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    if !expected.whole {
+        findings.problem("indexes and profiles were not looked at: entries are missing".to_owned());
+        return Ok(());
+    }
+    check_indexes(reading, expected, findings)?;
+    check_minutes(reading, findings)?;
+    check_open(reading, expected, findings)?;
+    check_profiles(reading, findings)
+}
+
+/// Every row that should be there was looked up, so only a table that is longer holds one too many.
+fn check_indexes(
+    reading: &ReadTransaction,
+    expected: &Expected,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let entry = |number: u64| -> Result<Option<Entry>, Fault> {
+        Ok(entries_of(reading, [number])?.pop().map(|(_, entry)| entry))
+    };
+    if reading.open_table(BY_COPY)?.len()? != expected.by_copy {
+        surplus(reading, BY_COPY, "index row (copy)", findings, |key| {
+            let number = number_in(key);
+            let scope = entry(number)?.and_then(|entry| scope_of(&entry.event));
+            Ok(scope.is_some_and(|scope| copy_key(scope, number) == *key))
+        })?;
+    }
+    if reading.open_table(BY_ADDRESS)?.len()? != expected.by_address {
+        surplus(reading, BY_ADDRESS, "index row (address)", findings, |(address, number)| {
+            let named = |entry: Entry| entry.event.addresses().iter().any(|named| named.as_str() == address);
+            Ok(entry(number)?.is_some_and(named))
+        })?;
+    }
+    if reading.open_table(BY_MESSAGE)?.len()? != expected.by_message {
+        surplus(reading, BY_MESSAGE, "index row (Message-ID)", findings, |(id, number)| {
+            Ok(entry(number)?.is_some_and(|entry| entry.event.message_id() == Some(id)))
+        })?;
+    }
+    if reading.open_table(BY_TEXT)?.len()? != expected.by_text {
+        findings.problem("the index of consent texts names texts that are in no entry".to_owned());
+    }
+    Ok(())
+}
+
+/// Name the rows that follow from no entry.
+fn surplus<K: Key + 'static, V: Value + 'static>(
+    reading: &ReadTransaction,
+    table: TableDefinition<K, V>,
+    word: &str,
+    findings: &mut Findings,
+    mut follows: impl FnMut(K::SelfType<'_>) -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    for row in reading.open_table(table)?.iter()? {
+        let (key, _) = row?;
+        if !follows(key.value())? {
+            findings.problem(format!("{word} {:?} follows from no entry", key.value()));
+        }
+    }
+    Ok(())
+}
+
+/// The runs of one minute cover every entry once.
+fn check_minutes(reading: &ReadTransaction, findings: &mut Findings) -> Result<(), Fault> {
+    let mut covered = 0u64;
+    for row in reading.open_table(BY_MINUTE)?.iter()? {
+        let (key, last) = row?;
+        covered += last.value().saturating_sub(key.value().1) + 1;
+    }
+    if covered != reading.open_table(ENTRIES)?.len()? {
+        findings.problem("the index by time does not cover each entry once".to_owned());
+    }
+    Ok(())
+}
+
+fn check_open(reading: &ReadTransaction, expected: &Expected, findings: &mut Findings) -> Result<(), Fault> {
+    let table = reading.open_table(OPEN)?;
+    for row in table.iter()? {
+        let (key, value) = row?;
+        let copy = crate::mail::CopyId::from_bytes(*key.value());
+        match expected.open.get(key.value()) {
+            None => findings.problem(format!("the open admission of {copy} follows from no entry")),
+            Some(open) if *open != read_row::<Open>(value.value())? => {
+                findings.problem(format!("the open admission of {copy} is not what the entries say"));
+            }
+            Some(_) => {}
+        }
+    }
+    for key in expected.open.keys() {
+        if table.get(key)?.is_none() {
+            let copy = crate::mail::CopyId::from_bytes(*key);
+            findings.problem(format!("the open admission of {copy} is missing"));
+        }
+    }
+    Ok(())
+}
+
+/// Fold each profile anew from the entries about its address.
+fn check_profiles(reading: &ReadTransaction, findings: &mut Findings) -> Result<(), Fault> {
+    let by_address = reading.open_table(BY_ADDRESS)?;
+    for row in reading.open_table(PROFILES)?.iter()? {
+        let (key, value) = row?;
+        let (sender, address) = key.value();
+        let numbers = by_address.range((address, 0)..=(address, u64::MAX))?;
+        let numbers =
+            numbers.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, redb::StorageError>>()?;
+        let mut profile = Profile::default();
+        let mut any = false;
+        for (number, entry) in entries_of(reading, numbers)? {
+            if profile_of(&entry.event).is_some_and(|(of, who)| of.0 == sender && who.as_str() == address) {
+                fold(&mut profile, number, entry.at, &entry.event);
+                any = true;
+            }
+        }
+        if !any {
+            findings.problem(format!("the profile ({sender}, {address}) follows from no entry"));
+        } else if profile != read_profile(Some(value.value()))? {
+            findings.problem(format!("the profile ({sender}, {address}) is not what the entries say"));
+        }
+    }
+    Ok(())
+}
