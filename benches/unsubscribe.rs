@@ -56,7 +56,9 @@ async fn main() {
     for at_once in [1, 50, 1_000] {
         // One at a time is as slow as the disk: fewer of them say as much.
         let count = if at_once == 1 { total / 10 } else { total };
-        for (what, server, prefix) in [("bare axum, one redb commit each", bare, "bare"), ("sluis", sluis, "")] {
+        for (what, server, prefix) in
+            [("bare axum, one redb commit each", bare, "bare"), ("sluis", sluis, "")]
+        {
             let paths = (0..count).map(|number| match prefix {
                 "" => format!("/u/{}", token(&keys, at_once, number)),
                 _ => format!("/u/{at_once}-{number}"),
@@ -94,10 +96,8 @@ async fn sluis(folder: &std::path::Path, keys: &Keys, shutdown: &Shutdown) -> So
     };
     let (settings, seen) = watch::channel(Arc::new(settings));
     let desk = Arc::new(Desk::new(seen, Arc::new(store), scribe, Arc::new(Nobody), clock));
-    let limits = Limits {
-        http: http::Limits { connections: 2_000, ..http::Limits::default() },
-        ..Limits::default()
-    };
+    let limits =
+        Limits { http: http::Limits { connections: 2_000, ..http::Limits::default() }, ..Limits::default() };
     let stop = shutdown.clone();
     shutdown.spawn(async move {
         unsubscribe::run(listener, None, desk, Arc::new(SystemEntropy), limits, stop).await;
@@ -128,7 +128,12 @@ async fn bare(folder: &std::path::Path, shutdown: &Shutdown) -> SocketAddr {
 }
 
 /// Ask for all of `paths` over `at_once` connections; per second, and milliseconds at 50 and 99 percent.
-async fn load(server: SocketAddr, paths: Vec<String>, at_once: usize, method: &'static str) -> (f64, f64, f64) {
+async fn load(
+    server: SocketAddr,
+    paths: Vec<String>,
+    at_once: usize,
+    method: &'static str,
+) -> (f64, f64, f64) {
     let mut shares: Vec<Vec<String>> = vec![Vec::new(); at_once];
     for (number, path) in paths.into_iter().enumerate() {
         shares[number % at_once].push(path);
@@ -185,7 +190,8 @@ async fn ask(stream: &mut TcpStream, method: &str, path: &str) -> Vec<u8> {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
             let (_, rest) = head.split_once("content-length: ").expect("a length");
-            let length = rest.split("\r\n").next().and_then(|text| text.parse::<usize>().ok()).expect("a number");
+            let length =
+                rest.split("\r\n").next().and_then(|text| text.parse::<usize>().ok()).expect("a number");
             while bytes.len() < end + 4 + length {
                 assert!(stream.read_buf(&mut bytes).await.expect("read") > 0, "the rest of the answer");
             }

@@ -14,6 +14,7 @@ mod event;
 mod outbox;
 pub mod pack;
 mod page;
+pub mod pieces;
 mod scribe;
 pub mod tree;
 pub mod verify;

@@ -4,6 +4,7 @@
 //! (group commit), so that fifty sessions pay for one sync. `record` returns when its record is durable.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::codec::Squeezed;
+use super::codec::{CodecError, Squeezed};
 use super::event::{EntryNumber, Event};
 use super::outbox::{Owed, OwedId};
+use super::pieces;
 use crate::mail::{Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
-use crate::message::{Piece, Rope};
+use crate::message::Rope;
 
 /// One thing to be written: entries, and what must become durable with them. Either all of it or none.
 #[derive(Debug, Default)]
@@ -219,6 +221,34 @@ struct Pending {
     done: Waiting,
 }
 
+/// What goes into one commit.
+struct Gathered {
+    batch: Batch,
+    waiting: Vec<Waiting>,
+    weight: usize,
+    /// Taken from the queue, and too heavy for this commit.
+    ahead: Option<Pending>,
+}
+
+impl From<Pending> for Gathered {
+    fn from(first: Pending) -> Self {
+        let weight = first.record.weight();
+        Self { batch: vec![first.record], waiting: vec![first.done], weight, ahead: None }
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, next: Pending) {
+        self.weight += next.record.weight();
+        if self.weight > Inbox::MAX_BATCH_BYTES {
+            self.ahead = Some(next);
+        } else {
+            self.batch.push(next.record);
+            self.waiting.push(next.done);
+        }
+    }
+}
+
 /// The writer's end of the queue.
 #[derive(Debug)]
 pub struct Inbox {
@@ -257,18 +287,29 @@ impl Ready {
                 matches!(side, Side::Edits { original_sha256, keep: Keep::Full, .. } if original_sha256 == hash)
             })
         };
-        let sides = record
-            .sides
-            .iter()
-            .map(|side| match side {
-                // What leaves the store again with its copy is not worth the time.
-                Side::Original { sha256, bytes } if archived(sha256) => {
-                    Some(Squeezed::new(Cow::Borrowed(bytes)))
-                }
-                Side::Original { bytes, .. } => Some(Squeezed::plain(&bytes[..])),
-                _ => None,
-            })
-            .collect();
+        let waits = |copy: &CopyId| {
+            record.sides.iter().any(|side| matches!(side, Side::Spool(spooled) if spooled.copy == *copy))
+        };
+        let ready = |side: &Side| match side {
+            // What leaves the store again with its copy is not worth the time.
+            Side::Original { sha256, bytes } if archived(sha256) => {
+                Ok(Some(Squeezed::new(Cow::Borrowed(bytes))))
+            }
+            Side::Original { bytes, .. } => Ok(Some(Squeezed::plain(&bytes[..]))),
+            Side::Edits { copy, rope, keep, .. } if *keep == Keep::Full || waits(copy) => {
+                pieces::write(rope).map(Some)
+            }
+            Side::Edits { .. }
+            | Side::Spool(_)
+            | Side::Unspool(_)
+            | Side::Owe(_)
+            | Side::Defer(..)
+            | Side::Paid(_)
+            | Side::Checkpoint => Ok(None),
+        };
+        let sides = record.sides.iter().map(ready).collect::<Result<_, CodecError>>();
+        let sides =
+            sides.map_err(|error| RecordError::Store(format!("a copy cannot be written: {error}")))?;
         Ok(Self { record, entries, sides })
     }
 
@@ -277,28 +318,15 @@ impl Ready {
         self.record.events.iter().zip(&self.entries)
     }
 
-    /// Its sides; an original comes with its stored form.
+    /// Its sides; an original comes with its stored form, and so do the pieces of a copy that will be kept.
     pub fn sides(&self) -> impl Iterator<Item = (&Side, Option<&Squeezed>)> {
         self.record.sides.iter().zip(self.sides.iter().map(Option::as_ref))
     }
 
     /// About how many octets it adds to a commit.
     fn weight(&self) -> usize {
-        let own: usize = self
-            .record
-            .sides
-            .iter()
-            .map(|side| match side {
-                Side::Edits { rope, .. } => rope
-                    .pieces()
-                    .iter()
-                    .map(|piece| if let Piece::Own(bytes) = piece { bytes.len() } else { 16 })
-                    .sum(),
-                _ => 0,
-            })
-            .sum();
         let entries = self.entries.iter().map(|entry| &entry.stored);
-        own + entries.chain(self.sides.iter().flatten()).map(Squeezed::stored_len).sum::<usize>()
+        entries.chain(self.sides.iter().flatten()).map(Squeezed::stored_len).sum()
     }
 }
 
@@ -370,29 +398,44 @@ impl Inbox {
     /// Octets that one commit carries, unless its first record alone is larger.
     pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
+    /// How often a commit looks, at most, whether it has become as large as the one before it. On a busy
+    /// machine the half millisecond in which sessions go on saves commits, and each costs every session
+    /// behind it more than that. A record that was alone waits for nobody.
+    const LOOKS: u32 = 5;
+    /// How long between two looks.
+    const PAUSE: Duration = Duration::from_micros(100);
+
     /// Serve `book` until every [`Scribe`] is gone: blocks the calling thread. Takes all records that
     /// wait, at most `max_batch` and [`Inbox::MAX_BATCH_BYTES`], into one commit; what comes meanwhile
     /// waits for the next. When a commit fails, everybody in it is told, and the next is tried afresh.
     pub fn serve(mut self, book: &mut impl Book, max_batch: usize) {
         let mut ahead = None;
+        let mut expected = 1;
         while let Some(first) = ahead.take().or_else(|| self.queue.blocking_recv()) {
-            let mut weight = first.record.weight();
-            let mut batch = vec![first.record];
-            let mut waiting = vec![first.done];
-            while batch.len() < max_batch {
-                let Ok(next) = self.queue.try_recv() else { break };
-                weight += next.record.weight();
-                if weight > Self::MAX_BATCH_BYTES {
-                    ahead = Some(next);
-                    break;
-                }
-                batch.push(next.record);
-                waiting.push(next.done);
-            }
+            let mut gathered = Gathered::from(first);
+            self.gather(&mut gathered, expected.min(max_batch), max_batch);
+            let Gathered { mut batch, waiting, .. } = gathered;
+            ahead = gathered.ahead;
+            expected = batch.len();
             let answer = book.commit(&mut batch);
             // The records go before the answers, so that a session that is answered finds its memory free.
             drop(batch);
             self.tell(waiting, answer);
+        }
+    }
+
+    /// Take what waits, and wait for a moment until it is as much as expected.
+    fn gather(&mut self, gathered: &mut Gathered, expected: usize, max_batch: usize) {
+        for look in 0..=Self::LOOKS {
+            while gathered.ahead.is_none() && gathered.batch.len() < max_batch {
+                let Ok(next) = self.queue.try_recv() else { break };
+                gathered.add(next);
+            }
+            let enough = gathered.ahead.is_some() || gathered.batch.len() >= expected;
+            if enough || look == Self::LOOKS || self.queue.is_closed() {
+                return;
+            }
+            std::thread::sleep(Self::PAUSE);
         }
     }
 

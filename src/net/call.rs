@@ -244,18 +244,14 @@ async fn exchange(stream: Stream, request: Request<Body>) -> Result<Reply, CallE
     };
     let mut connection = std::pin::pin!(connection);
     let mut answer = std::pin::pin!(answer);
-    loop {
-        tokio::select! {
-            biased;
-            answer = answer.as_mut() => return answer.map_err(broken),
-            ended = connection.as_mut() => {
-                // What was read before the end can still be an answer.
-                return match ended {
-                    Ok(()) => answer.await.map_err(broken),
-                    Err(error) => Err(broken(error)),
-                };
-            }
-        }
+    tokio::select! {
+        biased;
+        answer = answer.as_mut() => answer.map_err(broken),
+        ended = connection.as_mut() => match ended {
+            // What was read before the end can still be an answer.
+            Ok(()) => answer.await.map_err(broken),
+            Err(error) => Err(broken(error)),
+        },
     }
 }
 

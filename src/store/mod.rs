@@ -16,6 +16,7 @@ mod fsck;
 mod outbox;
 mod read;
 mod recover;
+mod reopen;
 mod tables;
 mod write;
 

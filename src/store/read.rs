@@ -17,6 +17,7 @@ use super::tables::{
 };
 use super::write::StoredHashes;
 use crate::ledger::pack::{Exhibit, Pack, Sent};
+use crate::ledger::pieces;
 use crate::ledger::tree::{self, Salt};
 use crate::ledger::{Entry, EntryNumber, Event, Spooled};
 use crate::mail::{AddressKey, CopyId, SenderId};
@@ -146,13 +147,13 @@ pub(super) fn archived(reading: &ReadTransaction, copy: CopyId) -> Result<Option
     let Some(row) = reading.open_table(COPIES)?.get(&copy.to_bytes())? else { return Ok(None) };
     match KeptCopy::read(row.value())? {
         KeptCopy::Headers(bytes) => Ok(Some(Archived::Headers(bytes.into()))),
-        KeptCopy::Pieces { original, pieces, .. } => {
+        KeptCopy::Pieces { original, pieces: kept, .. } => {
             let originals = reading.open_table(ORIGINALS)?;
             let stored = originals
                 .get(&original)?
                 .ok_or_else(|| Fault::Format(format!("the original of copy {copy} is missing")))?;
             let bytes = Bytes::from(tables::read_original(stored.value())?);
-            Ok(Some(Archived::Whole(tables::rope(bytes, pieces)?)))
+            Ok(Some(Archived::Whole(pieces::read(&kept, bytes)?)))
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::ledger::codec::Squeezed;
 use crate::ledger::tree::Salt;
 use crate::ledger::{EntryNumber, Keep};
 use crate::mail::{Address, CopyId, Reference};
-use crate::message::{Piece, Rope};
 use crate::policy::Profile;
 
 /// The format of the whole file.
@@ -25,8 +24,8 @@ pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta
 pub(super) const KEYS: TableDefinition<u64, &str> = TableDefinition::new("keys");
 /// Entries by number.
 pub(super) const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
-/// Tree hashes by stored hash index.
-pub(super) const HASHES: TableDefinition<u64, &[u8; 32]> = TableDefinition::new("hashes");
+/// Tree hashes: those of one commit in one row, by the stored hash index of the first.
+pub(super) const HASHES: TableDefinition<u64, &[u8]> = TableDefinition::new("hashes");
 /// Signed notes by the number of entries they cover.
 pub(super) const CHECKPOINTS: TableDefinition<u64, &str> = TableDefinition::new("checkpoints");
 /// Profiles by sender id and address key.
@@ -39,7 +38,7 @@ pub(super) const SPOOL: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new
 pub(super) const DUE: TableDefinition<(i128, &[u8; 20]), ()> = TableDefinition::new("due");
 /// Originals by their SHA-256.
 pub(super) const ORIGINALS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("originals");
-/// How many rows of `copies` need each original.
+/// How many rows of `copies` need each original that more than one needs.
 pub(super) const ORIGINAL_USES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("original_uses");
 /// What is kept of each copy's bytes.
 pub(super) const COPIES: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("copies");
@@ -155,87 +154,36 @@ pub(super) enum KeptCopy {
         keep: Keep,
         /// The original.
         original: [u8; 32],
-        /// Stored form of the pieces.
-        pieces: Vec<StoredPiece>,
+        /// Stored form of the pieces: [`crate::ledger::pieces`].
+        pieces: Vec<u8>,
     },
     /// Its header section.
     Headers(Vec<u8>),
 }
 
-/// A piece of a rope, as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum StoredPiece {
-    /// From, and up to but not including.
-    Original(u64, u64),
-    /// Our own octets.
-    Own(#[serde(with = "octets")] Vec<u8>),
-}
-
-/// Octets as one run: the same bytes as a sequence of numbers, without a step for each.
-mod octets {
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(octets)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        deserializer.deserialize_bytes(Octets)
-    }
-
-    struct Octets;
-
-    impl Visitor<'_> for Octets {
-        type Value = Vec<u8>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("octets")
-        }
-
-        fn visit_bytes<E: Error>(self, octets: &[u8]) -> Result<Vec<u8>, E> {
-            Ok(octets.to_vec())
-        }
-    }
-}
-
 impl KeptCopy {
-    /// The pieces of `rope`.
-    pub(super) fn of(rope: &Rope, original: [u8; 32], keep: Keep) -> Self {
-        let pieces = rope
-            .pieces()
-            .iter()
-            .map(|piece| match piece {
-                Piece::Original(range) => StoredPiece::Original(range.start as u64, range.end as u64),
-                Piece::Own(bytes) => StoredPiece::Own(bytes.to_vec()),
-            })
-            .collect();
-        Self::Pieces { keep, original, pieces }
+    /// `1 ‖ 0 ‖ keep ‖ original ‖ squeezed pieces`.
+    pub(super) fn write_pieces(keep: Keep, original: &[u8; 32], pieces: &Squeezed) -> Vec<u8> {
+        let keep = match keep {
+            Keep::Full => 0,
+            Keep::Headers => 1,
+            Keep::Hash => 2,
+        };
+        let mut value = Vec::with_capacity(35 + pieces.stored_len());
+        value.extend_from_slice(&[V1, 0, keep]);
+        value.extend_from_slice(original);
+        pieces.write(&mut value);
+        value
     }
 
-    /// `1 ‖ 0 ‖ keep ‖ original ‖ squeezed pieces`, or `1 ‖ 1 ‖ squeezed headers`.
-    pub(super) fn write(&self) -> Result<Vec<u8>, Fault> {
-        let mut value = vec![V1];
-        match self {
-            Self::Pieces { keep, original, pieces } => {
-                value.push(0);
-                value.push(match keep {
-                    Keep::Full => 0,
-                    Keep::Headers => 1,
-                    Keep::Hash => 2,
-                });
-                value.extend_from_slice(original);
-                Squeezed::new(postcard::to_stdvec(pieces)?.into()).write(&mut value);
-            }
-            Self::Headers(bytes) => {
-                value.push(1);
-                Squeezed::new(bytes.into()).write(&mut value);
-            }
-        }
-        Ok(value)
+    /// `1 ‖ 1 ‖ squeezed headers`.
+    pub(super) fn write_headers(headers: &[u8]) -> Vec<u8> {
+        let mut value = vec![V1, 1];
+        Squeezed::new(headers.into()).write(&mut value);
+        value
     }
 
-    /// The inverse of [`KeptCopy::write`].
+    /// The inverse of both.
     pub(super) fn read(value: &[u8]) -> Result<Self, Fault> {
         let broken = || Fault::Format("a kept copy is cut short".to_owned());
         match body(value)? {
@@ -247,26 +195,12 @@ impl KeptCopy {
                     _ => return Err(broken()),
                 };
                 let (original, rest) = rest.split_first_chunk::<32>().ok_or_else(broken)?;
-                let pieces = postcard::from_bytes(&Squeezed::read(rest)?)?;
-                Ok(Self::Pieces { keep, original: *original, pieces })
+                Ok(Self::Pieces { keep, original: *original, pieces: rest.to_vec() })
             }
             [1, rest @ ..] => Ok(Self::Headers(Squeezed::read(rest)?)),
             _ => Err(broken()),
         }
     }
-}
-
-/// The rope of stored pieces over `original`.
-pub(super) fn rope(original: bytes::Bytes, pieces: Vec<StoredPiece>) -> Result<Rope, Fault> {
-    let pieces = pieces
-        .into_iter()
-        .map(|piece| match piece {
-            StoredPiece::Original(from, to) => Piece::Original(from as usize..to as usize),
-            StoredPiece::Own(bytes) => Piece::Own(bytes.into()),
-        })
-        .collect();
-    Rope::new(original, pieces)
-        .ok_or_else(|| Fault::Format("a kept copy does not fit its original".to_owned()))
 }
 
 /// `1 ‖ squeezed bytes` of an original.

@@ -11,6 +11,7 @@ use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
 use super::outbox::{self, Outbox};
+use super::reopen::{CLOSED, Limbo};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT,
     HASHES, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry,
@@ -19,31 +20,26 @@ use super::tables::{
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
 use crate::ledger::codec::Squeezed;
+use crate::ledger::pieces;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
 use crate::ledger::{
-    Counts, EntryNumber, Event, Keep, Outcome, OwedId, Ready, Record, RecordError, Side, Spelled, SpoolState,
-    Spooled, head,
+    Counts, EntryNumber, Event, Keep, OwedId, Ready, RecordError, Side, Spelled, SpoolState, Spooled, head,
 };
 use crate::mail::CopyId;
 use crate::message::Rope;
 use crate::metrics;
 use crate::secret::random;
 
-/// How long the file is left alone after it could not be opened again.
-const REOPEN_PAUSE: SignedDuration = SignedDuration::from_secs(1);
-
-const CLOSED: &str = "the store is closed after a disk error";
-
 /// What the writer knows without asking the disk.
 #[derive(Debug, Clone)]
 pub(super) struct Tip {
     edge: Edge,
     /// Commits so far: tells after a failed sync whether that commit stands.
-    commits: u64,
+    pub(super) commits: u64,
     /// Entries covered by the last checkpoint, its own entry included.
     signed: u64,
     /// When it was signed; `None` when that was before this start.
-    signed_at: Option<Timestamp>,
+    pub(super) signed_at: Option<Timestamp>,
     /// Recipients by fate.
     counts: Counts,
     /// The run of entries that was written last: its minute and its first entry.
@@ -53,20 +49,11 @@ pub(super) struct Tip {
 /// The writer's state.
 #[derive(Debug)]
 pub(super) struct Writer {
-    tip: Tip,
+    pub(super) tip: Tip,
     /// Set while the file is closed: when it may be tried again.
-    closed_until: Option<Timestamp>,
-    /// A commit of unknown fate: see [`Store::clear_limbo`].
-    limbo: Option<Limbo>,
-}
-
-/// A commit of which nobody knows whether it stands.
-#[derive(Debug)]
-struct Limbo {
-    /// Its number.
-    commits: u64,
-    /// What it would have admitted, as the outcomes that take it back.
-    admitted: Vec<Outcome>,
+    pub(super) closed_until: Option<Timestamp>,
+    /// A commit of unknown fate.
+    pub(super) limbo: Option<Limbo>,
 }
 
 impl Writer {
@@ -176,10 +163,13 @@ impl Tip {
 /// Tree hashes in a table.
 pub(super) struct StoredHashes<'a, T>(pub(super) &'a T);
 
-impl<T: redb::ReadableTable<u64, &'static [u8; 32]>> Hashes for StoredHashes<'_, T> {
+impl<T: redb::ReadableTable<u64, &'static [u8]>> Hashes for StoredHashes<'_, T> {
     fn hash(&self, index: u64) -> Result<Option<Hash>, TreeError> {
-        let row = self.0.get(index).map_err(TreeError::reading)?;
-        Ok(row.map(|row| Hash(*row.value())))
+        let row = self.0.range(..=index).and_then(|mut rows| rows.next_back().transpose());
+        let Some((first, run)) = row.map_err(TreeError::reading)? else { return Ok(None) };
+        let (hashes, _) = run.value().as_chunks::<32>();
+        let at = usize::try_from(index - first.value()).ok();
+        Ok(at.and_then(|at| hashes.get(at)).map(|hash| Hash(*hash)))
     }
 }
 
@@ -213,7 +203,7 @@ impl Store {
                     Ok(()) => Err(RecordError::Store(fault.to_string())),
                     Err(error) => {
                         tracing::error!(%error, "the store stays closed; the next record tries again");
-                        writer.limbo = Some(Limbo { commits: tip.commits, admitted: admissions(batch) });
+                        writer.limbo = Some(Limbo::of(tip.commits, batch));
                         Err(RecordError::Store(fault.to_string()))
                     }
                 }
@@ -222,7 +212,7 @@ impl Store {
         }
     }
 
-    fn try_commit(
+    pub(super) fn try_commit(
         &self,
         database: &Database,
         batch: &[Ready],
@@ -252,95 +242,13 @@ impl Store {
             if (wished || late) && tip.edge.size() > tip.signed {
                 pages.checkpoint(tip)?;
             }
+            pages.close(tip, begin)?;
             let mut meta = transaction.open_table(META)?;
             meta.insert("commits", &tip.commits.to_be_bytes()[..])?;
             meta.insert("counts", write_row(&tip.counts)?.as_slice())?;
-            // All entries of a commit are of one moment.
-            if tip.edge.size() > begin {
-                let minute = tables::minute(now);
-                let first = match tip.run {
-                    Some((last, first)) if last == minute => first,
-                    _ => begin,
-                };
-                tip.run = Some((minute, first));
-                transaction.open_table(BY_MINUTE)?.insert((minute, first), tip.edge.size() - 1)?;
-            }
         }
         Ok(transaction.commit()?)
     }
-
-    fn close(&self, writer: &mut Writer) {
-        *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-        writer.closed_until = Some(self.inner.clock.now());
-    }
-
-    fn reopen_if_closed(&self, writer: &mut Writer) -> Result<(), RecordError> {
-        let Some(until) = writer.closed_until else { return Ok(()) };
-        let now = self.inner.clock.now();
-        if now < until && until.duration_since(now) <= REOPEN_PAUSE {
-            return Err(RecordError::Store(CLOSED.to_owned()));
-        }
-        self.reopen(writer)?;
-        writer.limbo = None;
-        Ok(())
-    }
-
-    /// Open the file again. Readers see it once [`Store::clear_limbo`] is through.
-    fn reopen(&self, writer: &mut Writer) -> Result<(), RecordError> {
-        let opened = Writer::open(&*self.inner.disk, &self.inner.settings)
-            .map_err(|error| RecordError::Store(error.to_string()))
-            .and_then(|(database, fresh)| {
-                let tip = Tip { signed_at: writer.tip.signed_at, ..fresh.tip };
-                let tip = self.clear_limbo(&database, tip, writer.limbo.as_ref())?;
-                Ok((database, tip))
-            });
-        match opened {
-            Ok((database, tip)) => {
-                *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-                writer.tip = tip;
-                writer.closed_until = None;
-                Ok(())
-            }
-            Err(error) => {
-                writer.closed_until = self.inner.clock.now().checked_add(REOPEN_PAUSE).ok();
-                Err(error)
-            }
-        }
-    }
-
-    /// A commit whose sync failed while the file could not even be opened again: its sessions were told
-    /// that nothing was written. If it turns out to be there after all, what it admitted is cancelled
-    /// and leaves the spool, or it would go out twice: once by us, once by the client's next try.
-    fn clear_limbo(&self, database: &Database, tip: Tip, limbo: Option<&Limbo>) -> Result<Tip, RecordError> {
-        let Some(Limbo { commits, admitted }) = limbo else { return Ok(tip) };
-        if tip.commits < *commits || admitted.is_empty() {
-            return Ok(tip);
-        }
-        let sides = admitted.iter().map(|outcome| Side::Unspool(outcome.copy)).collect();
-        let events = admitted.iter().cloned().map(Event::Cancelled).collect();
-        let batch = [Ready::new(Record { events, sides })?];
-        let mut cleared = tip;
-        self.try_commit(database, &batch, &mut cleared, &mut Vec::new())
-            .map_err(|fault| RecordError::Store(fault.to_string()))?;
-        Ok(cleared)
-    }
-}
-
-/// What `batch` admits, as the outcomes that would take it back.
-fn admissions(batch: &[Ready]) -> Vec<Outcome> {
-    let cancelled = |event: &Event| match event {
-        Event::Admitted(it) => Some(Outcome {
-            copy: it.copy,
-            recipients: it.recipients.iter().map(|one| one.recipient.clone()).collect(),
-            reply: "not sent: the store failed while this was recorded, and the client was told to try again"
-                .to_owned(),
-            next_hop: it.next_hop.clone(),
-            tls: None,
-            attempt: 0,
-        }),
-        _ => None,
-    };
-    batch.iter().flat_map(|record| record.events.iter().filter_map(cancelled)).collect()
 }
 
 /// All tables of one write transaction.
@@ -349,7 +257,10 @@ struct Pages<'t> {
     now: Timestamp,
     head: String,
     entries: Table<'t, u64, &'static [u8]>,
-    hashes: Table<'t, u64, &'static [u8; 32]>,
+    hashes: Table<'t, u64, &'static [u8]>,
+    by_minute: Table<'t, (i64, u64), u64>,
+    /// Tree hashes of this commit, which follow each other: the index of the first, and all of them.
+    run: Option<(u64, Vec<u8>)>,
     checkpoints: Table<'t, u64, &'static str>,
     spool: Table<'t, &'static [u8; 20], &'static [u8]>,
     due: Table<'t, (i128, &'static [u8; 20]), ()>,
@@ -370,6 +281,8 @@ impl<'t> Pages<'t> {
             head: head(now, inner.settings.signer.name()),
             entries: transaction.open_table(ENTRIES)?,
             hashes: transaction.open_table(HASHES)?,
+            by_minute: transaction.open_table(BY_MINUTE)?,
+            run: None,
             checkpoints: transaction.open_table(CHECKPOINTS)?,
             spool: transaction.open_table(SPOOL)?,
             due: transaction.open_table(DUE)?,
@@ -396,13 +309,23 @@ impl<'t> Pages<'t> {
             }
         }
         let mut owes = 0;
-        for (side, _) in record.sides() {
+        for (side, squeezed) in record.sides() {
             match side {
                 Side::Original { .. } | Side::Checkpoint => {}
                 Side::Edits { copy, original_sha256, rope, keep } => {
-                    let waits = spooled.contains(copy) || self.spool.get(&copy.to_bytes())?.is_some();
-                    let keep_pieces = waits || *keep == Keep::Full;
-                    self.keep(*copy, rope, *original_sha256, *keep, keep_pieces, &originals)?;
+                    let waits = || -> Result<bool, Fault> {
+                        Ok(spooled.contains(copy) || self.spool.get(&copy.to_bytes())?.is_some())
+                    };
+                    let made;
+                    let pieces = match squeezed {
+                        Some(pieces) => Some(pieces),
+                        None if *keep == Keep::Full || waits()? => {
+                            made = pieces::write(rope)?;
+                            Some(&made)
+                        }
+                        None => None,
+                    };
+                    self.keep(*copy, rope, *original_sha256, *keep, pieces, &originals)?;
                 }
                 Side::Spool(copy) => self.spool(copy)?,
                 Side::Unspool(copy) => self.unspool(*copy)?,
@@ -434,11 +357,29 @@ impl<'t> Pages<'t> {
         let leaf = tree::leaf(&salt, &[self.head.as_bytes(), &spelled.json]);
         self.entries.insert(number, write_entry(&salt, &self.head, &spelled.stored)?.as_slice())?;
         for (index, hash) in tip.edge.append(leaf)? {
-            self.hashes.insert(index, &hash.0)?;
+            self.run.get_or_insert_with(|| (index, Vec::new())).1.extend_from_slice(&hash.0);
         }
         tip.counts.add(Counts::of(event));
         let spool = &self.spool;
         self.projections.apply(number, self.now, event, &|copy| Ok(spool.get(&copy.to_bytes())?.is_some()))
+    }
+
+    /// What is written once for all entries of a commit, of which `begin` is the first.
+    fn close(mut self, tip: &mut Tip, begin: EntryNumber) -> Result<(), Fault> {
+        if let Some((first, hashes)) = self.run.take() {
+            self.hashes.insert(first, hashes.as_slice())?;
+        }
+        // All entries of a commit are of one moment.
+        if tip.edge.size() > begin {
+            let minute = tables::minute(self.now);
+            let first = match tip.run {
+                Some((last, first)) if last == minute => first,
+                _ => begin,
+            };
+            tip.run = Some((minute, first));
+            self.by_minute.insert((minute, first), tip.edge.size() - 1)?;
+        }
+        Ok(())
     }
 
     fn checkpoint(&mut self, tip: &mut Tip) -> Result<(), Fault> {
@@ -469,21 +410,21 @@ impl<'t> Pages<'t> {
         self.spool.remove(&key)?;
         self.projections.left_spool(copy)?;
         let kept = self.copies.get(&key)?.map(|row| KeptCopy::read(row.value())).transpose()?;
-        let Some(KeptCopy::Pieces { keep, original, pieces }) = kept else { return Ok(()) };
+        let Some(KeptCopy::Pieces { keep, original, pieces: stored }) = kept else { return Ok(()) };
         if keep == Keep::Full {
             return Ok(());
         }
         let headers = if keep == Keep::Headers {
             let bytes = self.originals.get(&original)?.map(|row| tables::read_original(row.value()));
             let bytes = bytes.transpose()?.unwrap_or_default();
-            Some(headers_of(&tables::rope(Bytes::from(bytes), pieces)?))
+            Some(headers_of(&pieces::read(&stored, Bytes::from(bytes))?))
         } else {
             None
         };
         self.release(original)?;
         match headers {
             Some(headers) => {
-                self.copies.insert(&key, KeptCopy::Headers(headers).write()?.as_slice())?;
+                self.copies.insert(&key, KeptCopy::write_headers(&headers).as_slice())?;
             }
             None => {
                 self.copies.remove(&key)?;
@@ -507,7 +448,7 @@ impl<'t> Pages<'t> {
         rope: &Rope,
         original: [u8; 32],
         keep: Keep,
-        pieces: bool,
+        pieces: Option<&Squeezed>,
         originals: &HashMap<[u8; 32], &Squeezed>,
     ) -> Result<(), Fault> {
         let key = copy.to_bytes();
@@ -515,32 +456,32 @@ impl<'t> Pages<'t> {
         if let Some(KeptCopy::Pieces { original, .. }) = before {
             self.release(original)?;
         }
-        if !pieces {
+        let Some(pieces) = pieces else {
             if keep == Keep::Headers {
-                self.copies.insert(&key, KeptCopy::Headers(headers_of(rope)).write()?.as_slice())?;
+                self.copies.insert(&key, KeptCopy::write_headers(&headers_of(rope)).as_slice())?;
             }
             return Ok(());
-        }
-        let uses = self.uses.get(&original)?.map_or(0, |row| row.value());
-        if uses == 0 {
+        };
+        if self.originals.get(&original)?.is_some() {
+            let uses = self.uses.get(&original)?.map_or(1, |row| row.value());
+            self.uses.insert(&original, uses + 1)?;
+        } else {
             let stored = match originals.get(&original) {
                 Some(squeezed) => write_original(squeezed),
                 None => write_original(&Squeezed::new((&rope.original()[..]).into())),
             };
             self.originals.insert(&original, stored.as_slice())?;
         }
-        self.uses.insert(&original, uses + 1)?;
-        self.copies.insert(&key, KeptCopy::of(rope, original, keep).write()?.as_slice())?;
+        self.copies.insert(&key, KeptCopy::write_pieces(keep, &original, pieces).as_slice())?;
         Ok(())
     }
 
     fn release(&mut self, original: [u8; 32]) -> Result<(), Fault> {
-        let uses = self.uses.get(&original)?.map_or(0, |row| row.value());
-        if uses > 1 {
-            self.uses.insert(&original, uses - 1)?;
-        } else {
-            self.uses.remove(&original)?;
-            self.originals.remove(&original)?;
+        let uses = self.uses.get(&original)?.map_or(1, |row| row.value());
+        match uses {
+            1 => drop(self.originals.remove(&original)?),
+            2 => drop(self.uses.remove(&original)?),
+            uses => drop(self.uses.insert(&original, uses - 1)?),
         }
         Ok(())
     }

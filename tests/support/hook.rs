@@ -46,7 +46,7 @@ impl Hook {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, sent) = mpsc::unbounded_channel();
-        let mut statuses = statuses.to_vec().into_iter();
+        let mut statuses = std::collections::VecDeque::from(statuses.to_vec());
         let task = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let mut stream = match &server {
@@ -57,7 +57,7 @@ impl Hook {
                     },
                 };
                 let Some(request) = read(&mut stream).await else { continue };
-                let status = statuses.next().unwrap_or(200);
+                let status = statuses.pop_front().unwrap_or(200);
                 let extra = if status / 100 == 3 { "Location: https://elsewhere.example/\r\n" } else { "" };
                 let answer = format!("HTTP/1.1 {status} X\r\n{extra}Content-Length: 0\r\n\r\n");
                 let _ = stream.write_all(answer.as_bytes()).await;

@@ -7,7 +7,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _, ReadableTableMeta
 
 use super::Findings;
 use crate::ledger::checkpoint::{self, Checkpoint};
-use crate::ledger::tree::{self, Edge, Hash};
+use crate::ledger::tree::{self, Edge, Hash, Hashes as _};
 use crate::ledger::{Counts, Entry, EntryNumber, Event};
 use crate::store::apply::{may_wait, opened, profile_of, scope_of, settle};
 use crate::store::error::Fault;
@@ -15,6 +15,7 @@ use crate::store::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, ENTRIES, HASHES, KEYS, META,
     Open, PROFILES, SPOOL, StoredEntry, copy_key, minute, read_entry, read_row,
 };
+use crate::store::write::StoredHashes;
 
 /// Entries between two words about the progress.
 const STRIDE: u64 = 4_096;
@@ -95,7 +96,7 @@ pub(super) fn run(
 /// The tree as it grows again, beside the one that is stored, and whatever was signed over it.
 struct Tree {
     edge: Edge,
-    hashes: ReadOnlyTable<u64, &'static [u8; 32]>,
+    hashes: ReadOnlyTable<u64, &'static [u8]>,
     checkpoints: ReadOnlyTable<u64, &'static str>,
     signed: Peekable<redb::Range<'static, u64, &'static str>>,
     keys: ReadOnlyTable<u64, &'static str>,
@@ -116,7 +117,7 @@ impl Tree {
     }
 
     fn stored(&self, index: u64) -> Result<Option<Hash>, Fault> {
-        Ok(self.hashes.get(index)?.map(|row| Hash(*row.value())))
+        Ok(StoredHashes(&self.hashes).hash(index)?)
     }
 
     /// Append the leaf of an entry; of one that is erased or unreadable, the leaf that is stored.
@@ -189,8 +190,20 @@ impl Tree {
         Ok(true)
     }
 
-    /// What was signed over more entries than there are.
+    /// What was signed over more entries than there are, and hashes that belong to none.
     fn check_rest(&mut self, findings: &mut Findings) -> Result<(), Fault> {
+        let mut next = 0;
+        for row in self.hashes.iter()? {
+            let (first, run) = row?;
+            if first.value() != next || run.value().is_empty() || run.value().len() % 32 != 0 {
+                findings
+                    .problem(format!("the tree hashes from {} on do not follow those before", first.value()));
+            }
+            next = first.value() + run.value().len() as u64 / 32;
+        }
+        if next != tree::leaf_index(self.edge.size()) {
+            findings.problem(format!("there are {next} tree hashes, not as many as the entries make"));
+        }
         for anchor in self.anchors.by_ref() {
             findings.problem(lost(anchor.size));
         }

@@ -52,7 +52,7 @@ fn rewrite(transaction: &WriteTransaction, values: &[Vec<u8>]) {
             panic!("not erased")
         };
         for (index, hash) in edge.append(tree::leaf(&salt, &[&bytes])).unwrap() {
-            hashes.insert(index, &hash.0).unwrap();
+            hashes.insert(index, &hash.0[..]).unwrap();
         }
     }
 }
