@@ -1,115 +1,13 @@
 //! The command line as a person meets it: the real program, on a folder of its own.
 
+mod support;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
-/// A folder with a config whose ports are free ones.
-struct House {
-    folder: tempfile::TempDir,
-}
-
-impl House {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = format!(
-            r#"
-name = "sluis.test"
-data = "{}/var"
-[[listener]]
-address = "127.0.0.1:0"
-[trusted]
-networks = ["127.0.0.0/8"]
-[relay]
-next_hop = "directory"
-[unsubscribe]
-listen = "127.0.0.1:0"
-[[sender]]
-name = "Voorbeeld Hypotheken B.V."
-trade_names = ["Voorbeeld Hypotheken"]
-kvk = "12345678"
-address = "Dorpsstraat 1, 1234 AB Ons Dorp"
-contact = "info@voorbeeldhypotheken.nl"
-domains = ["voorbeeldhypotheken.nl"]
-notify = ["beheer@voorbeeldhypotheken.nl"]
-[[rule]]
-name = "newsletter"
-class = "marketing"
-purpose = "nieuwsbrief"
-"#,
-            folder.path().display()
-        );
-        std::fs::write(folder.path().join("sluis.toml"), config).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: &str) -> String {
-        std::fs::write(self.path(name), content).unwrap();
-        self.path(name).display().to_string()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
-        command.args(args).env("SLUIS_CONFIG", self.path("sluis.toml")).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Done {
-        Done::of(&self.command(args).output().unwrap())
-    }
-
-    /// [`House::run`] for what must succeed.
-    fn ok(&self, args: &[&str]) -> String {
-        let done = self.run(args);
-        assert_eq!(done.code, 0, "{args:?}: {done:?}");
-        done.out
-    }
-}
-
-#[derive(Debug)]
-struct Done {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Done {
-    fn of(output: &Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout.clone()).unwrap(),
-            err: String::from_utf8(output.stderr.clone()).unwrap(),
-        }
-    }
-}
-
-/// A gateway that serves, ended with the test; somebody goes on reading what it says.
-struct Served(Child, #[expect(dead_code, reason = "held open")] BufReader<ChildStdout>);
-
-impl Served {
-    /// Start, and wait until it says where it listens.
-    fn start(house: &House) -> Self {
-        let mut child =
-            house.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut said = String::new();
-        stdout.read_line(&mut said).unwrap();
-        assert!(said.contains("127.0.0.1:"), "{said}");
-        Self(child, stdout)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use support::house::{Done, House, Served};
 
 #[test]
 fn a_wrong_config_is_told_whole_and_exits_with_78() {

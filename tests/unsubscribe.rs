@@ -737,7 +737,7 @@ async fn p7_the_page_speaks_tls_and_takes_a_renewed_certificate() {
     assert_eq!(look(&house, &health, true).await, None);
 
     // HTTP/2 by ALPN.
-    let config = tls::client_config(&Trust::CaFile(new)).unwrap();
+    let config = tls::client_config(&Trust::CaFile(new), None).unwrap();
     let mut config = rustls::ClientConfig::clone(&config);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let tcp = TcpStream::connect(address).await.unwrap();

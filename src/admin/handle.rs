@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::wire::{
     Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, Query, QueueAction, Request,
-    Rows, Status,
+    Status,
 };
-use super::{Services, outbox, queue, rows};
+use super::{Services, explain, outbox, queue, rows};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
 use crate::ledger::{OwedId, Record, Side};
@@ -21,6 +21,14 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
         Request::Change { copy, action } => change(copy, action, services).await,
         Request::Show { address, sender } => {
             ask(services, move |services| show(services, &address, sender.as_deref())).await
+        }
+        Request::Explain(asked) => ask(services, move |services| explain::explain(services, &asked)).await,
+        Request::Refusals { from, to, observed, after } => {
+            ask(services, move |services| {
+                let (tallies, next) = services.books.refusals(from, to, observed, after)?;
+                Ok(Answer::Refusals { tallies, next })
+            })
+            .await
         }
         Request::Suppressions { sender, after, limit } => {
             ask(services, move |services| suppressions(services, sender.as_deref(), after, page(limit))).await
@@ -55,11 +63,7 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
 }
 
 async fn import_rows(import: Import, services: &Services) -> Answer {
-    let count = match &import.rows {
-        Rows::Consents(rows) => rows.len(),
-        Rows::Customers(rows) => rows.len(),
-        Rows::Suppressions(rows) => rows.len(),
-    };
+    let count = import.rows.len();
     if count > MAX_ROWS {
         return Answer::Failed { error: format!("{count} rows in one request; at most {MAX_ROWS}") };
     }
@@ -195,6 +199,7 @@ fn show(services: &Services, address: &Address, sender: Option<&str>) -> Result<
                 name: sender.name.clone(),
                 consents: profile.consents.into_iter().map(|history| consent_line(history, now)).collect(),
                 relations: profile.relations,
+                published: profile.published,
                 suppressions: profile.suppressions,
                 blocked: profile.block.map(|block| block.reply),
             })

@@ -11,6 +11,7 @@
 //! through `ledger::Scribe` like any other; reads through the traits below, because this room does not know
 //! the store. Deliberately absent: parsing of files (the command line's) and access over a network.
 
+mod explain;
 mod handle;
 mod outbox;
 mod queue;
@@ -26,12 +27,12 @@ use std::sync::Arc;
 pub use handle::handle;
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
-    Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Filed, Import, Imported, MAX_PAGE, MAX_ROWS,
-    OwedAction, OwedLine, ProfileView, Query, QueueAction, Reject, Request, Rows, Status, Subject,
-    SubjectError, SuppressionRow, Verified,
+    Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, Imported,
+    MAX_PAGE, MAX_ROWS, OwedAction, OwedLine, ProfileView, PublishedRow, Query, QueueAction, Reject, Request,
+    Row, Status, Subject, SubjectError, SuppressionRow, Tally, Verified,
 };
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
 use crate::ledger::{EntryNumber, OutboxView, Scribe, Suppressed};
 use crate::mail::{AddressKey, CopyId, SenderId};
 use crate::policy::{Register, Rules, Unavailable};
@@ -72,6 +73,15 @@ pub trait Books: Send + Sync + std::fmt::Debug {
         after: Option<&(SenderId, AddressKey)>,
         limit: usize,
     ) -> Result<Vec<Suppressed>, Unavailable>;
+    /// What was refused (or, `observed`, would have been) from `from` on and before `to`, in a bounded stretch
+    /// of the ledger after number `after`; and where that ended, when there is more.
+    fn refusals(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        observed: bool,
+        after: Option<EntryNumber>,
+    ) -> Result<(Vec<Tally>, Option<EntryNumber>), Unavailable>;
     /// The number of the entry that holds the consent text with this SHA-256 (hex).
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable>;
     /// The evidence pack of the entries asked for, a zip file; `None` when there are none.

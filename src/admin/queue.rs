@@ -53,7 +53,7 @@ pub(super) fn change(
 
 /// One copy without its bytes.
 fn find(services: &Services, copy: CopyId) -> Result<Option<Spooled>, Unavailable> {
-    Ok(services.spool.load(copy)?.map(|(spooled, _)| spooled))
+    services.spool.find(copy)
 }
 
 fn absent(copy: CopyId) -> Answer {

@@ -1,13 +1,13 @@
-//! Rows of an import: judged one by one, written in one record (RULES L1, L2, L4, L16, L17, L19).
+//! Rows of an import: judged one by one, written in one record (RULES L1, L2, L4, L5, L16, L17, L19).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Books;
-use super::wire::{ConsentRow, CustomerRow, Import, Imported, Reject, Rows, SuppressionRow};
+use super::wire::{ConsentRow, CustomerRow, Import, Imported, PublishedRow, Reject, Row, SuppressionRow};
 use crate::clock::Timestamp;
-use crate::consent::{ConsentEvent, ConsentEventKind, Relation, check_text};
-use crate::ledger::{Consented, Event, Related, Suppressed};
+use crate::consent::{ConsentEvent, ConsentEventKind, Published, Relation, check_text, is_known};
+use crate::ledger::{Consented, Event, Publication, Related, Suppressed};
 use crate::mail::{AddressKey, Purpose, Sender, SenderId, hex, sha256};
 use crate::policy::{Effect, Profile, Register, Rules, Unavailable};
 use crate::suppression::Suppression;
@@ -32,7 +32,7 @@ pub(super) fn judge(
     books: &dyn Books,
     now: Timestamp,
 ) -> Result<Judged, Unavailable> {
-    let Import { source, texts, rows, .. } = import;
+    let Import { source, from_file, texts, rows, .. } = import;
     let texts = texts
         .into_iter()
         .map(|text| {
@@ -41,12 +41,15 @@ pub(super) fn judge(
             Ok(text)
         })
         .collect::<Result<_, Unavailable>>()?;
-    let mut judge =
-        Judge { rules, register, now, source, texts, known: HashMap::new(), out: Judged::default() };
-    match rows {
-        Rows::Consents(rows) => rows.into_iter().try_for_each(|row| judge.consent(row))?,
-        Rows::Customers(rows) => rows.into_iter().try_for_each(|row| judge.customer(row))?,
-        Rows::Suppressions(rows) => rows.into_iter().try_for_each(|row| judge.suppression(row))?,
+    let (known, out) = (HashMap::new(), Judged::default());
+    let mut judge = Judge { rules, register, now, source, from_file, texts, known, out };
+    for row in rows {
+        match row {
+            Row::Consent(row) => judge.consent(row)?,
+            Row::Customer(row) => judge.customer(row)?,
+            Row::Published(row) => judge.published(row)?,
+            Row::Suppression(row) => judge.suppression(row)?,
+        }
     }
     Ok(judge.out)
 }
@@ -83,6 +86,7 @@ struct Judge<'a> {
     register: &'a dyn Register,
     now: Timestamp,
     source: String,
+    from_file: bool,
     texts: Vec<Text>,
     /// Profiles that rows of this request asked for, grown by what the rows before added.
     known: HashMap<(SenderId, AddressKey), Profile>,
@@ -107,6 +111,9 @@ impl Judge<'_> {
             }
             evidence.text_sha256 = Some(text.sha256.clone());
         }
+        if self.from_file && row.kind == ConsentEventKind::Grant {
+            evidence = evidence.from_file();
+        }
         let event = ConsentEvent { kind: row.kind, at: row.at, recorded_at: self.now, evidence };
         if let Err(error) = event.check(self.now) {
             return self.reject(row.line, error.to_string());
@@ -114,10 +121,7 @@ impl Judge<'_> {
         self.note_purpose(&purpose);
         let address = row.address.key().clone();
         let profile = self.profile(&sender.id, &address)?;
-        let same = |other: &ConsentEvent| {
-            other.kind == event.kind && other.at == event.at && other.evidence == event.evidence
-        };
-        if profile.consent(&purpose).iter().any(same) {
+        if is_known(profile.consent(&purpose), &event) {
             self.out.imported.already += 1;
             return Ok(());
         }
@@ -163,15 +167,52 @@ impl Judge<'_> {
         }
         let address = row.address.key().clone();
         let profile = self.profile(&sender.id, &address)?;
-        let same =
-            |other: &Relation| Relation { recorded_at: relation.recorded_at, ..other.clone() } == relation;
-        if profile.relations.iter().any(same) {
+        if profile.relations.iter().any(|known| known.is_same(&relation)) {
             self.out.imported.already += 1;
             return Ok(());
         }
         profile.relations.push(relation.clone());
         let source = self.source.clone();
         self.add(Event::Relation(Related { sender: sender.id.clone(), address, relation, source }))
+    }
+
+    fn published(&mut self, row: PublishedRow) -> Result<(), Unavailable> {
+        let Some(sender) = self.sender(row.line, row.sender.as_deref()) else { return Ok(()) };
+        let purpose = Purpose(row.purpose.0.trim().to_owned());
+        if purpose.0.is_empty() {
+            let why = "L5: purpose missing; what the page invites to be mailed about";
+            return self.reject(row.line, why.to_owned());
+        }
+        let published = Published {
+            url: row.url.trim().to_owned(),
+            quote: row.quote.trim().to_owned(),
+            captured_at: row.captured_at,
+            recorded_at: self.now,
+            page_sha256: row.page_sha256,
+            review_by: row.review_by.unwrap_or_else(|| Published::review_after(row.captured_at)),
+        };
+        if let Err(error) = published.check(self.now) {
+            return self.reject(row.line, error.to_string());
+        }
+        self.note_purpose(&purpose);
+        if published.review_by < self.now {
+            self.note("L5: the review date of some rows has passed; they are no basis".to_owned());
+        }
+        let address = row.address.key().clone();
+        let profile = self.profile(&sender.id, &address)?;
+        if profile.published.iter().any(|(about, known)| *about == purpose && known.is_same(&published)) {
+            self.out.imported.already += 1;
+            return Ok(());
+        }
+        profile.published.push((purpose.clone(), published.clone()));
+        let source = self.source.clone();
+        self.add(Event::Published(Publication {
+            sender: sender.id.clone(),
+            purpose,
+            address,
+            published,
+            source,
+        }))
     }
 
     fn suppression(&mut self, row: SuppressionRow) -> Result<(), Unavailable> {

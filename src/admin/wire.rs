@@ -1,13 +1,17 @@
 //! Requests and answers as they stand in the JSON lines.
 
+// Long because it is one vocabulary: requests, answers and what they hold, each a few lines, read side by side.
+
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Relation};
+use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published, Relation};
 use crate::ledger::{EntryNumber, OwedId, Suppressed};
 use crate::mail::{Address, AddressKey, CopyId, Purpose, Reference, SenderId};
+use crate::policy::Step;
 use crate::suppression::{Reason, Suppression};
 
 /// Rows of one import request.
@@ -27,6 +31,19 @@ pub enum Request {
         address: Address,
         /// Name or id of a sender; all senders of the config when absent.
         sender: Option<String>,
+    },
+    /// Why a message may or may not go to one recipient.
+    Explain(Box<Explain>),
+    /// What was refused, or would have been under observe: a stretch of the ledger, counted.
+    Refusals {
+        /// From then on, UTC.
+        from: Timestamp,
+        /// Before then.
+        to: Timestamp,
+        /// What enforcement would have refused, rather than what was refused.
+        observed: bool,
+        /// Where the stretch before ended.
+        after: Option<EntryNumber>,
     },
     /// A page of suppressions.
     Suppressions {
@@ -92,30 +109,91 @@ pub enum Request {
     Reload,
 }
 
+/// A message that is asked about, as far as it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explain {
+    /// The From address; with `message`, that of its header counts.
+    pub from: Option<Address>,
+    /// The recipient.
+    pub to: Address,
+    /// MAIL FROM; the From address when absent, empty for the null path.
+    pub envelope_from: Option<String>,
+    /// The message itself, base64.
+    pub message: Option<String>,
+    /// The account it would be handed over by.
+    pub account: Option<String>,
+    /// The senders that the account is bound to.
+    pub senders: Vec<SenderId>,
+    /// Where it would be handed over from.
+    pub ip: IpAddr,
+}
+
+/// A decision and the way to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// `forward`, `refuse` or `defer`.
+    pub decision: String,
+    /// Whether this gateway only observes: then what would be refused goes.
+    pub observe: bool,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// The basis, the reason of the refusal, or why it cannot be decided.
+    pub why: String,
+    /// Of a refusal: the RULES number.
+    pub number: Option<String>,
+    /// Of a refusal: the law behind it.
+    pub law: Option<String>,
+    /// Of a refusal: what would make it pass.
+    pub remedy: Option<String>,
+    /// The way to it.
+    pub steps: Vec<Step>,
+}
+
+/// How often one clause stood in the way of one rule's mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// The sender's name.
+    pub sender: Option<String>,
+    /// The clause in one word.
+    pub clause: String,
+    /// Its RULES number.
+    pub number: String,
+    /// Recipients.
+    pub count: u64,
+}
+
 /// Rows to be taken into the register, all in one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Import {
     /// Where they come from: `cli`, or a file name with the SHA-256 of the file.
     pub source: String,
+    /// Whether they stand in a file: then whoever hands it over vouches for them, and they lift no opt-out
+    /// (RULES L19).
+    #[serde(default)]
+    pub from_file: bool,
     /// Judge only, write nothing.
     pub dry_run: bool,
     /// Consent texts as they were shown; rows refer to them by position.
     #[serde(default)]
     pub texts: Vec<String>,
     /// At most [`MAX_ROWS`].
-    pub rows: Rows,
+    pub rows: Vec<Row>,
 }
 
-/// Rows of one kind.
+/// One fact to be taken in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "rows", rename_all = "snake_case")]
-pub enum Rows {
-    /// Consent events.
-    Consents(Vec<ConsentRow>),
-    /// Customer relations.
-    Customers(Vec<CustomerRow>),
-    /// Suppressions.
-    Suppressions(Vec<SuppressionRow>),
+#[serde(rename_all = "snake_case")]
+pub enum Row {
+    /// A consent event.
+    Consent(ConsentRow),
+    /// A customer relation.
+    Customer(CustomerRow),
+    /// A published business address.
+    Published(PublishedRow),
+    /// A suppression.
+    Suppression(SuppressionRow),
 }
 
 /// One consent event.
@@ -158,6 +236,29 @@ pub struct CustomerRow {
     pub given_in_sale: bool,
     /// Order or contract number.
     pub source: Option<String>,
+}
+
+/// One published business address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedRow {
+    /// Line in the file it stands on.
+    pub line: u64,
+    /// Whose.
+    pub address: Address,
+    /// Name or id of the sender; the only one of the config when absent.
+    pub sender: Option<String>,
+    /// What it may be mailed about.
+    pub purpose: Purpose,
+    /// The page.
+    pub url: String,
+    /// The sentence on it that says what the address is for.
+    pub quote: String,
+    /// When the page was captured.
+    pub captured_at: Timestamp,
+    /// SHA-256 (hex) of the page as it was captured.
+    pub page_sha256: String,
+    /// When it must be looked at again; 12 months after the capture when absent.
+    pub review_by: Option<Timestamp>,
 }
 
 /// One suppression.
@@ -303,6 +404,15 @@ pub enum Answer {
         /// In the order of the config.
         profiles: Vec<ProfileView>,
     },
+    /// A decision and the way to it.
+    Explained(Explained),
+    /// A stretch of the ledger, counted.
+    Refusals {
+        /// What was found in it, in no order.
+        tallies: Vec<Tally>,
+        /// Where it ended, when there is more.
+        next: Option<EntryNumber>,
+    },
     /// A page of suppressions; the last page is shorter than was asked for.
     Suppressions {
         /// In order of sender and address.
@@ -379,6 +489,8 @@ pub struct ProfileView {
     pub consents: Vec<ConsentLine>,
     /// Purchases.
     pub relations: Vec<Relation>,
+    /// Publications of the address, each with what it may be mailed about.
+    pub published: Vec<(Purpose, Published)>,
     /// Suppressions, of the base address too.
     pub suppressions: Vec<Suppression>,
     /// The answer of the next hop that blocked it, if it is blocked.

@@ -1,15 +1,19 @@
 //! The ledger as the admin room reads it, over the store.
 
+use std::collections::HashMap;
 use std::io::Cursor;
 
-use crate::admin::{Books, Filed, Query, Subject, Verified};
-use crate::ledger::{EntryNumber, Suppressed, pack};
+use memchr::memmem;
+
+use crate::admin::{Books, Filed, Query, Subject, Tally, Verified};
+use crate::clock::Timestamp;
+use crate::ledger::{Entry, EntryNumber, Event, Suppressed, pack};
 use crate::mail::{AddressKey, SenderId};
-use crate::policy::Unavailable;
+use crate::policy::{Refusal, Unavailable};
 use crate::store::{About, Found, Page, Store, Window};
 
-/// Rows of the register that are read in one go.
-const PAGE: usize = 1_000;
+/// Entries that one request for refusals looks at.
+const STRETCH: usize = 200_000;
 
 /// Most entries of one evidence pack: one about a single address has a few per message.
 const MAX_ENTRIES: usize = 50_000;
@@ -57,6 +61,20 @@ impl StoreBooks {
     }
 }
 
+/// Rule, sender, and the clause by word and number.
+type Stood = (Option<String>, Option<String>, &'static str, &'static str);
+
+/// What an entry refused, or would have.
+fn refusals_in(event: &Event, observed: bool) -> Vec<&Refusal> {
+    match event {
+        Event::Admitted(it) if observed => {
+            it.recipients.iter().filter_map(|one| one.observed.as_ref()).collect()
+        }
+        Event::Refused { recipients, .. } if !observed => recipients.iter().map(|one| &one.refusal).collect(),
+        _ => Vec::new(),
+    }
+}
+
 impl Books for StoreBooks {
     fn entries(
         &self,
@@ -81,28 +99,52 @@ impl Books for StoreBooks {
         after: Option<&(SenderId, AddressKey)>,
         limit: usize,
     ) -> Result<Vec<Suppressed>, Unavailable> {
+        let after = after.map(|(sender, address)| (sender, address));
         let mut page = Vec::new();
-        let mut after = after.cloned();
-        loop {
-            let rows =
-                self.store.register(after.as_ref().map(|(sender, address)| (sender, address)), PAGE)?;
-            let Some(last) = rows.last() else { return Ok(page) };
-            after = Some((last.sender.clone(), last.address.clone()));
-            for row in rows {
-                if sender.is_some_and(|sender| *sender != row.sender) || row.profile.suppressions.is_empty() {
-                    continue;
-                }
-                // A page never ends within an address: the next one begins after it.
-                if page.len() >= limit {
-                    return Ok(page);
-                }
-                page.extend(row.profile.suppressions.into_iter().map(|suppression| Suppressed {
-                    sender: row.sender.clone(),
-                    address: row.address.clone(),
-                    suppression,
-                }));
+        // A page never ends within an address: the next one begins after it.
+        for row in self.store.suppressed(sender, after, limit)? {
+            if page.len() >= limit {
+                break;
             }
+            page.extend(row.profile.suppressions.into_iter().map(|suppression| Suppressed {
+                sender: row.sender.clone(),
+                address: row.address.clone(),
+                suppression,
+            }));
         }
+        Ok(page)
+    }
+
+    fn refusals(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        observed: bool,
+        after: Option<EntryNumber>,
+    ) -> Result<(Vec<Tally>, Option<EntryNumber>), Unavailable> {
+        let sign = memmem::Finder::new(if observed { "\"observed\":{" } else { "\"kind\":\"refused\"" });
+        let mut counts: HashMap<Stood, u64> = HashMap::new();
+        let next = self.store.scan(after.map_or(0, |after| after + 1), STRETCH, |_, bytes| {
+            // Most entries are neither: only those that may be are taken apart.
+            let Some(entry) = sign.find(bytes).and_then(|_| Entry::parse(bytes).ok()) else { return };
+            if entry.at < from || entry.at >= to {
+                return;
+            }
+            for refusal in refusals_in(&entry.event, observed) {
+                let clause = &refusal.clause;
+                let key = (refusal.rule.clone(), refusal.sender.clone(), clause.word(), clause.rule());
+                *counts.entry(key).or_default() += 1;
+            }
+        })?;
+        let tally = |((rule, sender, clause, number), count): (Stood, u64)| Tally {
+            rule,
+            sender,
+            clause: clause.to_owned(),
+            number: number.to_owned(),
+            count,
+        };
+        // The next stretch begins with the entry that this one did not show.
+        Ok((counts.into_iter().map(tally).collect(), next.map(|next| next.saturating_sub(1))))
     }
 
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {

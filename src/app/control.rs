@@ -8,8 +8,11 @@ use crate::limits::Limits;
 use crate::mail::CopyId;
 use crate::notify::Outbox;
 use crate::policy::Rules;
-use crate::relay::Spool;
+use crate::relay::{HopStatus, Relay, Spool};
 use crate::unsubscribe::Health;
+
+/// The next hop that `[relay]` is itself needs no name.
+const OWN_HOP: &str = "relay";
 
 /// What a status tells that does not change while the gateway runs.
 #[derive(Debug, Clone)]
@@ -17,7 +20,7 @@ pub(super) struct Facts {
     pub name: String,
     pub since: jiff::Timestamp,
     pub listeners: Vec<String>,
-    pub next_hop: String,
+    pub relay: Relay,
 }
 
 /// The controls of a gateway that runs.
@@ -47,7 +50,7 @@ impl Control for Remote {
             since: facts.since,
             listeners: facts.listeners,
             sessions: self.limits.open() as u64,
-            next_hop: facts.next_hop,
+            next_hop: facts.relay.status().iter().map(shown).collect::<Vec<_>>().join(", "),
             unsubscribe_healthy: self.health.is_up(),
             unsubscribe_fault: self.health.fault(),
             spool: 0,
@@ -67,4 +70,14 @@ impl Control for Remote {
         self.spool.wake();
         self.outbox.wake();
     }
+}
+
+/// `newsletters smtp.example:587 (down: connection refused)`.
+fn shown(hop: &HopStatus) -> String {
+    let mut text = if hop.label == OWN_HOP { String::new() } else { format!("{} ", hop.label) };
+    text.push_str(&hop.name);
+    if let Some(why) = &hop.down {
+        text.push_str(&format!(" (down: {why})"));
+    }
+    text
 }

@@ -14,7 +14,7 @@ use crate::gateway::{self, Signers};
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
 use crate::net::call::{Caller, Reach, Target};
-use crate::net::tls::Trust;
+use crate::net::tls::{Identity, Trust};
 use crate::notify::webhook::Webhook;
 use crate::secret::{Secret, SharedEntropy};
 use crate::smtp::session::Tolerance;
@@ -129,8 +129,12 @@ fn server_tls(
         .with_context(|| format!("certificate {} with key {}", certificate.display(), key.display()))
 }
 
-pub(super) fn relay(settings: &config::Settings) -> relay::Settings {
-    let hop = &settings.relay;
+/// The next hops, in the order of the config.
+pub(super) fn hops(settings: &config::Settings) -> Vec<relay::Settings> {
+    settings.relay.hops.iter().map(|hop| self::hop(hop, settings.name.ascii())).collect()
+}
+
+fn hop(hop: &config::HopSettings, helo: &str) -> relay::Settings {
     let next_hop = match &hop.next_hop {
         config::NextHop::Directory(folder) => relay::NextHop::Directory(folder.clone()),
         config::NextHop::Server { host, port } => relay::NextHop::Smtp(relay::SmtpHop {
@@ -139,28 +143,37 @@ pub(super) fn relay(settings: &config::Settings) -> relay::Settings {
             tls: hop.tls,
             tls_name: hop.tls_name.clone(),
             trust: match (&hop.ca_file, hop.verify) {
+                _ if !hop.pins.is_empty() => Trust::Pinned(hop.pins.clone()),
                 (_, false) => Trust::Anybody,
                 (Some(file), true) => Trust::CaFile(file.clone()),
                 (None, true) => Trust::System,
             },
+            identity: hop
+                .client_certificate
+                .as_ref()
+                .map(|files| Identity { certificate: files.certificate.clone(), key: files.key.clone() }),
             credentials: hop.credentials.clone(),
+            proxy: hop.proxy.clone(),
         }),
     };
+    let limits = &hop.limits;
     relay::Settings {
+        label: hop.name.clone(),
         next_hop,
-        helo: settings.name.ascii().to_owned(),
+        helo: helo.to_owned(),
         timeouts: relay::Timeouts {
-            connect: hop.connect_timeout,
-            command: hop.command_timeout,
-            data_block: hop.data_timeout,
-            data_end: hop.final_timeout,
+            connect: limits.connect_timeout,
+            command: limits.command_timeout,
+            data_block: limits.data_timeout,
+            data_end: limits.final_timeout,
             ..relay::Timeouts::default()
         },
         pool: relay::PoolSettings {
-            connections: hop.connections,
-            messages: hop.messages_per_connection,
-            idle: hop.idle_timeout,
-            wait: hop.connection_wait,
+            connections: limits.connections,
+            messages: limits.messages_per_connection,
+            per_minute: hop.messages_per_minute,
+            idle: limits.idle_timeout,
+            wait: limits.connection_wait,
             ..relay::PoolSettings::default()
         },
     }
@@ -173,6 +186,7 @@ pub(super) fn spool(settings: &config::Settings) -> relay::SpoolSettings {
         expire_after: hop.expire_after,
         in_doubt: hop.in_doubt,
         concurrency: hop.background,
+        structure: structure(settings),
         ..relay::SpoolSettings::new(settings.name.ascii(), settings.postmaster.clone())
     }
 }

@@ -74,6 +74,7 @@ pub(super) struct Reload {
     scribe: Scribe,
     bound: Vec<config::Listener>,
     listeners: Vec<watch::Sender<Arc<submission::Settings>>>,
+    relay: Relay,
     in_force: watch::Sender<Arc<InForce>>,
     rules: watch::Sender<Arc<Rules>>,
     desk: watch::Sender<Arc<unsubscribe::Settings>>,
@@ -110,7 +111,7 @@ impl Running {
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
-        let relay = Relay::new(rooms::relay(&settings))?;
+        let relay = Relay::with_routes(rooms::hops(&settings), &settings.relay.routes)?;
         let spool = Spool::new(relay::Parts {
             relay: relay.clone(),
             view: Arc::new(store.clone()),
@@ -195,7 +196,7 @@ impl Running {
         // The next hop's limits shape EHLO, so they are asked for before the first client comes; a next
         // hop that is down is no reason not to start.
         if let Err(answer) = relay.probe().await {
-            tracing::warn!(next_hop = relay.name(), %answer, "the next hop does not answer yet");
+            tracing::warn!(%answer, "no next hop answers yet");
         }
         let worker = spool.clone();
         shutdown.spawn(async move { worker.run().await });
@@ -223,6 +224,7 @@ impl Running {
             scribe: scribe.clone(),
             bound: settings.listeners.clone(),
             listeners,
+            relay: relay.clone(),
             in_force,
             rules: rules_sender,
             desk: desk_sender,
@@ -246,7 +248,7 @@ impl Running {
                     name: settings.name.ascii().to_owned(),
                     since: now,
                     listeners: submission.iter().map(|bound| format!("smtp {}", bound.address)).collect(),
-                    next_hop: relay.name().to_owned(),
+                    relay: relay.clone(),
                 },
             }),
             clock,
@@ -367,7 +369,7 @@ impl Running {
 }
 
 impl Reload {
-    /// Read the file again; swap rules, senders, accounts, certificates and settings, or nothing.
+    /// Read the file again; swap rules, senders, accounts, certificates, next hops and settings, or nothing.
     pub(super) fn reload(&self) -> Result<String, String> {
         let environment = config::Environment::of_process(self.clock.now());
         let settings = config::load(&self.file, &environment).map_err(|problems| problems.to_string())?;
@@ -392,6 +394,9 @@ impl Reload {
         }
         let certificate =
             settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
+        self.relay
+            .replace(rooms::hops(&settings), &settings.relay.routes)
+            .map_err(|error| error.to_string())?;
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         // First who opens links, then who seals them: a new key's first link must open.

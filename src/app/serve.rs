@@ -44,10 +44,11 @@ struct Welcome {
 
 impl Welcome {
     fn of(settings: &config::Settings) -> Self {
-        let next_hop = match &settings.relay.next_hop {
+        let one = |hop: &config::HopSettings| match &hop.next_hop {
             config::NextHop::Directory(folder) => format!("files in {}", folder.display()),
             config::NextHop::Server { host, port } => format!("{host}:{port}"),
         };
+        let next_hop = settings.relay.hops.iter().map(one).collect::<Vec<_>>().join(", ");
         let domain = settings.rules.senders.first().and_then(|sender| sender.domains.first());
         Self { next_hop, try_from: domain.map(|domain| format!("nieuws@{domain}")) }
     }

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+// Long because it is everything that can be typed, as declarations; cut up, nobody would find a flag.
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -38,9 +40,21 @@ pub enum Command {
     /// Customers: who bought what
     #[command(subcommand)]
     Customer(CustomerCommand),
+    /// Published business addresses: who invites such mail on a web page
+    #[command(subcommand)]
+    Published(PublishedCommand),
     /// Suppressions: who may not be mailed any more
     #[command(subcommand)]
     Suppress(SuppressCommand),
+    /// Rules: try them on cases of your own
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Tell why a message may or may not go: by its addresses, by the message itself, or by the reference of one
+    /// that was answered
+    Explain(Box<Explain>),
+    /// Count what was refused
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// Proof of what was sent, refused and recorded
     #[command(subcommand)]
     Proof(ProofCommand),
@@ -238,6 +252,49 @@ pub struct CustomerAdd {
     pub zone: String,
 }
 
+/// Published business addresses.
+#[derive(Debug, Subcommand)]
+pub enum PublishedCommand {
+    /// Put one published address on record
+    Add(Box<PublishedAdd>),
+    /// Take in a file of published addresses
+    Import(Import),
+}
+
+/// One published business address.
+#[derive(Debug, Args)]
+pub struct PublishedAdd {
+    /// Whose
+    pub address: Address,
+    /// What it may be mailed about, in the words of the rule
+    #[arg(long)]
+    pub purpose: String,
+    /// The page that publishes it
+    #[arg(long)]
+    pub url: String,
+    /// The sentence on the page that says what the address is for
+    #[arg(long)]
+    pub quote: String,
+    /// The page as it was saved; its SHA-256 goes on record
+    #[arg(long, value_name = "FILE", required_unless_present = "page_sha256")]
+    pub page_file: Option<PathBuf>,
+    /// SHA-256 (hex) of the page as it was saved
+    #[arg(long, value_name = "HEX", conflicts_with = "page_file")]
+    pub page_sha256: Option<String>,
+    /// When the page was saved [default: now]
+    #[arg(long, value_name = "DATE")]
+    pub captured_at: Option<String>,
+    /// When the page must be looked at again [default: 12 months after it was saved]
+    #[arg(long, value_name = "DATE")]
+    pub review_by: Option<String>,
+    /// The sender, by name or id [default: the only one of the config]
+    #[arg(long)]
+    pub sender: Option<String>,
+    /// Time zone of times without one
+    #[arg(long, default_value = super::fields::ZONE)]
+    pub zone: String,
+}
+
 /// Suppressions.
 #[derive(Debug, Subcommand)]
 pub enum SuppressCommand {
@@ -315,6 +372,51 @@ pub enum Format {
     Csv,
     /// One JSON object per line
     Jsonl,
+}
+
+/// Rules.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Decide every case of a file and name those that do not come out as expected
+    Test {
+        /// A TOML file with a [[case]] for each decision that is expected
+        cases: PathBuf,
+    },
+}
+
+/// A message that is asked about.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// One that was answered: its reference or its recipient's address
+    #[arg(required_unless_present = "to", conflicts_with_all = ["to", "from", "message"])]
+    pub subject: Option<Subject>,
+    /// The From address [default: that of the message]
+    #[arg(long, required_unless_present_any = ["message", "subject"])]
+    pub from: Option<Address>,
+    /// The recipient
+    #[arg(long)]
+    pub to: Option<Address>,
+    /// The message, an .eml file; "-" for standard input
+    #[arg(long, value_name = "FILE")]
+    pub message: Option<PathBuf>,
+    /// MAIL FROM, "" for the null path [default: the From address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub envelope_from: Option<String>,
+    /// The account that hands it over
+    #[arg(long)]
+    pub account: Option<String>,
+    /// The address that it comes from
+    #[arg(long, default_value = "127.0.0.1")]
+    pub ip: std::net::IpAddr,
+}
+
+/// Counts of what was refused.
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// What enforcement would have refused, by rule, sender and clause [default: in the last 30 days]
+    Observe(Period),
+    /// What was refused, by rule, sender and clause [default: in the last 30 days]
+    Refused(Period),
 }
 
 /// Proof.

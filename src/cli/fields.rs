@@ -8,7 +8,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use super::table::Fields;
-use crate::admin::{ConsentRow, CustomerRow, SuppressionRow};
+use crate::admin::{ConsentRow, CustomerRow, PublishedRow, SuppressionRow};
 use crate::consent::{Act, ConsentEventKind, Evidence};
 use crate::mail::{Address, Purpose};
 use crate::suppression::Reason;
@@ -41,6 +41,9 @@ pub(super) const CONSENT: &[&str] = &[
 /// The columns of a file of customers.
 pub(super) const CUSTOMER: &[&str] =
     &["address", "sender", "product", "last_purchase", "opt_out_offered", "given_in_sale", "source"];
+/// The columns of a file of published addresses.
+pub(super) const PUBLISHED: &[&str] =
+    &["address", "sender", "purpose", "url", "quote", "captured_at", "page_file", "page_sha256", "review_by"];
 /// The columns of a file of suppressions.
 pub(super) const SUPPRESSION: &[&str] = &["address", "sender", "reason", "since", "source"];
 
@@ -100,7 +103,7 @@ pub(super) fn consent(
         at,
         text: None,
         evidence: Evidence {
-            text_sha256: field("text_sha256").map(|hex| sha256(&hex)).transpose()?,
+            text_sha256: field("text_sha256").map(|hex| sha256("text_sha256", &hex)).transpose()?,
             privacy_version: field("privacy_version"),
             act,
             source: field("source"),
@@ -129,6 +132,33 @@ pub(super) fn customer(line: u64, fields: &Fields, context: &Context) -> Result<
         opt_out_offered: said("opt_out_offered")?,
         given_in_sale: said("given_in_sale")?,
         source: field("source"),
+    })
+}
+
+/// A published business address.
+pub(super) fn published(line: u64, fields: &Fields, context: &Context) -> Result<PublishedRow, String> {
+    let field = |name: &str| fields.get(name).cloned();
+    let needed = |name: &str| field(name).ok_or_else(|| format!("L5: {name} missing"));
+    let moment =
+        |name: &str, text: &str| time(text, &context.zone).map_err(|why| format!("L5: {name}: {why}"));
+    let page_sha256 = match (field("page_file"), field("page_sha256")) {
+        (Some(_), Some(_)) => return Err("L5: page_file and page_sha256; write one of them".to_owned()),
+        (Some(file), None) => {
+            sha256_of_file(&context.folder.join(file)).map_err(|why| format!("L5: page_file: {why}"))?
+        }
+        (None, Some(hex)) => sha256("page_sha256", &hex)?,
+        (None, None) => return Err("L5: page_sha256 missing; the SHA-256 of the page as captured".to_owned()),
+    };
+    Ok(PublishedRow {
+        line,
+        address: address(fields)?,
+        sender: field("sender"),
+        purpose: Purpose(needed("purpose")?),
+        url: needed("url")?,
+        quote: needed("quote")?,
+        captured_at: moment("captured_at", &needed("captured_at")?)?,
+        page_sha256,
+        review_by: field("review_by").map(|at| moment("review_by", &at)).transpose()?,
     })
 }
 
@@ -197,13 +227,30 @@ fn address(fields: &Fields) -> Result<Address, String> {
     Address::parse(text).map_err(|error| format!("L17: \"{text}\": {error}"))
 }
 
-/// SHA-256 in hex, in lower case.
-pub(super) fn sha256(text: &str) -> Result<String, String> {
+/// SHA-256 in hex, in lower case, of the field `name`.
+pub(super) fn sha256(name: &str, text: &str) -> Result<String, String> {
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         Ok(text.to_ascii_lowercase())
     } else {
-        Err("L2: text_sha256 is no SHA-256; it has 64 hexadecimal digits".to_owned())
+        Err(format!("{name} is no SHA-256; it has 64 hexadecimal digits"))
     }
+}
+
+/// SHA-256 in hex of what stands in a file, of any size.
+pub(super) fn sha256_of_file(path: &Path) -> Result<String, String> {
+    use std::io::Read as _;
+    let hash = || -> std::io::Result<String> {
+        let mut file = std::fs::File::open(path)?;
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        let mut block = vec![0; 64 << 10];
+        loop {
+            match file.read(&mut block)? {
+                0 => return Ok(crate::mail::hex(context.finish().as_ref())),
+                read => context.update(&block[..read]),
+            }
+        }
+    };
+    hash().map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
 fn flag(name: &str, word: &str) -> Result<bool, String> {
@@ -299,7 +346,7 @@ mod tests {
             ("at", "soon", "L2: at:"),
             ("kind", "maybe", "L2:"),
             ("text_file", "nowhere.txt", "L2: text and text_file"),
-            ("text_sha256", "abc", "L2: text_sha256"),
+            ("text_sha256", "abc", "text_sha256 is no SHA-256"),
             ("bundled", "perhaps", "bundled:"),
         ] {
             let mut row = fields(&good);

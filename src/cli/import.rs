@@ -8,15 +8,14 @@ use std::io::{self, IsTerminal as _, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use aws_lc_rs::digest;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{Format, Import};
-use super::fields::{self, CONSENT, CUSTOMER, Context, SUPPRESSION};
+use super::fields::{self, CONSENT, CUSTOMER, Context, PUBLISHED, SUPPRESSION};
 use super::link::{Link, unexpected};
 use super::print::Out;
 use super::table::{Fields, Table};
-use crate::admin::{self, Answer, Imported, Reject, Request, Rows};
+use crate::admin::{self, Answer, Imported, Reject, Request, Row};
 use crate::clock::{Clock as _, SystemClock};
 
 /// Rows of one request: one record, one commit.
@@ -29,6 +28,8 @@ pub(super) enum Kind {
     Consents,
     /// Purchases.
     Customers,
+    /// Published business addresses.
+    Published,
     /// Suppressions.
     Suppressions,
 }
@@ -38,6 +39,7 @@ impl Kind {
         match self {
             Self::Consents => CONSENT,
             Self::Customers => CUSTOMER,
+            Self::Published => PUBLISHED,
             Self::Suppressions => SUPPRESSION,
         }
     }
@@ -46,15 +48,8 @@ impl Kind {
         match self {
             Self::Consents => "consents",
             Self::Customers => "customers",
+            Self::Published => "published addresses",
             Self::Suppressions => "suppressions",
-        }
-    }
-
-    fn rows(self) -> Rows {
-        match self {
-            Self::Consents => Rows::Consents(Vec::new()),
-            Self::Customers => Rows::Customers(Vec::new()),
-            Self::Suppressions => Rows::Suppressions(Vec::new()),
         }
     }
 }
@@ -78,7 +73,7 @@ pub(super) fn run(kind: Kind, args: &Import, link: &mut Link, out: &mut Out) -> 
         dry_run: args.dry_run,
         bar,
         name: args.file.display().to_string(),
-        batch: Batch::new(kind),
+        batch: Batch::default(),
         total: Imported::default(),
         rejected: 0,
         rows: 0,
@@ -126,6 +121,7 @@ fn check_columns(kind: Kind, table: &Table, defaults: &Fields) -> Result<()> {
     let needed: &[&str] = match kind {
         Kind::Consents => &["address", "purpose", "at"],
         Kind::Customers => &["address", "product", "last_purchase"],
+        Kind::Published => &["address", "purpose", "url", "quote", "captured_at"],
         Kind::Suppressions => &["address"],
     };
     let missing: Vec<_> = needed.iter().copied().filter(|name| !has(name)).collect();
@@ -151,9 +147,8 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, String, ProgressBar)> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), "standard input".to_owned(), ProgressBar::hidden()));
     }
-    let opened = || File::open(path).with_context(|| format!("{} cannot be opened", path.display()));
-    let sha256 = sha256_of(opened()?).with_context(|| format!("{} cannot be read", path.display()))?;
-    let file = opened()?;
+    let sha256 = fields::sha256_of_file(path).map_err(|why| anyhow!(why))?;
+    let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
     let bar = if io::stderr().is_terminal() {
         ProgressBar::new(file.metadata()?.len())
     } else {
@@ -166,42 +161,20 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, String, ProgressBar)> {
     Ok((Box::new(bar.wrap_read(file)), format!("{name} (SHA-256 {sha256})"), bar))
 }
 
-fn sha256_of(mut file: File) -> io::Result<String> {
-    let mut context = digest::Context::new(&digest::SHA256);
-    let mut block = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(crate::mail::hex(context.finish().as_ref())),
-            read => context.update(&block[..read]),
-        }
-    }
-}
-
 /// Rows that wait to be handed over, and the texts they refer to.
+#[derive(Default)]
 struct Batch {
-    rows: Rows,
+    rows: Vec<Row>,
     texts: Vec<String>,
     positions: HashMap<String, usize>,
     rejects: Vec<Reject>,
 }
 
 impl Batch {
-    fn new(kind: Kind) -> Self {
-        Self { rows: kind.rows(), texts: Vec::new(), positions: HashMap::new(), rejects: Vec::new() }
-    }
-
-    fn len(&self) -> usize {
-        match &self.rows {
-            Rows::Consents(rows) => rows.len(),
-            Rows::Customers(rows) => rows.len(),
-            Rows::Suppressions(rows) => rows.len(),
-        }
-    }
-
     /// Take one row apart and keep it.
-    fn take(&mut self, line: u64, fields: &Fields, context: &mut Context) -> Result<(), String> {
-        match &mut self.rows {
-            Rows::Consents(rows) => {
+    fn take(&mut self, kind: Kind, line: u64, fields: &Fields, context: &mut Context) -> Result<(), String> {
+        let row = match kind {
+            Kind::Consents => {
                 let (mut row, text) = fields::consent(line, fields, context)?;
                 if let Some(text) = text {
                     let next = self.texts.len();
@@ -211,11 +184,13 @@ impl Batch {
                     }
                     row.text = Some(position);
                 }
-                rows.push(row);
+                Row::Consent(row)
             }
-            Rows::Customers(rows) => rows.push(fields::customer(line, fields, context)?),
-            Rows::Suppressions(rows) => rows.push(fields::suppression(line, fields, context)?),
-        }
+            Kind::Customers => Row::Customer(fields::customer(line, fields, context)?),
+            Kind::Published => Row::Published(fields::published(line, fields, context)?),
+            Kind::Suppressions => Row::Suppression(fields::suppression(line, fields, context)?),
+        };
+        self.rows.push(row);
         Ok(())
     }
 }
@@ -243,12 +218,12 @@ impl Intake<'_> {
                 for (column, value) in &self.defaults {
                     fields.entry(column.clone()).or_insert_with(|| value.clone());
                 }
-                self.batch.take(row.line, &fields, &mut self.context)
+                self.batch.take(self.kind, row.line, &fields, &mut self.context)
             });
             if let Err(why) = taken {
                 self.batch.rejects.push(Reject { line: row.line, why });
             }
-            if self.batch.len() >= BATCH || self.batch.rejects.len() >= BATCH {
+            if self.batch.rows.len() >= BATCH || self.batch.rejects.len() >= BATCH {
                 self.flush()?;
             }
         }
@@ -257,10 +232,10 @@ impl Intake<'_> {
 
     /// Hand the batch over, and tell which of its rows were not taken.
     fn flush(&mut self) -> Result<()> {
-        let Batch { rows, texts, mut rejects, .. } =
-            std::mem::replace(&mut self.batch, Batch::new(self.kind));
-        let import = admin::Import { source: self.source.clone(), dry_run: self.dry_run, texts, rows };
-        let answer = if import.rows == self.kind.rows() {
+        let Batch { rows, texts, mut rejects, .. } = std::mem::take(&mut self.batch);
+        let (source, dry_run) = (self.source.clone(), self.dry_run);
+        let import = admin::Import { source, from_file: true, dry_run, texts, rows };
+        let answer = if import.rows.is_empty() {
             Ok(Answer::Imported(Imported::default()))
         } else {
             self.link.ask(Request::Import(import))

@@ -6,6 +6,7 @@
 //! `app`), and colours.
 
 mod args;
+mod explain;
 mod fields;
 mod import;
 mod keys;
@@ -14,6 +15,7 @@ mod outbox;
 mod print;
 mod proof;
 mod register;
+mod rules;
 mod table;
 
 use std::ffi::OsString;
@@ -30,7 +32,7 @@ use crate::config::{self, Environment, LogFormat, Settings};
 use crate::mail::CopyId;
 use crate::secret::{Secret, SystemEntropy};
 use crate::{app, submission, telemetry};
-use args::{Cli, Command, QueueCommand};
+use args::{Cli, Command, QueueCommand, RulesCommand};
 use link::{Link, unexpected};
 use print::Out;
 
@@ -79,7 +81,11 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Check => check(&path, out),
         Command::Consent(command) => register::consent(command, &mut connect(&path)?, out),
         Command::Customer(command) => register::customer(command, &mut connect(&path)?, out),
+        Command::Published(command) => register::published(command, &mut connect(&path)?, out),
         Command::Suppress(command) => register::suppression(command, &mut connect(&path)?, out),
+        Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
+        Command::Explain(asked) => explain::explain(*asked, &path, out),
+        Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
         Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),

@@ -7,7 +7,6 @@ use anyhow::Result;
 
 use crate::admin::{ConsentLine, CopyLine, Filed, ProfileView, Status};
 use crate::ledger::{Entry, Suppressed};
-use crate::suppression::Reason;
 
 /// Standard output, buffered; a reader that has seen enough (`| head`) ends the command quietly.
 pub(super) struct Out(io::BufWriter<io::Stdout>);
@@ -43,7 +42,7 @@ pub(super) fn profiles(out: &mut Out, profiles: &[ProfileView]) -> Result<()> {
     for profile in profiles {
         out.line(format_args!("{} ({})", profile.name, profile.sender))?;
         for suppression in &profile.suppressions {
-            let reason = reason(suppression.reason);
+            let reason = suppression.reason.as_str();
             out.line(format_args!(
                 "  suppressed   {reason} since {} ({})",
                 suppression.since, suppression.source
@@ -63,10 +62,17 @@ pub(super) fn profiles(out: &mut Out, profiles: &[ProfileView]) -> Result<()> {
                 relation.product, relation.last_purchase
             ))?;
         }
+        for (purpose, published) in &profile.published {
+            out.line(format_args!(
+                "  published    \"{purpose}\": {}, captured {}, review by {}",
+                published.url, published.captured_at, published.review_by
+            ))?;
+        }
         if let Some(reply) = &profile.blocked {
             out.line(format_args!("  blocked      {reply}"))?;
         }
-        if profile.suppressions.is_empty() && profile.consents.is_empty() && profile.relations.is_empty() {
+        let bases = profile.consents.len() + profile.relations.len() + profile.published.len();
+        if profile.suppressions.is_empty() && bases == 0 {
             out.line("  nothing on record")?;
         }
     }
@@ -98,20 +104,11 @@ fn consent_line(out: &mut Out, consent: &ConsentLine) -> Result<()> {
 /// One suppression on one line, columns apart by tabs.
 pub(super) fn suppression(out: &mut Out, row: &Suppressed) -> Result<()> {
     let suppression = &row.suppression;
-    let reason = reason(suppression.reason);
+    let reason = suppression.reason.as_str();
     out.line(format_args!(
         "{}\t{}\t{reason}\t{}\t{}",
         row.address, row.sender, suppression.since, suppression.source
     ))
-}
-
-fn reason(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Unsubscribed => "unsubscribed",
-        Reason::Complaint => "complaint",
-        Reason::Objection => "objection",
-        Reason::Manual => "manual",
-    }
 }
 
 /// One entry: its number, time, kind and what it says; or its exact bytes.

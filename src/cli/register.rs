@@ -3,12 +3,16 @@
 use anyhow::{Result, anyhow};
 use jiff::tz::TimeZone;
 
-use super::args::{ConsentAdd, ConsentCommand, CustomerAdd, CustomerCommand, SuppressCommand};
+use super::args::{
+    ConsentAdd, ConsentCommand, CustomerAdd, CustomerCommand, PublishedAdd, PublishedCommand, SuppressCommand,
+};
 use super::fields;
 use super::import::{self, Kind};
 use super::link::{Link, unexpected};
 use super::print::{self, Out};
-use crate::admin::{Answer, ConsentRow, CustomerRow, Import, MAX_PAGE, Request, Rows, SuppressionRow};
+use crate::admin::{
+    Answer, ConsentRow, CustomerRow, Import, MAX_PAGE, PublishedRow, Request, Row, SuppressionRow,
+};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::consent::{Act, Evidence};
 use crate::mail::{Address, Purpose};
@@ -29,6 +33,13 @@ pub(super) fn customer(command: CustomerCommand, link: &mut Link, out: &mut Out)
     match command {
         CustomerCommand::Add(add) => add_customer(add, link, out),
         CustomerCommand::Import(args) => import::run(Kind::Customers, &args, link, out),
+    }
+}
+
+pub(super) fn published(command: PublishedCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
+    match command {
+        PublishedCommand::Add(add) => add_published(*add, link, out),
+        PublishedCommand::Import(args) => import::run(Kind::Published, &args, link, out),
     }
 }
 
@@ -63,7 +74,7 @@ fn add_consent(add: ConsentAdd, link: &mut Link, out: &mut Out) -> Result<bool> 
         evidence: Evidence {
             text_sha256: add
                 .text_sha256
-                .map(|hex| fields::sha256(&hex))
+                .map(|hex| fields::sha256("text_sha256", &hex))
                 .transpose()
                 .map_err(|why| anyhow!(why))?,
             privacy_version: add.privacy_version,
@@ -75,7 +86,7 @@ fn add_consent(add: ConsentAdd, link: &mut Link, out: &mut Out) -> Result<bool> 
             attestation: add.attestation,
         },
     };
-    one(Rows::Consents(vec![row]), text.into_iter().collect(), link, out)
+    one(Row::Consent(row), text.into_iter().collect(), link, out)
 }
 
 fn add_customer(add: CustomerAdd, link: &mut Link, out: &mut Out) -> Result<bool> {
@@ -89,7 +100,31 @@ fn add_customer(add: CustomerAdd, link: &mut Link, out: &mut Out) -> Result<bool
         given_in_sale: add.given_in_sale,
         source: add.source,
     };
-    one(Rows::Customers(vec![row]), Vec::new(), link, out)
+    one(Row::Customer(row), Vec::new(), link, out)
+}
+
+fn add_published(add: PublishedAdd, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let captured_at = match &add.captured_at {
+        Some(at) => moment(at, &add.zone)?,
+        None => SystemClock.now(),
+    };
+    let page_sha256 = match (&add.page_file, &add.page_sha256) {
+        (Some(file), _) => fields::sha256_of_file(file).map_err(|why| anyhow!(why))?,
+        (None, Some(hex)) => fields::sha256("page_sha256", hex).map_err(|why| anyhow!(why))?,
+        (None, None) => String::new(),
+    };
+    let row = PublishedRow {
+        line: 1,
+        address: add.address,
+        sender: add.sender,
+        purpose: Purpose(add.purpose),
+        url: add.url,
+        quote: add.quote,
+        captured_at,
+        page_sha256,
+        review_by: add.review_by.map(|at| moment(&at, &add.zone)).transpose()?,
+    };
+    one(Row::Published(row), Vec::new(), link, out)
 }
 
 fn suppress(
@@ -101,12 +136,13 @@ fn suppress(
     out: &mut Out,
 ) -> Result<bool> {
     let row = SuppressionRow { line: 1, address, sender, reason, since: SystemClock.now(), source };
-    one(Rows::Suppressions(vec![row]), Vec::new(), link, out)
+    one(Row::Suppression(row), Vec::new(), link, out)
 }
 
 /// Put one row on record.
-fn one(rows: Rows, texts: Vec<String>, link: &mut Link, out: &mut Out) -> Result<bool> {
-    let import = Import { source: SOURCE.to_owned(), dry_run: false, texts, rows };
+fn one(row: Row, texts: Vec<String>, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let import =
+        Import { source: SOURCE.to_owned(), from_file: false, dry_run: false, texts, rows: vec![row] };
     let imported = match link.ask(Request::Import(import))? {
         Answer::Imported(imported) => imported,
         other => return Err(unexpected(&other)),

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::problem::Problems;
+use super::problem::{Problem, Problems};
 use super::reader::{Doc, Section};
 use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
-use super::{inbound, limits, outbound, rules, tell};
+use super::{inbound, include, limits, outbound, rules, tell};
 use crate::clock::Timestamp;
 use crate::ledger::{Archive, Keep};
 use crate::mail::Address;
@@ -64,19 +64,57 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Problems
 /// Check `source`, which was read from `file`.
 pub fn parse(file: &Path, source: &str, environment: &Environment) -> Result<Settings, Problems> {
     let doc = Doc::new(file, source);
-    let settings = read(&doc, file, source, environment);
-    let warnings = doc.verdict()?;
+    let (settings, included) = read(&doc, file, source, environment);
+    let warnings = verdict(std::iter::once(doc.verdict()).chain(included))?;
     // No errors means that every required value was read.
     settings
         .map(|settings| Settings { warnings, ..settings })
         .ok_or_else(|| Problems::of_file(file, "the file could not be checked"))
 }
 
-/// Read everything; `None` only after an error was noted.
-fn read(doc: &Doc<'_>, file: &Path, source: &str, environment: &Environment) -> Option<Settings> {
+/// What was found in one file: its warnings, or everything when there are errors.
+type Verdict = Result<Vec<Problem>, Problems>;
+
+/// What was found in all files, in their order.
+fn verdict(files: impl Iterator<Item = Verdict>) -> Verdict {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    for found in files {
+        match found {
+            Ok(more) => warnings.extend(more),
+            Err(more) => {
+                errors.extend(more.errors);
+                warnings.extend(more.warnings);
+            }
+        }
+    }
+    if errors.is_empty() { Ok(warnings) } else { Err(Problems { errors, warnings }) }
+}
+
+/// Read everything; `None` only after an error was noted, here or in an included file.
+fn read(
+    doc: &Doc<'_>,
+    file: &Path,
+    source: &str,
+    environment: &Environment,
+) -> (Option<Settings>, Vec<Verdict>) {
     let (table, errors) = DeTable::parse_recoverable(source);
     errors.iter().for_each(|error| doc.syntax(error));
-    read_root(doc, &table.into_inner(), file, environment)
+    let table = table.into_inner();
+    let root = doc.root(&table);
+    let files = include::files(&root, file);
+    let docs: Vec<Doc<'_>> = files.iter().map(|one| Doc::new(&one.file, &one.source)).collect();
+    let tables: Vec<DeTable<'_>> = docs
+        .iter()
+        .zip(&files)
+        .map(|(doc, one)| {
+            let (table, errors) = DeTable::parse_recoverable(&one.source);
+            errors.iter().for_each(|error| doc.syntax(error));
+            table.into_inner()
+        })
+        .collect();
+    let included: Vec<Section<'_>> = docs.iter().zip(&tables).map(|(doc, table)| doc.root(table)).collect();
+    let settings = read_root(root, included, file, environment);
+    (settings, docs.into_iter().map(Doc::verdict).collect())
 }
 
 /// The keys that are asked for while reading `source`: what the documentation must have.
@@ -88,8 +126,12 @@ pub(super) fn known_keys(source: &str, environment: &Environment) -> std::collec
     doc.known()
 }
 
-fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Environment) -> Option<Settings> {
-    let root = doc.root(table);
+fn read_root(
+    root: Section<'_>,
+    included: Vec<Section<'_>>,
+    file: &Path,
+    environment: &Environment,
+) -> Option<Settings> {
     let name = root.parsed("name", host_name).or_else(|| {
         let missing = !root.has("name");
         missing.then(|| root.error("name", "is missing; write the host name of this gateway"));
@@ -99,13 +141,13 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
     let data = root.text("data").map_or_else(|| PathBuf::from("var"), |data| PathBuf::from(data.value));
     let stop_within = root.duration("stop_within", seconds(1)..=seconds(600)).unwrap_or(seconds(30));
 
-    let senders = rules::senders(&root);
+    let senders = rules::senders(&root, &included);
     let accounts = inbound::accounts(&root, &senders, environment);
     let trusted = inbound::trusted(root.section("trusted"), &senders);
-    let rules = rules::rules(&root, &senders, &accounts, environment.now);
+    let rules = rules::rules(&root, &included, &senders, &accounts, environment.now);
     let listeners = inbound::listeners(&root, &accounts, &trusted);
     let tls = inbound::tls(root.section("tls"));
-    let relay = outbound::relay(root.section("relay"), &data, environment);
+    let relay = outbound::relay(&root, &senders, &data, environment);
     let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay, &senders, &tls);
     let tell = tell::tell(root.section("notify"), &root, &senders);
     let dkim = outbound::dkim(&root, &senders, &relay);
@@ -114,6 +156,7 @@ fn read_root(doc: &Doc<'_>, table: &DeTable<'_>, file: &Path, environment: &Envi
     let log = log(root.section("log"));
     let metrics = metrics(root.section("metrics"));
     root.finish();
+    included.into_iter().for_each(Section::finish);
 
     let name = name?;
     let postmaster = match postmaster {

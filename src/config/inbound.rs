@@ -119,6 +119,8 @@ pub(super) fn accounts(root: &Section<'_>, senders: &Senders, environment: &Envi
             section.error_at(name, format!("there already is an account \"{}\"", name.value));
         }
         let hash = password_hash(&section, name.as_ref().map(|name| name.value.as_str()), environment);
+        // Read with the next hops.
+        section.has("next_hop");
         let own = senders.named(&section, "senders");
         if section.has("senders") && section.texts("senders").is_empty() {
             section.error("senders", "is empty; name senders, or leave it out for all of them");

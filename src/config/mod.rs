@@ -2,18 +2,22 @@
 //!
 //! [`load`] reads the file with the position of each value, checks all of it, and collects what is wrong
 //! rather than stopping at the first mistake: each [`Problem`] names file, line, column, dotted key and
-//! what would be right. Unknown keys are errors. A value of `Settings` is consistent for as long as it
+//! what would be right. Unknown keys are errors. Rules and senders may stand in files of
+//! their own (`include`). A value of `Settings` is consistent for as long as it
 //! lives: files exist and are closed to others, names refer to something, limits are within bounds.
 //!
 //! `Settings` are plain values of this room; `app` maps them to the rooms. Secrets come from `*_file` keys or
 //! from environment variables and never stand in the file. Deliberately absent: making anything (keys,
 //! certificates, folders) and anything that listens or connects.
 
+mod cases;
 mod check;
 mod hash;
 mod inbound;
+mod include;
 mod limits;
 mod manner;
+mod next_hop;
 mod outbound;
 mod place;
 mod problem;
@@ -24,11 +28,13 @@ mod settings;
 mod tell;
 mod value;
 
+pub use cases::{Case, Expected, OnRecord, cases};
 pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
 pub use settings::{
-    Account, Algorithm, Dkim, DkimKey, LedgerSettings, Limits, Listener, ListenerTls, LogFormat, LogSettings,
-    NextHop, RelaySettings, Settings, Tell, TlsFiles, Trusted, UnsubscribeSettings, WebhookSettings,
+    Account, Algorithm, Dkim, DkimKey, HopLimits, HopSettings, LedgerSettings, Limits, Listener, ListenerTls,
+    LogFormat, LogSettings, NextHop, RelaySettings, Settings, Tell, TlsFiles, Trusted, UnsubscribeSettings,
+    WebhookSettings,
 };
 
 #[cfg(test)]

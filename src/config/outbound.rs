@@ -1,4 +1,4 @@
-//! Where mail goes: the next hop, the unsubscribe links, the signatures.
+//! Where mail goes: the spool, the unsubscribe links, the signatures.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -7,145 +7,47 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::check::Environment;
-use super::place;
 use super::reader::Section;
 use super::rules::Senders;
-use super::settings::{Algorithm, Dkim, DkimKey, NextHop, RelaySettings, TlsFiles, UnsubscribeSettings};
+use super::settings::{Algorithm, Dkim, DkimKey, RelaySettings, TlsFiles, UnsubscribeSettings};
 use super::value::{count, days, host_name, mailbox, network, seconds, socket};
+use super::{next_hop, place};
 use crate::mail::Domain;
 use crate::net::call::Target;
-use crate::relay::{Credentials, InDoubt, TlsMode};
-use crate::secret::Secret;
+use crate::relay::InDoubt;
 
-pub(super) fn relay(section: Section<'_>, data: &Path, environment: &Environment) -> Option<RelaySettings> {
-    let next_hop = next_hop(&section, data);
-    let implied = match &next_hop {
-        Some(NextHop::Directory(_)) => TlsMode::None,
-        Some(NextHop::Server { port: 465, .. }) => TlsMode::Implicit,
-        _ => TlsMode::StartTls,
-    };
-    let tls = section
-        .choice(
-            "tls",
-            &[("starttls", TlsMode::StartTls), ("implicit", TlsMode::Implicit), ("none", TlsMode::None)],
-        )
-        .unwrap_or(implied);
-    let credentials = credentials(&section, environment);
-    let near = next_hop.as_ref().is_none_or(is_near);
-    if tls == TlsMode::None && !near {
-        if credentials.is_some() {
-            section.error("tls", "the password would cross the network in the clear; use \"starttls\"");
-        } else {
-            section.warn("tls", "mail crosses the network in the clear; use \"starttls\"");
-        }
-    }
-    let verify = section.flag("verify").unwrap_or(true);
-    if !verify && !near {
-        section.warn("verify", "anyone on the way can pose as the next hop; name its certificate in ca_file");
-    }
-    let ca_file = section.parsed("ca_file", |file| {
-        place::readable(Path::new(file))?;
-        Ok(PathBuf::from(file))
-    });
+pub(super) fn relay(
+    root: &Section<'_>,
+    senders: &Senders,
+    data: &Path,
+    environment: &Environment,
+) -> Option<RelaySettings> {
+    let section = root.section("relay");
+    let hops = next_hop::hops(root, &section, senders, data, environment);
     let retry = section.durations("retry", seconds(1)..=days(2));
     if section.has("retry") && section.texts("retry").is_empty() {
         section.error("retry", "is empty; write the waits between tries: [\"1m\", \"5m\", \"15m\"]");
     }
     let defaults = [60, 300, 900, 1_800, 3_600, 7_200, 14_400].map(Duration::from_secs).to_vec();
-    let second = seconds(1);
-    let settings = RelaySettings {
-        tls,
-        verify,
-        ca_file,
-        tls_name: section.text("tls_name").map(|name| name.value),
-        credentials,
-        patience: section.duration("patience", Duration::ZERO..=seconds(540)).unwrap_or(seconds(30)),
-        queue_when_down: section.flag("queue_when_down").unwrap_or(false),
-        in_doubt: section
-            .choice("in_doubt", &[("retry", InDoubt::Retry), ("hold", InDoubt::Hold)])
-            .unwrap_or_default(),
-        retry: if retry.is_empty() { defaults } else { retry },
-        expire_after: section.duration("expire_after", seconds(60)..=days(30)).unwrap_or(days(5)),
-        connections: count(&section, "connections", 1..=1_000, 20),
-        messages_per_connection: count(&section, "messages_per_connection", 1..=100_000, 100),
-        connection_wait: section.duration("connection_wait", second..=seconds(3_600)).unwrap_or(seconds(60)),
-        background: count(&section, "background", 1..=1_000, 10),
-        idle_timeout: section.duration("idle_timeout", second..=seconds(3_600)).unwrap_or(seconds(30)),
-        connect_timeout: section.duration("connect_timeout", second..=seconds(600)).unwrap_or(seconds(30)),
-        command_timeout: section.duration("command_timeout", second..=seconds(3_600)).unwrap_or(seconds(300)),
-        data_timeout: section.duration("data_timeout", second..=seconds(3_600)).unwrap_or(seconds(180)),
-        final_timeout: section.duration("final_timeout", second..=seconds(3_600)).unwrap_or(seconds(600)),
-        next_hop: NextHop::Directory(PathBuf::new()),
-    };
+    let (patience, expire_after) = (
+        section.duration("patience", Duration::ZERO..=seconds(540)),
+        section.duration("expire_after", seconds(60)..=days(30)),
+    );
+    let queue_when_down = section.flag("queue_when_down").unwrap_or(false);
+    let in_doubt = section.choice("in_doubt", &[("retry", InDoubt::Retry), ("hold", InDoubt::Hold)]);
+    let background = count(&section, "background", 1..=1_000, 10);
     section.finish();
-    next_hop.map(|next_hop| RelaySettings { next_hop, ..settings })
-}
-
-fn next_hop(section: &Section<'_>, data: &Path) -> Option<NextHop> {
-    let directory = section.text("directory");
-    let right = "write \"directory\" to keep copies as files, or the server as \"host:port\"";
-    let text = section.required("next_hop", right)?;
-    if text.value == "directory" {
-        let directory = directory.map_or_else(|| "outbox".to_owned(), |directory| directory.value);
-        return Some(NextHop::Directory(data.join(directory)));
-    }
-    if let Some(directory) = directory {
-        section.error_at(&directory, "is only used with next_hop = \"directory\"; remove one of them");
-    }
-    let server = text.value.rsplit_once(':').and_then(|(host, port)| {
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let sound = match bare {
-            Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => Domain::parse(host).is_ok() && !host.starts_with('['),
-        };
-        let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
-        sound.then(|| NextHop::Server { host: bare.unwrap_or(host).to_owned(), port })
-    });
-    if server.is_none() {
-        section.error_at(&text, format!("\"{}\" is no next hop; {right}", text.value));
-    }
-    server
-}
-
-/// Whether the next hop is this machine, so that nothing crosses a network.
-fn is_near(next_hop: &NextHop) -> bool {
-    match next_hop {
-        NextHop::Directory(_) => true,
-        NextHop::Server { host, .. } => {
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        }
-    }
-}
-
-fn credentials(section: &Section<'_>, environment: &Environment) -> Option<Credentials> {
-    let right = "the user name on its first line, the password on its second";
-    if let Some(file) = section.text("credentials_file") {
-        let text = match place::secret(Path::new(&file.value)) {
-            Ok(text) => Secret::new(text),
-            Err(message) => {
-                section.error_at(&file, message);
-                return None;
-            }
-        };
-        let lines = std::str::from_utf8(text.expose()).unwrap_or_default();
-        let mut lines = lines.lines().map(str::trim_end).filter(|line| !line.is_empty());
-        let (Some(username), Some(password), None) = (lines.next(), lines.next(), lines.next()) else {
-            section.error_at(&file, format!("{} has another form; it needs {right}", file.value));
-            return None;
-        };
-        return Some(Credentials { username: username.to_owned(), password: Secret::new(password) });
-    }
-    let variable = |name: &str| environment.variables.get(name);
-    match (variable("SLUIS_RELAY_USERNAME"), variable("SLUIS_RELAY_PASSWORD")) {
-        (Some(username), Some(password)) => {
-            Some(Credentials { username: username.clone(), password: Secret::new(password.as_str()) })
-        }
-        (None, None) => None,
-        _ => {
-            section.error_here("SLUIS_RELAY_USERNAME and SLUIS_RELAY_PASSWORD belong together; set both");
-            None
-        }
-    }
+    let (hops, routes) = hops?;
+    Some(RelaySettings {
+        hops,
+        routes,
+        patience: patience.unwrap_or(seconds(30)),
+        queue_when_down,
+        in_doubt: in_doubt.unwrap_or_default(),
+        retry: if retry.is_empty() { defaults } else { retry },
+        expire_after: expire_after.unwrap_or(days(5)),
+        background,
+    })
 }
 
 pub(super) fn unsubscribe(
@@ -158,7 +60,7 @@ pub(super) fn unsubscribe(
     let listen = socket(&section, "listen").unwrap_or(defaults.listen);
     let url = section.parsed("url", |text| base_url(text).map(|()| text.trim_end_matches('/').to_owned()));
     let url = url.unwrap_or_else(|| format!("http://{listen}"));
-    let far = relay.as_ref().is_some_and(|relay| !is_near(&relay.next_hop));
+    let far = relay.as_ref().is_some_and(is_far);
     if far && !url.starts_with("https://") {
         section.error(
             "url",
@@ -235,6 +137,11 @@ fn page_tls(section: &Section<'_>, mail: &Option<TlsFiles>) -> Option<TlsFiles> 
     files
 }
 
+/// Whether some mail goes to another machine.
+fn is_far(relay: &RelaySettings) -> bool {
+    relay.hops.iter().any(|hop| !next_hop::is_near(&hop.next_hop))
+}
+
 /// A URL that links can begin with: https (or http on loopback), a host, no query, no fragment.
 pub(super) fn base_url(text: &str) -> Result<(), String> {
     let right = "write \"https://afmelden.example.nl\", without query";
@@ -277,7 +184,7 @@ pub(super) fn dkim(root: &Section<'_>, senders: &Senders, relay: &Option<RelaySe
         }
         section.finish();
     }
-    if keys.is_empty() && !root.has("dkim") && relay.as_ref().is_some_and(|relay| !is_near(&relay.next_hop)) {
+    if keys.is_empty() && !root.has("dkim") && relay.as_ref().is_some_and(is_far) {
         root.warn(
             "dkim",
             "nobody signs; add a [[dkim]] key, or write dkim = \"next-hop\" if the provider signs",

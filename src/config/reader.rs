@@ -119,6 +119,11 @@ impl<'d> Section<'d> {
         self.table.is_some_and(DeTable::is_empty)
     }
 
+    /// The line it begins on, counting from 1.
+    pub(super) fn line(&self) -> usize {
+        self.doc.position(self.at).0
+    }
+
     /// Whether the file has `key`, right or wrong.
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.find(key).is_some()

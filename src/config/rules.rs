@@ -23,6 +23,11 @@ const MAX_TEXT: usize = 300;
 pub(super) struct Senders(Vec<Arc<Sender>>, Vec<(SenderId, Manner)>);
 
 impl Senders {
+    /// Those of rules that were read before.
+    pub(super) fn of(senders: &[Arc<Sender>]) -> Self {
+        Self(senders.to_vec(), Vec::new())
+    }
+
     pub(super) fn all(&self) -> &[Arc<Sender>] {
         &self.0
     }
@@ -49,10 +54,10 @@ impl Senders {
     }
 }
 
-/// Read all `[[sender]]` tables.
-pub(super) fn senders(root: &Section<'_>) -> Senders {
-    let sections = root.sections("sender");
-    if !root.has("sender") {
+/// Read all `[[sender]]` tables, of the config file and of those it includes.
+pub(super) fn senders(root: &Section<'_>, included: &[Section<'_>]) -> Senders {
+    let sections: Vec<_> = everywhere(root, included, "sender").collect();
+    if sections.is_empty() && !root.has("sender") {
         root.warn("sender", "is missing; without a [[sender]] all marketing is refused (RULES L7)");
     }
     let mut senders: Vec<Arc<Sender>> = Vec::with_capacity(sections.len());
@@ -69,6 +74,15 @@ pub(super) fn senders(root: &Section<'_>) -> Senders {
         section.finish();
     }
     Senders(senders, manners)
+}
+
+/// The tables of one name, those of the config file first.
+fn everywhere<'a>(
+    root: &'a Section<'_>,
+    included: &'a [Section<'_>],
+    key: &'static str,
+) -> impl Iterator<Item = Section<'a>> {
+    std::iter::once(root).chain(included).flat_map(move |file| file.sections(key))
 }
 
 fn sender(section: &Section<'_>) -> Option<Sender> {
@@ -116,6 +130,8 @@ fn sender(section: &Section<'_>) -> Option<Sender> {
     if section.texts("domains").is_empty() {
         section.error("domains", "is missing; write the domains that From addresses may have (RULES L7)");
     }
+    // Read with the next hops.
+    section.has("next_hop");
     let notify = section.list("notify", mailbox);
     if !section.has("notify") {
         let message =
@@ -155,8 +171,15 @@ fn compare(section: &Section<'_>, sender: &Sender, other: &Sender) {
     }
 }
 
-/// Read `mode`, `on_refused`, `[policy]` and all `[[rule]]` tables.
-pub(super) fn rules(root: &Section<'_>, senders: &Senders, accounts: &[Account], now: Timestamp) -> Rules {
+/// Read `mode`, `on_refused`, `[policy]` and all `[[rule]]` tables, those of the config file first: the first
+/// that matches decides.
+pub(super) fn rules(
+    root: &Section<'_>,
+    included: &[Section<'_>],
+    senders: &Senders,
+    accounts: &[Account],
+    now: Timestamp,
+) -> Rules {
     let mode =
         root.choice("mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)]).unwrap_or_default();
     let on_refused = root
@@ -170,7 +193,7 @@ pub(super) fn rules(root: &Section<'_>, senders: &Senders, accounts: &[Account],
     let mut rules: Vec<Rule> = Vec::new();
     let mut names = BTreeSet::new();
     let mut all: Option<String> = None;
-    for section in root.sections("rule") {
+    for section in everywhere(root, included, "rule") {
         let name =
             line(&section, section.required("name", "write a name; it stands in every log line and entry"));
         if let Some(name) = &name
@@ -178,6 +201,8 @@ pub(super) fn rules(root: &Section<'_>, senders: &Senders, accounts: &[Account],
         {
             section.error("name", format!("there already is a rule \"{name}\"; each has its own name"));
         }
+        // Read with the next hops.
+        section.has("next_hop");
         if let Some(rule) = rule(&section, name, senders, accounts, now) {
             if let Some(all) = &all {
                 section.warn_here(format!("is never reached: the rule \"{all}\" above matches everything"));

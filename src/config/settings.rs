@@ -1,6 +1,7 @@
 //! What the program runs with: plain, checked values, with the default of each.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use super::Problem;
 use crate::ledger::Archive;
 use crate::mail::{Address, Domain, SenderId};
 use crate::net::call::Target;
+use crate::net::socks::Proxy;
 use crate::policy::Rules;
-use crate::relay::{Credentials, InDoubt, TlsMode};
+use crate::relay::{Credentials, InDoubt, Routes, TlsMode};
 use crate::secret::Secret;
 use crate::unsubscribe::Look;
 
@@ -133,21 +135,13 @@ pub struct Trusted {
     pub senders: Vec<SenderId>,
 }
 
-/// The next hop and how it is used.
+/// The next hops, and how the spool uses them.
 #[derive(Debug, Clone)]
 pub struct RelaySettings {
-    /// Where copies go.
-    pub next_hop: NextHop,
-    /// How TLS starts there (default: implicit on port 465, else STARTTLS).
-    pub tls: TlsMode,
-    /// Whether its certificate is checked (default true).
-    pub verify: bool,
-    /// Certificates to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The name its certificate must have (default: the host of `next_hop`).
-    pub tls_name: Option<String>,
-    /// How the gateway signs in there.
-    pub credentials: Option<Credentials>,
+    /// At least one.
+    pub hops: Vec<HopSettings>,
+    /// Who uses which.
+    pub routes: Routes,
     /// How long a client with several copies is kept waiting for their outcome (default 30 s).
     pub patience: Duration,
     /// Take mail into the spool while the next hop is down, rather than answer 451 (default false).
@@ -158,14 +152,48 @@ pub struct RelaySettings {
     pub retry: Vec<Duration>,
     /// When a waiting copy is given up (default 5 days).
     pub expire_after: Duration,
-    /// Connections to the next hop at once (default 20).
+    /// Copies from the spool that are tried at once (default 10).
+    pub background: usize,
+}
+
+/// One next hop and how it is used.
+#[derive(Debug, Clone)]
+pub struct HopSettings {
+    /// Its name in the config; `relay` for the one that `[relay]` is itself.
+    pub name: String,
+    /// Where copies go.
+    pub next_hop: NextHop,
+    /// How TLS starts there (default: implicit on port 465, else STARTTLS).
+    pub tls: TlsMode,
+    /// Whether its certificate is checked (default true).
+    pub verify: bool,
+    /// Certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The SHA-256 of the certificates, or of their public keys, that are believed, and no others.
+    pub pins: Vec<[u8; 32]>,
+    /// The name its certificate must have (default: the host of `next_hop`).
+    pub tls_name: Option<String>,
+    /// The certificate that the gateway shows.
+    pub client_certificate: Option<TlsFiles>,
+    /// How the gateway signs in there.
+    pub credentials: Option<Credentials>,
+    /// The SOCKS5 proxy on the way there.
+    pub proxy: Option<Proxy>,
+    /// Messages in a minute (default: any number).
+    pub messages_per_minute: Option<NonZeroU32>,
+    /// The rest of its bounds.
+    pub limits: HopLimits,
+}
+
+/// Bounds on the use of one next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HopLimits {
+    /// Connections at once (default 20).
     pub connections: usize,
     /// Messages over one connection (default 100).
     pub messages_per_connection: usize,
-    /// How long a copy waits for a free connection (default 60 s).
+    /// How long a copy waits for a free connection, or for its turn in the minute (default 60 s).
     pub connection_wait: Duration,
-    /// Copies from the spool that are tried at once (default 10).
-    pub background: usize,
     /// How long an idle connection is kept (default 30 s).
     pub idle_timeout: Duration,
     /// TCP connect and TLS handshake (default 30 s).
@@ -176,6 +204,21 @@ pub struct RelaySettings {
     pub data_timeout: Duration,
     /// The answer to the final dot (default 10 min).
     pub final_timeout: Duration,
+}
+
+impl Default for HopLimits {
+    fn default() -> Self {
+        Self {
+            connections: 20,
+            messages_per_connection: 100,
+            connection_wait: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(30),
+            command_timeout: Duration::from_secs(300),
+            data_timeout: Duration::from_secs(180),
+            final_timeout: Duration::from_secs(600),
+        }
+    }
 }
 
 /// Where copies go.

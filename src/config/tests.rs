@@ -78,7 +78,7 @@ fn the_committed_file_is_sound_and_says_nothing_to_worry_about() {
     assert_eq!(settings.warnings, []);
     assert_eq!(settings.listeners.len(), 2);
     assert!(settings.listeners.iter().all(|listener| listener.address.ip().is_loopback()));
-    assert_eq!(settings.relay.next_hop, NextHop::Directory("var/outbox".into()));
+    assert_eq!(settings.relay.hops[0].next_hop, NextHop::Directory("var/outbox".into()));
     assert_eq!(settings.postmaster.as_str(), "postmaster@sluis.localhost");
     assert_eq!(settings.rules.rules.len(), 4);
 }
@@ -86,7 +86,9 @@ fn the_committed_file_is_sound_and_says_nothing_to_worry_about() {
 #[test]
 fn every_key_is_documented_and_every_documented_default_is_the_default() {
     let folder = files();
-    let full = uncommented(&committed(), folder.path());
+    // Links to this machine are for a next hop on it.
+    let full = uncommented(&committed(), folder.path())
+        .replace("http://127.0.0.1:8025", "https://afmelden.voorbeeldhypotheken.nl");
     let settings = check(&full).unwrap_or_else(|problems| panic!("{problems}"));
     let plain = check(&committed()).unwrap();
 
@@ -102,22 +104,19 @@ fn every_key_is_documented_and_every_documented_default_is_the_default() {
     assert_eq!(settings.rules.hash, plain.rules.hash);
     let (one, other) = (&settings.relay, &plain.relay);
     assert_eq!(
-        (one.patience, one.queue_when_down, one.in_doubt, &one.retry, one.expire_after, one.connections),
+        (one.patience, one.queue_when_down, one.in_doubt, &one.retry, one.expire_after, one.background),
         (
             other.patience,
             other.queue_when_down,
             other.in_doubt,
             &other.retry,
             other.expire_after,
-            other.connections
+            other.background
         )
     );
-    assert_eq!(
-        (one.messages_per_connection, one.idle_timeout, one.connect_timeout, one.command_timeout),
-        (other.messages_per_connection, other.idle_timeout, other.connect_timeout, other.command_timeout)
-    );
-    assert_eq!((one.data_timeout, one.final_timeout), (other.data_timeout, other.final_timeout));
-    assert_eq!((one.connection_wait, one.background), (other.connection_wait, other.background));
+    for hop in &one.hops {
+        assert_eq!(hop.limits, HopLimits::default(), "{}", hop.name);
+    }
 
     // Every key that the program asks for stands in the file, under its own table.
     let written = check::known_keys(&full, &environment(&[]));
@@ -126,9 +125,16 @@ fn every_key_is_documented_and_every_documented_default_is_the_default() {
     collect("", &toml::Value::Table(table), &mut documented);
     // These have a line of prose of their own, as they exclude a key that stands there.
     let in_prose = ["account.password_hash", "rule.refuse", "rule.until", "rule.match.account"];
+    // A server in [relay] and one in [[next_hop]] have the same keys; each stands in one of them.
+    let twin = |key: &str| match key.split_once('.') {
+        Some(("relay", key)) => format!("next_hop.{key}"),
+        Some(("next_hop", key)) => format!("relay.{key}"),
+        _ => String::new(),
+    };
     let missing: Vec<_> = written
         .iter()
         .filter(|key| !documented.contains(*key) && !key.starts_with("rule.match."))
+        .filter(|key| !documented.contains(&twin(key)))
         .filter(|key| !in_prose.contains(&key.as_str()))
         .collect();
     assert_eq!(missing, Vec::<&String>::new(), "keys without a line in config/sluis.toml");
@@ -173,6 +179,57 @@ fn the_examples_are_sound() {
 }
 
 #[test]
+fn next_hops_are_named_and_chosen() {
+    let hops = "[[next_hop]]\nname = \"one\"\naddress = \"127.0.0.1:25\"\ntls = \"none\"\n\
+                [[next_hop]]\nname = \"two\"\naddress = \"[::1]:465\"\nconnections = 3\n\
+                certificate_pins = [\"AB:cd:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00\"]\n\
+                proxy = \"socks5://[::1]:1080\"\nmessages_per_minute = 60\n";
+    let rule = "[[rule]]\nname = \"bills\"\nclass = \"service\"\nnext_hop = [\"two\", \"one\"]\n";
+    let base =
+        "name = \"a.example\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[trusted]\nnetworks = [\"::1\"]\n";
+    let settings = check(&format!("{base}[relay]\nconnections = 7\n{hops}{rule}")).unwrap().relay;
+    assert_eq!(settings.routes.default, [0, 1], "all of them, in the order of the file");
+    assert_eq!(settings.routes.rules["bills"], [1, 0]);
+    let (one, two) = (&settings.hops[0], &settings.hops[1]);
+    assert_eq!((one.limits.connections, two.limits.connections), (7, 3));
+    assert_eq!((two.tls, &two.pins[0][..3]), (crate::relay::TlsMode::Implicit, &[0xab, 0xcd, 0][..]));
+    assert_eq!(two.proxy.as_ref().unwrap().port, 1080);
+    assert_eq!(two.messages_per_minute.unwrap().get(), 60);
+    let settings = check(&format!("{base}[relay]\nnext_hop = \"two\"\n{hops}")).unwrap().relay;
+    assert_eq!(settings.routes.default, [1]);
+    // The old way, beside tables that only rules use.
+    let settings = check(&format!("{base}[relay]\nnext_hop = \"directory\"\n{hops}{rule}")).unwrap().relay;
+    assert_eq!((settings.routes.default.as_slice(), settings.hops[2].name.as_str()), (&[2][..], "relay"));
+    for (relay, expected) in [
+        ("next_hop = [\"one\", \"tow\"]", "no [[next_hop]] has the name \"tow\"; did you mean \"two\"?"),
+        ("next_hop = []", "relay.next_hop: is empty; name a [[next_hop]]"),
+        ("next_hop = [\"one\", \"one\"]", "relay.next_hop[2]: is named twice"),
+        (
+            "next_hop = \"one\"\ntls = \"none\"",
+            "relay.tls: belongs to one server; write it in its [[next_hop]]",
+        ),
+        ("next_hop = \"three\"", "\"three\" is no next hop"),
+    ] {
+        let text = problems(&format!("[relay]\n{relay}\n{hops}"));
+        assert!(text.contains(expected), "{relay}\nexpected: {expected}\nfound: {text}");
+    }
+    let one = "[relay]\n[[next_hop]]\nname = \"one\"\naddress = \"127.0.0.1:25\"\n";
+    for (extra, expected) in [
+        ("certificate_pins = \"12\"\n", "next_hop[1].certificate_pins: \"12\" is no SHA-256"),
+        ("proxy = \"http://a.example:1\"\n", "next_hop[1].proxy: \"http://a.example:1\" is no proxy"),
+        ("client_key_file = \"nowhere\"\n", "client_certificate_file and client_key_file belong together"),
+        ("connections = 0\n", "next_hop[1].connections: 0 is out of range"),
+        ("[[next_hop]]\nname = \"one\"\naddress = \"a.example:25\"\n", "there already is a next hop \"one\""),
+        ("[[next_hop]]\nname = \"a:b\"\naddress = \"directory\"\n", "is no name for a next hop"),
+        ("[[next_hop]]\nname = \"b\"\n", "next_hop[2].address: is missing"),
+        ("addres = \"x\"\n", "next_hop[1].addres: unknown key; did you mean \"address\"?"),
+    ] {
+        let text = problems(&format!("{one}{extra}"));
+        assert!(text.contains(expected), "{extra}\nexpected: {expected}\nfound: {text}");
+    }
+}
+
+#[test]
 fn all_mistakes_are_named_at_once() {
     let source = include_str!("../../tests/config/mistakes.toml");
     let problems = parse(Path::new("mistakes.toml"), source, &environment(&[])).unwrap_err();
@@ -213,7 +270,7 @@ fn secrets_come_from_closed_files_or_the_environment() {
     );
     let variables = [("SLUIS_ACCOUNT_MAIL_TOOL_PASSWORD_HASH", HASH)];
     let settings = parse(Path::new("sluis.toml"), &source, &environment(&variables)).unwrap();
-    let credentials = settings.relay.credentials.as_ref().unwrap();
+    let credentials = settings.relay.hops[0].credentials.as_ref().unwrap();
     assert_eq!(credentials.username, "gebruiker@example.nl");
     assert_eq!(credentials.password.expose(), b"ge heim");
     assert_eq!(settings.unsubscribe.url, "https://a.example");

@@ -169,6 +169,10 @@ pub enum ConsentError {
 /// empty or broken field (1970-01-01 most of all). 1995-01-01T00:00:00Z.
 const PLAUSIBLE_SINCE: Timestamp = Timestamp::constant(788_918_400, 0);
 
+/// The word of whoever hands over a file in which a consent is complete. One text for all files, so that the
+/// same row in two of them is one fact.
+const FROM_FILE: &str = "as it stands in the imported file";
+
 /// Words that stand in real exports for ways which are no active act.
 const PASSIVE: [&str; 11] = [
     "pre_ticked",
@@ -211,6 +215,16 @@ impl Evidence {
             Grade::C
         } else {
             Grade::D
+        }
+    }
+
+    /// The evidence of a row of a file: whoever hands the file over vouches for it, so that it never lifts an
+    /// opt-out, however complete it is (RULES L16, L19). What has nothing to vouch for (grade D) stays so.
+    pub fn from_file(self) -> Self {
+        if self.grade() > Grade::C && !there(&self.attestation) {
+            Self { attestation: Some(FROM_FILE.to_owned()), ..self }
+        } else {
+            self
         }
     }
 
@@ -269,6 +283,16 @@ impl ConsentEvent {
             _ => self.at,
         }
     }
+}
+
+/// Whether `history` holds the fact of `event` already: the same fact taken in twice is one fact, and the first
+/// recording of it counts (RULES L19). A correction says that what stands before it no longer counts; what
+/// follows it is new again.
+pub fn is_known(history: &[ConsentEvent], event: &ConsentEvent) -> bool {
+    let since = history.iter().rposition(|known| known.kind == ConsentEventKind::Correct).unwrap_or(0);
+    history[since..]
+        .iter()
+        .any(|known| known.kind == event.kind && known.at == event.at && known.evidence == event.evidence)
 }
 
 /// Fold `events`, in the order of their `at` (ties: as recorded), into what is known at `now`. Events

@@ -12,6 +12,8 @@ mod relation;
 mod tests;
 mod text;
 
-pub use history::{Act, ConsentError, ConsentEvent, ConsentEventKind, ConsentState, Evidence, Grade, fold};
-pub use relation::{Published, PublishedGap, Relation, RelationError, RelationGap};
+pub use history::{
+    Act, ConsentError, ConsentEvent, ConsentEventKind, ConsentState, Evidence, Grade, fold, is_known,
+};
+pub use relation::{Published, PublishedError, PublishedGap, Relation, RelationError, RelationGap};
 pub use text::check_text;

@@ -170,6 +170,26 @@ fn l2_what_may_be_taken_into_the_register() {
 }
 
 #[test]
+fn l19_the_same_fact_is_known_until_it_is_corrected() {
+    let grant = event(Grant, 0, full());
+    let later = ConsentEvent { recorded_at: day(3), ..grant.clone() };
+    assert!(is_known(std::slice::from_ref(&grant), &later), "whenever it was recorded");
+    assert!(!is_known(&[grant.clone(), event(Correct, 1, Evidence::default())], &later));
+    assert!(!is_known(std::slice::from_ref(&grant), &event(Grant, 0, attested())));
+}
+
+#[test]
+fn l19_a_row_of_a_file_is_vouched_for_and_not_improved() {
+    let lifted = fold(&[event(Grant, 0, full().from_file()), event(Confirm, 1, full())], day(2));
+    assert!(
+        matches!(lifted, ConsentState::Granted { grade: Grade::A, by_person: false, .. }),
+        "complete, and still no word of the person: {lifted:?}"
+    );
+    assert_eq!(Evidence::default().from_file(), Evidence::default(), "nothing to vouch for stays nothing");
+    assert_eq!(attested().from_file(), attested());
+}
+
+#[test]
 fn l2_only_active_acts_are_acts() {
     assert_eq!(Act::parse("ticked_box"), Ok(Act::TickedBox));
     assert_eq!(Act::parse(" Clicked-Confirm "), Ok(Act::ClickedConfirm));
@@ -261,6 +281,7 @@ fn l5_a_publication_needs_its_proof_and_more_than_an_address() {
         url: "https://example.nl/contact".into(),
         quote: "Aanbiedingen over papier ontvangen wij graag op inkoop@example.nl".into(),
         captured_at: day(0),
+        recorded_at: day(0),
         page_sha256: "cd".repeat(32),
         review_by: day(365),
     };

@@ -8,18 +8,21 @@ use super::{Gateway, Settings, Signers};
 use crate::mail::{Class, CopyId, Purpose, SenderId, TokenId};
 use crate::message::{Brief, ComposeError, Composed, Message, Plan, Signer, Unsubscribe, date_time};
 use crate::policy::{Clause, Mode, Permit, Refusal};
+use crate::relay::{Handed, Route};
 use crate::token::{self, Claim};
 
-/// What is worked out once per message for all copies of one class, sender and purpose.
+/// What is worked out once per message for all copies of one class, sender and purpose, for next hops that
+/// take 8-bit octets or do not.
 #[derive(Debug, Default)]
 struct Plans(Vec<(Alike, Result<Plan, ComposeError>)>);
 
 /// What copies must agree in to share a plan.
-type Alike = (Class, Option<SenderId>, Option<Purpose>);
+type Alike = (Class, Option<SenderId>, Option<Purpose>, bool);
 
 impl Plans {
     fn plan(&mut self, message: &Message, brief: &Brief<'_>) -> Result<&Plan, ComposeError> {
-        let key = (brief.class, brief.sender.map(|sender| sender.id.clone()), brief.purpose.cloned());
+        let sender = brief.sender.map(|sender| sender.id.clone());
+        let key = (brief.class, sender, brief.purpose.cloned(), brief.next_hop_8bit);
         let at = match self.0.iter().position(|(known, _)| *known == key) {
             Some(at) => at,
             None => {
@@ -40,8 +43,18 @@ pub(super) struct Draft {
     pub recipients: Vec<(usize, Permit)>,
     pub composed: Composed,
     pub token: Option<TokenId>,
+    /// Where it may go.
+    pub route: Route,
     /// Under observe: what kept it from being edited as marketing.
     pub observed: Option<Refusal>,
+}
+
+/// What is the same for all attempts at one copy.
+#[derive(Debug, Clone, Copy)]
+struct Attempt<'a> {
+    id: CopyId,
+    permit: &'a Permit,
+    next_hop_8bit: bool,
 }
 
 impl Gateway {
@@ -55,9 +68,10 @@ impl Gateway {
         let mut drafts = Vec::new();
         let mut rejected = Vec::new();
         let mut plans = Plans::default();
-        for (index, group) in (0..).zip(grouped(permits)) {
+        let groups = grouped(permits, |permit| self.parts.relay.route(handed(journey, permit)));
+        for (index, (route, group)) in (0..).zip(groups) {
             let id = CopyId { reference: journey.reference, index };
-            match self.compose_one(journey, &mut plans, id, group)? {
+            match self.compose_one(journey, &mut plans, id, route, group)? {
                 Ok(draft) => drafts.push(draft),
                 Err(refused) => rejected.extend(refused),
             }
@@ -70,14 +84,17 @@ impl Gateway {
         journey: &Journey<'_>,
         plans: &mut Plans,
         id: CopyId,
+        route: Route,
         recipients: Vec<(usize, Permit)>,
     ) -> Result<Result<Draft, Vec<Rejected>>, String> {
         // Groups are never empty, and all permits of one agree in class and sender.
         let permit = recipients[0].1.clone();
         let class = permit.class();
         let (unsubscribe, token) = self.way_out(journey, &permit);
-        let attempt = self.compose_as(journey, plans, id, class, &permit, unsubscribe.as_ref());
-        let (composed, observed) = match attempt {
+        let next_hop_8bit = self.parts.relay.abilities_for(&route).eight_bit;
+        let attempt = Attempt { id, permit: &permit, next_hop_8bit };
+        let mut compose = |class, unsubscribe| self.compose_as(journey, plans, &attempt, class, unsubscribe);
+        let (composed, observed) = match compose(class, unsubscribe.as_ref()) {
             Ok(composed) => (composed, None),
             Err(ComposeError::Failed(reason)) => return Err(reason),
             Err(error) => {
@@ -87,7 +104,7 @@ impl Gateway {
                 }
                 // Observe blocks nothing: what enforcement would have refused goes out as it came, unless
                 // the next hop could not take it in any form.
-                match self.compose_as(journey, plans, id, Class::Personal, &permit, None) {
+                match compose(Class::Personal, None) {
                     Ok(plain) => (plain, Some(refusal)),
                     Err(ComposeError::Failed(reason)) => return Err(reason),
                     Err(error) => {
@@ -98,18 +115,18 @@ impl Gateway {
             }
         };
         let token = if observed.is_none() { token } else { None };
-        Ok(Ok(Draft { id, class, recipients, composed, token, observed }))
+        Ok(Ok(Draft { id, class, recipients, composed, token, route, observed }))
     }
 
     fn compose_as(
         &self,
         journey: &Journey<'_>,
         plans: &mut Plans,
-        id: CopyId,
+        attempt: &Attempt<'_>,
         class: Class,
-        permit: &Permit,
         unsubscribe: Option<&Unsubscribe>,
     ) -> Result<Composed, ComposeError> {
+        let Attempt { id, permit, next_hop_8bit } = *attempt;
         let settings = &journey.in_force.settings;
         let is_ours = |candidate: &str| is_ours(settings, permit, candidate);
         let trace = trace(id, class, permit, settings);
@@ -122,7 +139,7 @@ impl Gateway {
             received: Some(&received(journey)),
             message_id: &format!("<{}@{}>", journey.reference, settings.hostname),
             now: journey.now,
-            next_hop_8bit: self.parts.relay.abilities().eight_bit,
+            next_hop_8bit,
             is_ours: &is_ours,
         };
         let signers = signers_for(&settings.signers, journey.message);
@@ -181,22 +198,36 @@ fn is_ours(settings: &Settings, permit: &Permit, candidate: &str) -> bool {
         && settings.tokens.is_marked(&format!("{copy} {hostname} {class} {of}"), mark)
 }
 
-/// Marketing: one copy per recipient. Other classes: one copy for all that agree in class and sender.
-fn grouped(permits: Vec<(usize, Permit)>) -> Vec<Vec<(usize, Permit)>> {
-    let mut groups: Vec<Vec<(usize, Permit)>> = Vec::new();
+/// Marketing gets a copy per recipient; recipients of any other class, sender and route share one.
+fn grouped(
+    permits: Vec<(usize, Permit)>,
+    route: impl Fn(&Permit) -> Route,
+) -> Vec<(Route, Vec<(usize, Permit)>)> {
+    let mut groups: Vec<(Route, Vec<(usize, Permit)>)> = Vec::new();
     for (index, permit) in permits {
-        let alike = |group: &&mut Vec<(usize, Permit)>| {
+        let own = route(&permit);
+        let alike = |(route, group): &&mut (Route, Vec<(usize, Permit)>)| {
             let first = &group[0].1;
             permit.class() != Class::Marketing
                 && first.class() == permit.class()
                 && first.sender().map(|s| &s.id) == permit.sender().map(|s| &s.id)
+                && *route == own
         };
         match groups.iter_mut().find(alike) {
-            Some(group) => group.push((index, permit)),
-            None => groups.push(vec![(index, permit)]),
+            Some((_, group)) => group.push((index, permit)),
+            None => groups.push((own, vec![(index, permit)])),
         }
     }
     groups
+}
+
+/// What the choice of next hops depends on.
+fn handed<'a>(journey: &'a Journey<'_>, permit: &'a Permit) -> Handed<'a> {
+    Handed {
+        rule: permit.rule(),
+        account: journey.submission.client.connection.account.as_deref(),
+        sender: permit.sender().map(|sender| &sender.id),
+    }
 }
 
 fn rejected(recipients: Vec<(usize, Permit)>, refusal: &Refusal, malformed: bool) -> Vec<Rejected> {

@@ -31,7 +31,7 @@ impl Gateway {
         message: &Message,
         now: Timestamp,
     ) -> Verdicts {
-        let message = message_facts(rules, envelope, message);
+        let message = MessageFacts::of(rules, envelope.recipients.iter().map(|one| &one.address), message);
         let facts = EnvelopeFacts { reverse_path: envelope.reverse_path.clone() };
         let mut verdicts = Verdicts::default();
         for (index, recipient) in envelope.recipients.iter().enumerate() {
@@ -99,21 +99,5 @@ impl Gateway {
             unsubscribe_healthy: self.unsubscribe_up(),
             now,
         }
-    }
-}
-
-fn message_facts(rules: &Rules, envelope: &Envelope, message: &Message) -> MessageFacts {
-    let external = |address: &Address| rules.owner_of(address.domain()).is_none();
-    let from = message.from();
-    MessageFacts {
-        from_name: from.as_ref().and_then(|from| from.name.clone()),
-        from: from.map(|from| from.address),
-        list_id: message.list_id(),
-        headers: message.headers(),
-        recipient_count: envelope.recipients.len(),
-        external_recipients: envelope.recipients.iter().filter(|r| external(&r.address)).count(),
-        visible_external: message.visible_recipients().iter().filter(|a| external(a)).count()
-            + message.unreadable_recipients(),
-        automatic: message.is_automatic(),
     }
 }

@@ -5,9 +5,10 @@ use super::compose::Draft;
 use super::settle::spooled_reply;
 use super::{Gateway, handover};
 use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
-use crate::mail::{Recipient, hex, sha256};
+use crate::mail::{Class, hex, sha256};
 use crate::metrics;
-use crate::relay::{Copy, CopyRecipient};
+use crate::policy::{self, Answer, Profiles, Waiting};
+use crate::relay::{Copy, CopyRecipient, Held};
 use crate::smtp::reply::Reply;
 
 impl Gateway {
@@ -27,8 +28,32 @@ impl Gateway {
             return Reply::deferred(&error.to_string());
         }
         let copy = copy(journey, &draft);
-        let delivery = self.parts.relay.deliver(&copy).await;
+        let may_go = || self.ask_once_more(journey, &draft);
+        let delivery = self.parts.relay.deliver(&copy, &may_go).await;
         self.settle_straight(journey, &draft, &copy, delivery, original, rejected).await
+    }
+
+    /// The permit of a marketing copy, asked for again when its connection is there: it may have waited for
+    /// that (promise 6). Other classes go as they were admitted.
+    fn ask_once_more(&self, journey: &Journey<'_>, draft: &Draft) -> Result<(), Held> {
+        let permit = &draft.recipients[0].1;
+        let (Class::Marketing, Some(sender)) = (permit.class(), permit.sender()) else { return Ok(()) };
+        let rules = &journey.in_force.rules;
+        let recipient = permit.recipient();
+        let profile = self.parts.register.profile(&sender.id, recipient.key());
+        let waiting = Waiting {
+            class: permit.class(),
+            sender: Some(&sender.id),
+            purpose: permit.purpose(),
+            rule: permit.rule(),
+        };
+        let profiles = Profiles([(sender.id.clone(), profile)].into_iter().collect());
+        let (healthy, now) = (self.unsubscribe_up(), self.parts.clock.now());
+        match policy::reconsider(rules, &waiting, recipient, &profiles, healthy, now).answer {
+            Answer::Forward(_) => Ok(()),
+            Answer::Refuse(refusal) => Err(Held::Refused(refusal.reason())),
+            Answer::Defer(reason) => Err(Held::Undecided(reason)),
+        }
     }
 
     /// Several copies: durable in the spool first, then delivered while the client waits.
@@ -120,7 +145,7 @@ impl Gateway {
             edits: draft.composed.edits.clone(),
             dkim: draft.composed.dkim.clone(),
             token: draft.token.clone(),
-            next_hop: self.parts.relay.name().to_owned(),
+            next_hop: self.parts.relay.name_for(&draft.route),
         })));
         if spooled || journey.in_force.settings.archive.of(draft.class) != Keep::Hash {
             keep_bytes(record, journey, draft, original);
@@ -154,6 +179,8 @@ impl Gateway {
             admitted_at: journey.now,
             expires_at: journey.now + journey.in_force.settings.expire_after,
             last_reply: String::new(),
+            account: journey.submission.client.connection.account.clone(),
+            delay_told: false,
         }
     }
 }
@@ -175,10 +202,10 @@ pub(super) fn keep_bytes(record: &mut Record, journey: &Journey<'_>, draft: &Dra
 /// The copy as the relay takes it: its recipients are its permits.
 pub(super) fn copy(journey: &Journey<'_>, draft: &Draft) -> Copy {
     let envelope = &journey.submission.envelope;
-    let recipients = draft.recipients.iter().map(|(at, permit)| {
-        let Recipient { notify, orcpt, .. } = &envelope.recipients[*at];
-        CopyRecipient { permit: permit.clone(), notify: *notify, orcpt: orcpt.clone() }
-    });
+    let recipients = draft
+        .recipients
+        .iter()
+        .map(|(at, permit)| CopyRecipient::new(permit.clone(), &envelope.recipients[*at]));
     Copy {
         id: draft.id,
         reverse_path: envelope.reverse_path.clone(),
@@ -188,5 +215,6 @@ pub(super) fn copy(journey: &Journey<'_>, draft: &Draft) -> Copy {
         smtputf8: needs_smtputf8(journey.submission, journey.message),
         ret: envelope.ret,
         envid: envelope.envid.clone(),
+        route: draft.route.clone(),
     }
 }

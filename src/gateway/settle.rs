@@ -17,17 +17,20 @@ struct Sorted<'a> {
     refused: Vec<(usize, &'a Answer)>,
     deferred: Vec<(usize, &'a Answer)>,
     in_doubt: Vec<(usize, &'a Answer)>,
+    cancelled: Vec<(usize, &'a Answer)>,
+    next_hop: &'a str,
 }
 
 impl<'a> Sorted<'a> {
     fn of(delivery: &'a Delivery) -> Self {
-        let mut sorted = Self::default();
+        let mut sorted = Self { next_hop: &delivery.next_hop, ..Self::default() };
         for (at, fate) in delivery.fates.iter().enumerate() {
             match fate {
                 Fate::Relayed(answer) => sorted.relayed.push((at, answer)),
                 Fate::Refused(answer) => sorted.refused.push((at, answer)),
                 Fate::Deferred(answer) => sorted.deferred.push((at, answer)),
                 Fate::InDoubt(answer) => sorted.in_doubt.push((at, answer)),
+                Fate::Cancelled(answer) => sorted.cancelled.push((at, answer)),
             }
         }
         sorted
@@ -60,6 +63,7 @@ impl Gateway {
             (&sorted.refused, Event::Bounced, "bounced"),
             (&sorted.deferred, Event::Delayed, "delayed"),
             (&sorted.in_doubt, Event::InDoubt, "in_doubt"),
+            (&sorted.cancelled, Event::Cancelled, "cancelled"),
         ] {
             fates.iter().for_each(|_| metrics::recipient_outcome(word));
             // An entry holds the next hop's own words, so recipients share one only if it said the same.
@@ -110,7 +114,7 @@ impl Gateway {
             record.sides.push(Side::Spool(Box::new(spooled)));
         }
         let by_next_hop = |(at, answer): &(usize, &Answer)| {
-            dsn::Failure::by_next_hop(recipient(journey, draft, *at), answer, self.parts.relay.name())
+            dsn::Failure::by_next_hop(recipient(journey, draft, *at), answer, sorted.next_hop)
         };
         failures.extend(sorted.refused.iter().map(by_next_hop));
         self.parts.spool.bounce(record, &self.returned(journey), failures, journey.now);
@@ -180,6 +184,13 @@ fn unrelayed_reply(sorted: &Sorted<'_>, copy: &Copy) -> Reply {
     }
     if let Some((_, answer)) = sorted.in_doubt.first() {
         return Reply::deferred(&answer.text);
+    }
+    if !sorted.cancelled.is_empty() {
+        // All of a copy's recipients lose their permit together: our own refusal, in our own words.
+        let one = |(at, answer): &(usize, &Answer)| {
+            (copy.recipients[*at].permit.recipient().clone(), answer.text.clone())
+        };
+        return Reply::refused_recipients(&sorted.cancelled.iter().map(one).collect::<Vec<_>>());
     }
     let named: Vec<_> = sorted
         .refused

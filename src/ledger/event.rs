@@ -1,12 +1,14 @@
 //! The kinds of entry (DESIGN section 5). An entry's payload is the exact bytes of one JSON object.
 
+// Long because each kind of entry is spelled, indexed and worded here, and a new one must not miss a match.
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{Corrected, Explained};
 use super::counts::Counts;
 use super::outbox::{Telling, Told};
-use crate::consent::{ConsentEvent, Relation};
+use crate::consent::{ConsentEvent, Published, Relation};
 use crate::mail::{Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId};
 use crate::policy::{Basis, Refusal};
 use crate::suppression::Suppression;
@@ -52,6 +54,8 @@ pub enum Event {
     Consent(Consented),
     /// A customer relation was taken into the register.
     Relation(Related),
+    /// A published business address was taken into the register (RULES L5).
+    Published(Publication),
     /// An address was suppressed other than by an unsubscribe.
     Suppression(Suppressed),
     /// A recipient unsubscribed: suppression and withdrawal in one.
@@ -163,6 +167,21 @@ pub struct Related {
     pub address: AddressKey,
     /// The purchase.
     pub relation: Relation,
+    /// Where it came from.
+    pub source: String,
+}
+
+/// A business address that was published for being mailed about one purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// By which sender it may be mailed.
+    pub sender: SenderId,
+    /// About what.
+    pub purpose: Purpose,
+    /// Whose.
+    pub address: AddressKey,
+    /// Where and how it was published.
+    pub published: Published,
     /// Where it came from.
     pub source: String,
 }
@@ -334,6 +353,7 @@ impl Event {
             Self::ConsentText { .. } => "consent_text",
             Self::Consent(_) => "consent",
             Self::Relation(_) => "relation",
+            Self::Published(_) => "published",
             Self::Suppression(_) => "suppression",
             Self::Unsubscribed(_) => "unsubscribed",
             Self::Corrected(_) => "corrected",
@@ -363,6 +383,7 @@ impl Event {
             | Self::ConsentText { .. }
             | Self::Consent(_)
             | Self::Relation(_)
+            | Self::Published(_)
             | Self::Suppression(_)
             | Self::Unsubscribed(_)
             | Self::Corrected(_)
@@ -400,6 +421,7 @@ impl Event {
         match self {
             Self::Consent(consented) => vec![&consented.address],
             Self::Relation(related) => vec![&related.address],
+            Self::Published(publication) => vec![&publication.address],
             Self::Suppression(suppressed) => vec![&suppressed.address],
             Self::Unsubscribed(unsubscribed) => vec![&unsubscribed.address],
             Self::Corrected(corrected) => vec![&corrected.address],
@@ -455,6 +477,9 @@ impl Event {
             Self::Relation(it) => {
                 format!("{} bought {} from {}", it.address, it.relation.product, it.sender)
             }
+            Self::Published(it) => {
+                format!("{} at {} for {} ({})", it.address, it.published.url, it.sender, it.purpose)
+            }
             Self::Suppression(it) => {
                 format!("{} for {}: {:?}", it.address, it.sender, it.suppression.reason)
             }
@@ -471,12 +496,16 @@ impl Event {
             }
             Self::Admitted(it) => {
                 let to: Vec<&str> = it.recipients.iter().map(|one| one.recipient.as_str()).collect();
-                format!("{} {} from <{}> to {}", it.copy, it.class, it.reverse_path, to.join(", "))
+                let rule = rule_named(it.rule.as_deref());
+                format!("{} {} from <{}> to {}, {rule}", it.copy, it.class, it.reverse_path, to.join(", "))
             }
             Self::Refused { recipients, reverse_path, .. } => {
                 let who: Vec<String> = recipients
                     .iter()
-                    .map(|one| format!("{} ({})", one.recipient, one.refusal.clause.rule()))
+                    .map(|one| {
+                        let rule = rule_named(one.refusal.rule.as_deref());
+                        format!("{} ({}, {rule})", one.recipient, one.refusal.clause.rule())
+                    })
                     .collect();
                 format!("from <{reverse_path}> to {}", who.join(", "))
             }
@@ -492,6 +521,11 @@ impl Event {
             }
         }
     }
+}
+
+/// The rule that decided, for a log line.
+fn rule_named(rule: Option<&str>) -> String {
+    rule.map_or_else(|| "no rule matched".to_owned(), |rule| format!("rule {rule:?}"))
 }
 
 impl Way {

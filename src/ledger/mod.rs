@@ -23,7 +23,7 @@ pub use choice::{Corrected, Explained, News, Why};
 pub use counts::Counts;
 pub use event::{
     Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
-    RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
+    Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use scribe::{

@@ -80,6 +80,7 @@ fn title(event: &Event) -> String {
         Event::ConsentText { .. } => "The text by which consent was asked for".to_owned(),
         Event::Consent(it) => format!("Consent of {}: {:?}", it.address, it.event.kind).to_lowercase_first(),
         Event::Relation(it) => format!("{} was recorded as a customer", it.address),
+        Event::Published(it) => format!("{} was recorded as published for being mailed", it.address),
         Event::Suppression(it) => format!("{} was put on the list of those who get no marketing", it.address),
         Event::Unsubscribed(it) => format!("{} unsubscribed", it.address),
         Event::Corrected(it) => format!("{} took back an unsubscribe made by mistake", it.address),
@@ -143,6 +144,14 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "opt-out offered" } dd { (if it.relation.opt_out_offered { "yes" } else { "no" }) }
             dt { "known from" } dd { (it.source) }
         } },
+        Event::Published(it) => html! { dl {
+            dt { "for" } dd { (it.sender) ", " (it.purpose) }
+            dt { "published at" } dd { (it.published.url) ", captured " (it.published.captured_at) }
+            dt { "sentence" } dd { (it.published.quote) }
+            dt { "page" } dd { "SHA-256 " code { (it.published.page_sha256) } }
+            dt { "review by" } dd { (it.published.review_by) }
+            dt { "known from" } dd { (it.source) }
+        } },
         Event::Suppression(it) => html! { dl {
             dt { "sender" } dd { (it.sender) }
             dt { "reason" } dd { (format!("{:?}", it.suppression.reason)) }
@@ -193,7 +202,7 @@ fn admitted(it: &Admitted, story: &Story<'_>) -> Markup {
         @for one in &it.recipients {
             dt { (one.recipient) }
             dd {
-                (basis(&one.basis))
+                (one.basis)
                 @if let Some(refusal) = &one.observed {
                     " (observing only: enforcement would have refused, " (refusal.reason()) ")"
                 }
@@ -239,24 +248,6 @@ fn outcome(it: &Outcome) -> Markup {
         }
         @if it.attempt > 1 { dt { "try" } dd { (it.attempt) } }
     } }
-}
-
-fn basis(basis: &Basis) -> String {
-    match basis {
-        Basis::Consent { grade, since, source, .. } => format!(
-            "consent of grade {grade:?}, given {since}{}",
-            source.as_ref().map(|source| format!(" at {source}")).unwrap_or_default()
-        ),
-        Basis::Customer { product, last_purchase, .. } => {
-            format!("customer: bought {product}, last on {last_purchase}")
-        }
-        Basis::Published { url, captured_at } => {
-            format!("address published for this at {url}, captured {captured_at}")
-        }
-        Basis::Allowed { rule, reason } => format!("allowed by the rule {rule:?}: {reason}"),
-        Basis::NotNeeded => "no marketing: no basis is needed".to_owned(),
-        Basis::Missing => "no basis on record".to_owned(),
-    }
 }
 
 /// The rule of law beside a step.

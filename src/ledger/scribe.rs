@@ -144,6 +144,10 @@ pub struct Spooled {
     pub expires_at: Timestamp,
     /// The last failure, in the next hop's words.
     pub last_reply: String,
+    /// The account that handed it over: it may have next hops of its own.
+    pub account: Option<String>,
+    /// The sender has been told that it is late (RFC 3461 4.1, `NOTIFY=DELAY`).
+    pub delay_told: bool,
 }
 
 /// Where a spooled copy stands.

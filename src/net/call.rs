@@ -142,7 +142,7 @@ impl Target {
 impl Caller {
     /// A caller that believes `trust`; each call takes at most `limit` in all.
     pub fn new(trust: &Trust, reach: Reach, limit: Duration) -> Result<Self, TlsError> {
-        Ok(Self { tls: tls::client_config(trust)?, reach, limit })
+        Ok(Self { tls: tls::client_config(trust, None)?, reach, limit })
     }
 
     /// Ask `target`; `via` is where it is found, when its name does not lead there from here.

@@ -33,6 +33,14 @@ pub enum ConnectError {
         /// What the system said.
         error: io::Error,
     },
+    /// The proxy on the way did not connect us.
+    #[error("proxy {proxy}: {error}")]
+    Proxy {
+        /// Its name.
+        proxy: String,
+        /// What it said.
+        error: io::Error,
+    },
 }
 
 /// Connect to `host`: its addresses in the order the resolver gives them, all within `limit`, with

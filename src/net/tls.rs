@@ -7,11 +7,14 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::mail::{hex, sha256};
 
 /// Whose certificates are believed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,8 +24,20 @@ pub enum Trust {
     System,
     /// The certificates in this PEM file, and no others.
     CaFile(PathBuf),
+    /// The certificates whose SHA-256, or whose public key's, is one of these; no others, whatever name,
+    /// issuer or date they have.
+    Pinned(Vec<[u8; 32]>),
     /// Everybody's: for development only.
     Anybody,
+}
+
+/// A certificate of our own, to be shown to a server that asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// PEM: certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// PEM: private key.
+    pub key: PathBuf,
 }
 
 /// Why TLS cannot be set up.
@@ -84,16 +99,35 @@ pub fn http_server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerCo
     Ok(Arc::new(config))
 }
 
-/// TLS 1.2 or 1.3 as a client.
-pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TlsError> {
+/// TLS 1.2 or 1.3 as a client, who shows `identity` when asked.
+pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = match trust {
+        Trust::Anybody => {
+            let verifier = Arc::new(Unchained { provider: provider(), pins: None });
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
+        Trust::Pinned(pins) => {
+            let verifier = Arc::new(Unchained { provider: provider(), pins: Some(pins.clone()) });
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
+        Trust::CaFile(_) | Trust::System => builder.with_root_certificates(roots(trust)?),
+    };
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(Identity { certificate, key }) => {
+            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| file_error(key, error))?;
+            builder.with_client_auth_cert(certificates(certificate)?, private)?
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+/// The certificate authorities that `trust` names.
+fn roots(trust: &Trust) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match trust {
-        Trust::Anybody => {
-            let verifier = Arc::new(Unverified(provider()));
-            let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-            return Ok(Arc::new(builder.with_no_client_auth()));
-        }
+        Trust::Anybody | Trust::Pinned(_) => {}
         Trust::CaFile(path) => {
             for certificate in certificates(path)? {
                 roots.add(certificate).map_err(|error| file_error(path, error))?;
@@ -108,7 +142,7 @@ pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TlsError> {
             }
         }
     }
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    Ok(roots)
 }
 
 /// A client's handshake over `tcp`; the certificate must have `name` (a host name or an IP address).
@@ -144,20 +178,32 @@ pub fn version(version: Option<ProtocolVersion>) -> Option<&'static str> {
     }
 }
 
-/// Believes any certificate; signatures are checked all the same.
+/// Believes a certificate for what it is, not for who issued it: any, or one that is pinned. Signatures are
+/// checked all the same, so the peer has the certificate's key.
 #[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
+struct Unchained {
+    provider: Arc<CryptoProvider>,
+    pins: Option<Vec<[u8; 32]>>,
+}
 
-impl ServerCertVerifier for Unverified {
+impl ServerCertVerifier for Unchained {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
+        end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        let Some(pins) = &self.pins else { return Ok(ServerCertVerified::assertion()) };
+        let public_key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
+        if pins.contains(&sha256(end_entity)) || pins.contains(&sha256(&public_key)) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            let why =
+                format!("the certificate is not the pinned one; its pin is {}", hex(&sha256(end_entity)));
+            Err(rustls::Error::General(why))
+        }
     }
 
     fn verify_tls12_signature(
@@ -166,7 +212,12 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -175,10 +226,15 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

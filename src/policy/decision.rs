@@ -1,5 +1,6 @@
 //! The decision, and the permit that only it can make.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -50,6 +51,27 @@ pub enum Basis {
     NotNeeded,
     /// There is none: it goes only because nothing is blocked under observe.
     Missing,
+}
+
+impl fmt::Display for Basis {
+    /// For people: in evidence packs and explanations.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Consent { grade, since, source, .. } => {
+                write!(f, "consent of grade {grade:?}, given {since}")?;
+                source.as_ref().map_or(Ok(()), |source| write!(f, " at {source}"))
+            }
+            Self::Customer { product, last_purchase, .. } => {
+                write!(f, "customer: bought {product}, last on {last_purchase}")
+            }
+            Self::Published { url, captured_at } => {
+                write!(f, "address published for this at {url}, captured {captured_at}")
+            }
+            Self::Allowed { rule, reason } => write!(f, "allowed by the rule {rule:?}: {reason}"),
+            Self::NotNeeded => f.write_str("no marketing: no basis is needed"),
+            Self::Missing => f.write_str("no basis on record"),
+        }
+    }
 }
 
 /// The clause that failed. Its text is made by [`Refusal::text`]; its RULES number by [`Clause::rule`].

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::rule::Rules;
 use crate::consent::{ConsentEvent, Published, Relation};
 use crate::mail::{Address, AddressKey, Purpose, ReversePath, SenderId};
+use crate::message::Message;
 use crate::suppression::{DeliveryBlock, Suppression};
 
 /// Who handed the message over (RULES L15).
@@ -46,6 +48,29 @@ pub struct MessageFacts {
     pub visible_external: usize,
     /// A DSN, MDN or auto-reply by its own headers (`multipart/report`, `Auto-Submitted`).
     pub automatic: bool,
+}
+
+impl MessageFacts {
+    /// What `message` tells, sent to `recipients` under `rules`.
+    pub fn of<'a>(
+        rules: &Rules,
+        recipients: impl Iterator<Item = &'a Address> + Clone,
+        message: &Message,
+    ) -> Self {
+        let external = |address: &Address| rules.owner_of(address.domain()).is_none();
+        let from = message.from();
+        Self {
+            from_name: from.as_ref().and_then(|from| from.name.clone()),
+            from: from.map(|from| from.address),
+            list_id: message.list_id(),
+            headers: message.headers(),
+            recipient_count: recipients.clone().count(),
+            external_recipients: recipients.filter(|address| external(address)).count(),
+            visible_external: message.visible_recipients().iter().filter(|a| external(a)).count()
+                + message.unreadable_recipients(),
+            automatic: message.is_automatic(),
+        }
+    }
 }
 
 /// All that the register holds on one address for one sender, as histories.

@@ -9,6 +9,7 @@
 mod case;
 mod decision;
 mod evaluate;
+mod explain;
 mod facts;
 mod pattern;
 mod refusal;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use decision::{Answer, Basis, Clause, Decision, Permit, Refusal, system};
 pub use evaluate::{Waiting, evaluate, reconsider};
+pub use explain::{Explanation, Mark, Step, explain};
 pub use facts::{
     Connection, ConsentHistory, EnvelopeFacts, Facts, MessageFacts, Profile, Profiles, Register, Unavailable,
 };

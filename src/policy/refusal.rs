@@ -18,6 +18,8 @@ struct Row {
     /// What the peer reads. `{for}` becomes ` for <sender> ("<purpose>")`, as far as these are known, and
     /// `{detail}` what the clause holds.
     text: &'static str,
+    /// What would make it pass, after "to make it pass: ".
+    remedy: &'static str,
     /// The law, for people.
     law: &'static str,
 }
@@ -33,58 +35,86 @@ const OPERATION: &str = "no law: the operation of this gateway";
 #[rustfmt::skip]
 static PACK: &[Row] = &[
     Row { word: "no_basis", rule: "L1", law: SPAM_BAN_PROOF,
-          text: "no consent or customer relation on record{for}" },
+          text: "no consent or customer relation on record{for}",
+          remedy: "put a consent for this sender and purpose on record (sluis consent add, sluis import), or a purchase of what the rule's similar_to names" },
     Row { word: "grade_too_low", rule: "L2", law: CONSENT,
-          text: "the consent on record{for} has no evidence beside the address" },
+          text: "the consent on record{for} has no evidence beside the address",
+          remedy: "put on record how the consent was given: the text as shown, the act, the time and the source; or attest it" },
     Row { word: "withdrawn", rule: "L3", law: WITHDRAWAL,
-          text: "consent{for} was withdrawn on {detail}" },
+          text: "consent{for} was withdrawn on {detail}",
+          remedy: "only a new consent by the person can" },
     Row { word: "relation_future", rule: "L4", law: SPAM_BAN,
-          text: "the customer relation on record{for} is dated after this message" },
+          text: "the customer relation on record{for} is dated after this message",
+          remedy: "correct the date of the purchase" },
     Row { word: "relation_not_in_sale", rule: "L4", law: SPAM_BAN,
-          text: "the customer relation on record{for} does not count: the address was not given in a sale" },
+          text: "the customer relation on record{for} does not count: the address was not given in a sale",
+          remedy: "only an address that the customer gave in a sale counts: not a quote, lead, download or contest; ask for consent" },
     Row { word: "relation_no_opt_out_offered", rule: "L4", law: SPAM_BAN,
-          text: "the customer relation on record{for} does not count: no opt-out was offered when the address was taken" },
+          text: "the customer relation on record{for} does not count: no opt-out was offered when the address was taken",
+          remedy: "if opting out was offered when the address was taken, put the purchase on record with opt_out_offered; else ask for consent" },
     Row { word: "relation_not_similar", rule: "L4", law: SPAM_BAN,
-          text: "the customer relation on record{for} does not count: nothing similar was bought" },
+          text: "the customer relation on record{for} does not count: nothing similar was bought",
+          remedy: "name the product group in the rule's similar_to, if the message is about similar products; else ask for consent" },
     Row { word: "relation_too_long_ago", rule: "L4", law: SPAM_BAN,
-          text: "the customer relation on record{for} does not count: the last purchase is too long ago" },
+          text: "the customer relation on record{for} does not count: the last purchase is too long ago",
+          remedy: "put a later purchase on record, or ask for consent" },
     Row { word: "published_future", rule: "L5", law: SPAM_BAN,
-          text: "the published address on record{for} was captured after this message" },
+          text: "the published address on record{for} was captured after this message",
+          remedy: "correct the date of the capture" },
     Row { word: "published_incomplete", rule: "L5", law: SPAM_BAN,
-          text: "the published address on record{for} lacks its URL, quoted sentence or page hash" },
+          text: "the published address on record{for} lacks its URL, quoted sentence or page hash",
+          remedy: "put the page, the sentence and the SHA-256 of the page on record (sluis published add)" },
     Row { word: "published_bare_address", rule: "L5", law: SPAM_BAN,
-          text: "the published address on record{for} does not count: nothing says that it is meant for this" },
+          text: "the published address on record{for} does not count: nothing says that it is meant for this",
+          remedy: "find the sentence that invites such mail; without one the address is not published for it" },
     Row { word: "published_overdue", rule: "L5", law: SPAM_BAN,
-          text: "the published address on record{for} is overdue for review" },
+          text: "the published address on record{for} is overdue for review",
+          remedy: "look at the page again and put it on record anew (sluis published add)" },
     Row { word: "suppressed_unsubscribed", rule: "L16", law: OBJECTION,
-          text: "unsubscribed from all marketing{by} on {detail}" },
+          text: "unsubscribed from all marketing{by} on {detail}",
+          remedy: "only a newer consent by the person, with a confirmation, can" },
     Row { word: "suppressed_complaint", rule: "L16", law: OBJECTION,
-          text: "complained about marketing{by} on {detail}" },
+          text: "complained about marketing{by} on {detail}",
+          remedy: "nothing does: a complaint stands" },
     Row { word: "suppressed_objection", rule: "L16", law: OBJECTION,
-          text: "objected to all marketing{by} on {detail}" },
+          text: "objected to all marketing{by} on {detail}",
+          remedy: "nothing does: an objection stands" },
     Row { word: "suppressed_manual", rule: "L16", law: OBJECTION,
-          text: "suppressed for all marketing{by} on {detail}" },
+          text: "suppressed for all marketing{by} on {detail}",
+          remedy: "nothing does: the administrator has put it in by hand" },
     Row { word: "blocked", rule: "P14", law: OPERATION,
-          text: "earlier mail to this mailbox failed for good" },
+          text: "earlier mail to this mailbox failed for good",
+          remedy: "find out whether the mailbox works again" },
     Row { word: "unknown_sender", rule: "L7", law: SPAM_BAN,
-          text: "the From domain belongs to no sender known to this gateway" },
-    Row { word: "identity", rule: "L7", law: SPAM_BAN, text: "{detail}" },
+          text: "the From domain belongs to no sender known to this gateway",
+          remedy: "send from a domain of a [[sender]], or add the domain to the sender it belongs to" },
+    Row { word: "identity", rule: "L7", law: SPAM_BAN, text: "{detail}",
+          remedy: "give the message the From name, the From domain and a Reply-To of the sender" },
     Row { word: "no_opt_out", rule: "L8", law: SPAM_BAN,
-          text: "the message cannot carry a way to unsubscribe: {detail}" },
+          text: "the message cannot carry a way to unsubscribe: {detail}",
+          remedy: "let the message have a text or html part that can be edited, or write {{unsubscribe_url}} into it" },
     Row { word: "malformed", rule: "P12", law: OPERATION,
-          text: "the message cannot be edited safely: {detail}" },
+          text: "the message cannot be edited safely: {detail}",
+          remedy: "mend the message" },
     Row { word: "visible_recipients", rule: "L14", law: BREACH,
-          text: "a marketing message may not show its recipients to each other: {detail} addresses in To and Cc" },
+          text: "a marketing message may not show its recipients to each other: {detail} addresses in To and Cc",
+          remedy: "send each recipient a message of its own, or use Bcc" },
     Row { word: "not_your_sender", rule: "L15", law: OPERATION,
-          text: "this account may not send{for}" },
-    Row { word: "rule", rule: "config", law: OPERATION, text: "{detail}" },
+          text: "this account may not send{for}",
+          remedy: "sign in with an account that is bound to this sender, or bind this one to it" },
+    Row { word: "rule", rule: "config", law: OPERATION, text: "{detail}",
+          remedy: "change the rule" },
     Row { word: "no_purpose", rule: "L1", law: SPAM_BAN_PROOF,
-          text: "no rule of this gateway says what this message{for} is, so it counts as marketing without a purpose, to which nobody can have consented" },
+          text: "no rule of this gateway says what this message{for} is, so it counts as marketing without a purpose, to which nobody can have consented",
+          remedy: "add a [[rule]] that says what this mail is: class, and for marketing its purpose" },
     Row { word: "personal_to_many", rule: "L13", law: SPAM_BAN_PROOF,
-          text: "a personal message to {detail} outside recipients counts as marketing{for}, and no basis for that is on record" },
+          text: "a personal message to {detail} outside recipients counts as marketing{for}, and no basis for that is on record",
+          remedy: "send it to fewer at once, or add a [[rule]] with class = \"marketing\" and a purpose" },
     Row { word: "allow_ended", rule: "L1", law: SPAM_BAN_PROOF,
-          text: "the exception{for} ended on {detail}" },
-    Row { word: "undecided", rule: "L8", law: SPAM_BAN, text: "{detail}" },
+          text: "the exception{for} ended on {detail}",
+          remedy: "extend until in the rule, if the reason still holds" },
+    Row { word: "undecided", rule: "L8", law: SPAM_BAN, text: "{detail}",
+          remedy: "see that the unsubscribe address answers" },
 ];
 
 /// Characters of one name, purpose or reason in a reply (promise 10).
@@ -139,6 +169,11 @@ impl Clause {
     /// The law behind it, for people.
     pub fn law(&self) -> &'static str {
         self.row().law
+    }
+
+    /// What would make it pass, for the administrator.
+    pub fn remedy(&self) -> &'static str {
+        self.row().remedy
     }
 
     /// Whether it says that there is no basis, rather than that the recipient or the message is barred.
@@ -315,6 +350,7 @@ mod tests {
             assert_eq!(clause.row().word, clause.word());
             let text = refusal(clause.clone()).reason();
             assert!(!text.contains('{') && !text.is_empty(), "{text}");
+            assert!(!clause.remedy().is_empty() && !clause.law().is_empty());
         }
         let mut words: Vec<_> = clauses.iter().map(Clause::word).collect();
         words.sort_unstable();

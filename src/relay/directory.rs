@@ -8,7 +8,7 @@ use std::io::{self, IoSlice, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::client::all_deferred;
-use super::{Answer, Copy, Delivery, Failure, Fate};
+use super::{Answer, Copy, Delivery, Failure, Fate, MayGo};
 
 /// A folder.
 #[derive(Debug)]
@@ -27,7 +27,10 @@ impl Directory {
         &self.name
     }
 
-    pub(super) async fn deliver(&self, copy: &Copy) -> Delivery {
+    pub(super) async fn deliver(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
+        if let Err(held) = may_go() {
+            return self.delivery(vec![Fate::from(held); copy.recipients.len()], false);
+        }
         let (folder, owned) = (self.folder.clone(), copy.clone());
         let written = tokio::task::spawn_blocking(move || store(&folder, &owned)).await;
         let fates = match written {
@@ -39,7 +42,12 @@ impl Directory {
             Err(error) => all_deferred(copy, &Failure::Disk(error.to_string())),
         };
         let down = fates.iter().all(|fate| !matches!(fate, Fate::Relayed(_)));
-        Delivery { fates, next_hop: self.name.clone(), tls: None, down, dsn_passed_on: false }
+        self.delivery(fates, down)
+    }
+
+    fn delivery(&self, fates: Vec<Fate>, down: bool) -> Delivery {
+        let next_hop = self.name.clone();
+        Delivery { fates, next_hop, tls: None, down, unable: false, dsn_passed_on: false }
     }
 }
 

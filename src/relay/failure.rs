@@ -58,6 +58,9 @@ pub enum Failure {
     /// Every connection was busy for too long.
     #[error("no connection became free in time")]
     Busy,
+    /// It takes no more messages in this minute.
+    #[error("as many messages as it takes in a minute were sent")]
+    OutOfTurn,
     /// The phase took too long.
     #[error("no answer in time while {0}")]
     Timeout(Phase),
@@ -116,6 +119,7 @@ impl Failure {
             Self::LacksSmtpUtf8 | Self::LacksEightBit | Self::TooLarge(_) | Self::Unfit(_) => true,
             Self::Connect(_)
             | Self::Busy
+            | Self::OutOfTurn
             | Self::Timeout(_)
             | Self::Lost(..)
             | Self::Malformed(..)
@@ -137,6 +141,7 @@ impl Failure {
             Self::LacksSmtpUtf8 | Self::LacksEightBit | Self::TooLarge(_) => false,
             Self::Connect(_)
             | Self::Busy
+            | Self::OutOfTurn
             | Self::Timeout(_)
             | Self::Lost(..)
             | Self::Malformed(..)
@@ -159,7 +164,7 @@ impl Failure {
         match self {
             Self::Said(answer) => answer.clone(),
             Self::Connect(_) => ours(451, "4.4.1"),
-            Self::Busy => ours(451, "4.3.2"),
+            Self::Busy | Self::OutOfTurn => ours(451, "4.3.2"),
             Self::Timeout(_) | Self::Lost(..) | Self::InDoubt(_) => ours(451, "4.4.2"),
             Self::Malformed(..) | Self::Unexpected(..) => ours(451, "4.5.0"),
             Self::Tls(_) | Self::NoStartTls | Self::Injected => ours(451, "4.7.5"),

@@ -11,25 +11,27 @@ mod client;
 mod directory;
 pub mod dsn;
 mod failure;
+mod hops;
 pub mod notice;
 mod pool;
+mod rate;
 mod settings;
 mod spool;
 
 use std::fmt;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::ledger::Spooled;
-use crate::mail::{CopyId, Notify, OriginalRecipient, Ret, ReversePath};
+use crate::mail::{CopyId, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
 use crate::message::Rope;
-use crate::net::tls::TlsError;
 use crate::policy::{Permit, Unavailable};
 
 pub use failure::{Failure, Phase};
+pub use hops::{HopStatus, Relay, Route};
 pub use settings::{
-    Credentials, InDoubt, NextHop, PoolSettings, Settings, SmtpHop, SpoolSettings, Timeouts, TlsMode,
+    Credentials, Handed, InDoubt, NextHop, PoolSettings, Routes, Settings, SmtpHop, SpoolSettings, Timeouts,
+    TlsMode,
 };
 pub use spool::{FirstTry, Flight, Parts, Spool};
 
@@ -52,6 +54,8 @@ pub struct Copy {
     pub ret: Option<Ret>,
     /// `ENVID=`.
     pub envid: Option<String>,
+    /// The next hops it may go to.
+    pub route: Route,
 }
 
 /// A recipient of a copy, with the permit that lets it go.
@@ -64,6 +68,26 @@ pub struct CopyRecipient {
     /// `ORCPT=`.
     pub orcpt: Option<OriginalRecipient>,
 }
+
+impl CopyRecipient {
+    /// The recipient that `permit` lets go, with the wishes of `recipient`.
+    pub fn new(permit: Permit, recipient: &Recipient) -> Self {
+        Self { permit, notify: recipient.notify, orcpt: recipient.orcpt.clone() }
+    }
+}
+
+/// Why a copy may not go after all: asked when its connection is there, before its first byte leaves
+/// (promise 6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// Its permit is gone, for this reason.
+    Refused(String),
+    /// It cannot be decided now (promise 5), for this reason.
+    Undecided(String),
+}
+
+/// Asks for a copy's permits once more.
+pub type MayGo<'a> = &'a (dyn Fn() -> Result<(), Held> + Send + Sync);
 
 /// A reply of the next hop, or our own words where there was none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +134,8 @@ pub enum Fate {
     Deferred(Answer),
     /// The connection was lost after the final dot and before the answer.
     InDoubt(Answer),
+    /// Its permit was gone before the first byte left: our own refusal (promise 6).
+    Cancelled(Answer),
 }
 
 impl Fate {
@@ -119,7 +145,17 @@ impl Fate {
             Self::Relayed(answer)
             | Self::Refused(answer)
             | Self::Deferred(answer)
-            | Self::InDoubt(answer) => answer,
+            | Self::InDoubt(answer)
+            | Self::Cancelled(answer) => answer,
+        }
+    }
+}
+
+impl From<Held> for Fate {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::Refused(reason) => Self::Cancelled(Answer::new(550, "5.7.1", reason)),
+            Held::Undecided(reason) => Self::Deferred(Answer::new(451, "4.3.0", reason)),
         }
     }
 }
@@ -136,6 +172,8 @@ pub struct Delivery {
     /// The next hop could not be used at all (no connection, no TLS, no sign-in, no free connection): no
     /// command about this copy was answered, and any other copy would have fared the same.
     pub down: bool,
+    /// It lacks an extension that this copy needs, or takes nothing so large: another one may not.
+    pub unable: bool,
     /// Whether the next hop promised to send the DSNs that were asked for (RFC 3461); if not, a `relayed`
     /// DSN is ours to send.
     pub dsn_passed_on: bool,
@@ -152,92 +190,29 @@ pub struct Abilities {
     pub size: Option<u64>,
 }
 
+impl Abilities {
+    /// What both can do.
+    pub fn and(self, other: Self) -> Self {
+        let size = match (self.size, other.size) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+        Self { eight_bit: self.eight_bit && other.eight_bit, smtputf8: self.smtputf8 && other.smtputf8, size }
+    }
+}
+
 /// Reads the spool. Implemented by the store; writes go through `ledger::Scribe` as `Side`s.
 pub trait SpoolView: Send + Sync + std::fmt::Debug {
     /// Up to `limit` waiting copies that are due at `now`, the longest due first.
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CopyId>, Unavailable>;
     /// When the next waiting copy is due; `None` when none waits.
     fn next_due(&self) -> Result<Option<Timestamp>, Unavailable>;
+    /// One copy without its bytes; `None` when it is no longer there.
+    fn find(&self, copy: CopyId) -> Result<Option<Spooled>, Unavailable>;
     /// One copy with its exact bytes; `None` when it is no longer there.
     fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable>;
     /// Up to `limit` copies in order of id, after `after`: for listings.
     fn list(&self, after: Option<CopyId>, limit: usize) -> Result<Vec<Spooled>, Unavailable>;
     /// How many copies there are.
     fn count(&self) -> Result<u64, Unavailable>;
-}
-
-/// A handle on the next hop; clones share its connections.
-#[derive(Debug, Clone)]
-pub struct Relay {
-    hop: Arc<Hop>,
-}
-
-#[derive(Debug)]
-enum Hop {
-    Directory(directory::Directory),
-    Smtp(pool::Pool),
-}
-
-impl Relay {
-    /// Make ready; connects to nothing yet. Fails when certificates cannot be read.
-    pub fn new(settings: Settings) -> Result<Self, TlsError> {
-        let hop = match settings.next_hop {
-            NextHop::Directory(folder) => Hop::Directory(directory::Directory::new(folder)),
-            NextHop::Smtp(smtp) => {
-                Hop::Smtp(pool::Pool::new(smtp, settings.helo, settings.timeouts, settings.pool)?)
-            }
-        };
-        Ok(Self { hop: Arc::new(hop) })
-    }
-
-    /// Connect once and learn what the next hop can do; the connection is kept. Until this or a delivery
-    /// has succeeded, [`Relay::abilities`] claims nothing. Fails with our own
-    /// words when it is down; takes no longer than a connect may.
-    pub async fn probe(&self) -> Result<Abilities, Answer> {
-        match &*self.hop {
-            Hop::Directory(_) => {}
-            Hop::Smtp(pool) => pool.probe().await.map_err(|failure| failure.answer())?,
-        }
-        Ok(self.abilities())
-    }
-
-    /// What the next hop can do, as last seen.
-    pub fn abilities(&self) -> Abilities {
-        match &*self.hop {
-            Hop::Directory(_) => Abilities { eight_bit: true, smtputf8: true, size: None },
-            Hop::Smtp(pool) => pool.abilities(),
-        }
-    }
-
-    /// Its name in entries and logs.
-    pub fn name(&self) -> &str {
-        match &*self.hop {
-            Hop::Directory(directory) => directory.name(),
-            Hop::Smtp(pool) => pool.name(),
-        }
-    }
-
-    /// Send one copy in one transaction. Never fails: what went wrong is in the fates.
-    pub async fn deliver(&self, copy: &Copy) -> Delivery {
-        match &*self.hop {
-            Hop::Directory(directory) => directory.deliver(copy).await,
-            Hop::Smtp(pool) => pool.deliver(copy).await,
-        }
-    }
-
-    /// How many copies it takes at once.
-    pub(crate) fn connections(&self) -> usize {
-        match &*self.hop {
-            Hop::Directory(_) => 8,
-            Hop::Smtp(pool) => pool.connections(),
-        }
-    }
-
-    /// Say QUIT on the connections that are idle.
-    pub async fn close(&self) {
-        match &*self.hop {
-            Hop::Directory(_) => {}
-            Hop::Smtp(pool) => pool.close().await,
-        }
-    }
 }

@@ -95,5 +95,7 @@ pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
         admitted_at: now,
         expires_at,
         last_reply: String::new(),
+        account: None,
+        delay_told: false,
     })));
 }

@@ -13,15 +13,19 @@ use tokio::time::{Instant, timeout};
 
 use super::client::{Connection, Dialer, all_deferred, obstacle};
 use super::failure::{Failure, Phase};
-use super::{Abilities, Copy, Delivery, PoolSettings, SmtpHop, Timeouts};
+use super::rate::Rate;
+use super::{Abilities, Copy, Delivery, Fate, MayGo, PoolSettings, SmtpHop, Timeouts};
 use crate::net::tls::TlsError;
 use crate::smtp::data;
 
 /// A connection that answered this short a time ago is trusted with a whole transaction in one write.
 const WARM: Duration = Duration::from_secs(1);
 
-/// All connections to one next hop.
-#[derive(Debug)]
+/// A next hop that is down is left alone for at most so many pauses.
+const LONGEST_REST: u32 = 64;
+
+/// All connections to one next hop; clones share them.
+#[derive(Debug, Clone)]
 pub(super) struct Pool {
     shared: Arc<Shared>,
 }
@@ -32,6 +36,7 @@ struct Shared {
     settings: PoolSettings,
     name: String,
     slots: Semaphore,
+    rate: Option<Rate>,
     kept: Mutex<Kept>,
 }
 
@@ -40,11 +45,24 @@ struct Shared {
 struct Kept {
     /// The one used last is at the end: it stays warm, and the others may go.
     idle: Vec<Connection>,
-    seen: Abilities,
-    /// The last connect failed then, and why.
-    failed: Option<(Instant, Failure)>,
+    seen: Option<Abilities>,
+    /// The last connect failed.
+    failed: Option<Trouble>,
+    /// A task is seeing whether it is there again.
+    looking: bool,
     /// A task is closing connections that are idle for too long.
     reaping: bool,
+}
+
+/// Connects that failed, one after the other.
+#[derive(Debug)]
+struct Trouble {
+    /// The last one.
+    at: Instant,
+    /// How many.
+    times: u32,
+    /// Why.
+    failure: Failure,
 }
 
 impl Pool {
@@ -60,7 +78,8 @@ impl Pool {
         };
         let dialer = Dialer::new(hop, helo, timeouts)?;
         let slots = Semaphore::new(settings.connections.max(1));
-        Ok(Self { shared: Arc::new(Shared { dialer, settings, name, slots, kept: Mutex::default() }) })
+        let rate = settings.per_minute.map(Rate::new);
+        Ok(Self { shared: Arc::new(Shared { dialer, settings, name, slots, rate, kept: Mutex::default() }) })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -71,8 +90,35 @@ impl Pool {
         self.shared.settings.connections.max(1)
     }
 
-    pub(super) fn abilities(&self) -> Abilities {
+    pub(super) fn abilities(&self) -> Option<Abilities> {
         self.shared.kept().seen
+    }
+
+    /// Why nobody gets through, since the last connect failed.
+    pub(super) fn down(&self) -> Option<Failure> {
+        self.shared.kept().failed.as_ref().map(|trouble| trouble.failure.clone())
+    }
+
+    /// How long who can wait had better leave it alone; `None` when it is up, or may be again.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        let kept = self.shared.kept();
+        let trouble = kept.failed.as_ref()?;
+        let pauses = 1_u32.checked_shl(trouble.times - 1).unwrap_or(LONGEST_REST).min(LONGEST_REST);
+        let left = (self.shared.settings.pause * pauses).checked_sub(trouble.at.elapsed())?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Connect in the background, when nobody does and its rest is over.
+    pub(super) fn look_again(&self) {
+        if self.rest().is_some() || std::mem::replace(&mut self.shared.kept().looking, true) {
+            return;
+        }
+        let pool = self.clone();
+        tokio::spawn(async move {
+            // What came of it is in `failed`, and logged there.
+            let _ = pool.probe().await;
+            pool.shared.kept().looking = false;
+        });
     }
 
     /// Within the time of one connect: start-up waits for this.
@@ -89,7 +135,7 @@ impl Pool {
         }
     }
 
-    pub(super) async fn deliver(&self, copy: &Copy) -> Delivery {
+    pub(super) async fn deliver(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
         if let Err(error) = data::check(copy.rope.chunks()) {
             return self.failed(copy, &Failure::Unfit(error.to_string()), false);
         }
@@ -97,10 +143,15 @@ impl Pool {
             Ok(slot) => slot,
             Err(failure) => return self.failed(copy, &failure, true),
         };
-        match self.attempt(copy, false).await {
+        if let Some(rate) = &self.shared.rate
+            && !rate.turn(self.shared.settings.wait).await
+        {
+            return self.failed(copy, &Failure::OutOfTurn, true);
+        }
+        match self.attempt(copy, may_go, false).await {
             Ok(Attempt::Done(delivery)) => delivery,
             // Once: a fresh connection that is met by silence is no stale one.
-            Ok(Attempt::Stale) => match self.attempt(copy, true).await {
+            Ok(Attempt::Stale) => match self.attempt(copy, may_go, true).await {
                 Ok(Attempt::Done(delivery)) => delivery,
                 Ok(Attempt::Stale) => self.failed(copy, &Failure::Busy, true),
                 Err(failure) => self.failed(copy, &failure, true),
@@ -110,12 +161,18 @@ impl Pool {
     }
 
     /// One transaction on a kept or a fresh connection; `Err` when there is none.
-    async fn attempt(&self, copy: &Copy, fresh: bool) -> Result<Attempt, Failure> {
+    async fn attempt(&self, copy: &Copy, may_go: MayGo<'_>, fresh: bool) -> Result<Attempt, Failure> {
         let mut connection = self.connection(fresh).await?;
         if let Some(failure) = obstacle(copy, &connection) {
             let delivery = self.failed(copy, &failure, false);
             self.keep(connection);
-            return Ok(Attempt::Done(delivery));
+            return Ok(Attempt::Done(Delivery { unable: true, ..delivery }));
+        }
+        // The wait for a connection may have been long (promise 6).
+        if let Err(held) = may_go() {
+            self.keep(connection);
+            let fates = vec![Fate::from(held); copy.recipients.len()];
+            return Ok(Attempt::Done(self.delivery(fates)));
         }
         let stale_if_silent = connection.messages > 0;
         let warm = connection.last_used.elapsed() < WARM;
@@ -128,19 +185,18 @@ impl Pool {
         if sent.untouched && stale_if_silent {
             return Ok(Attempt::Stale);
         }
-        let next_hop = self.shared.name.clone();
-        Ok(Attempt::Done(Delivery { fates: sent.fates, next_hop, tls, down: false, dsn_passed_on }))
+        Ok(Attempt::Done(Delivery { tls, dsn_passed_on, ..self.delivery(sent.fates) }))
     }
 
-    fn failed(&self, copy: &Copy, failure: &Failure, down: bool) -> Delivery {
+    /// The same failure for every recipient.
+    pub(super) fn failed(&self, copy: &Copy, failure: &Failure, down: bool) -> Delivery {
         tracing::debug!(copy = %copy.id, next_hop = self.shared.name, %failure, "not delivered");
-        Delivery {
-            fates: all_deferred(copy, failure),
-            next_hop: self.shared.name.clone(),
-            tls: None,
-            down,
-            dsn_passed_on: false,
-        }
+        Delivery { down, ..self.delivery(all_deferred(copy, failure)) }
+    }
+
+    fn delivery(&self, fates: Vec<Fate>) -> Delivery {
+        let next_hop = self.shared.name.clone();
+        Delivery { fates, next_hop, tls: None, down: false, unable: false, dsn_passed_on: false }
     }
 
     async fn slot(&self) -> Result<SemaphorePermit<'_>, Failure> {
@@ -165,23 +221,27 @@ impl Pool {
                 return Ok(connection);
             }
         }
-        if let Some((at, failure)) = &self.shared.kept().failed
-            && at.elapsed() < settings.pause
+        if let Some(trouble) = &self.shared.kept().failed
+            && trouble.at.elapsed() < settings.pause
         {
-            return Err(failure.clone());
+            return Err(trouble.failure.clone());
         }
         let dialled = self.shared.dialer.dial().await;
         let mut kept = self.shared.kept();
         match dialled {
             Ok(connection) => {
                 let able = &connection.capabilities;
-                kept.failed = None;
-                kept.seen = Abilities { eight_bit: able.eight_bit, smtputf8: able.smtputf8, size: able.size };
+                if kept.failed.take().is_some() {
+                    tracing::info!(next_hop = self.shared.name, "the next hop can be used again");
+                }
+                let (eight_bit, smtputf8, size) = (able.eight_bit, able.smtputf8, able.size);
+                kept.seen = Some(Abilities { eight_bit, smtputf8, size });
                 Ok(connection)
             }
             Err(failure) => {
                 tracing::warn!(next_hop = self.shared.name, %failure, "the next hop cannot be used");
-                kept.failed = Some((Instant::now(), failure.clone()));
+                let times = kept.failed.take().map_or(1, |trouble| trouble.times.saturating_add(1));
+                kept.failed = Some(Trouble { at: Instant::now(), times, failure: failure.clone() });
                 Err(failure)
             }
         }

@@ -1,14 +1,21 @@
 //! What the relay is told: plain values, each with its default.
 
+use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::mail::Address;
+use crate::mail::{Address, SenderId};
+use crate::message;
+use crate::net::socks::Proxy;
+use crate::net::tls::Identity;
 use crate::secret::Secret;
 
-/// How copies reach the next hop.
-#[derive(Debug, Clone)]
+/// One next hop, and how copies reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// What the config calls it.
+    pub label: String,
     /// Where they go.
     pub next_hop: NextHop,
     /// What we call ourselves in EHLO: the gateway's host name.
@@ -22,12 +29,44 @@ pub struct Settings {
 impl Settings {
     /// The defaults, for this next hop and host name.
     pub fn new(next_hop: NextHop, helo: impl Into<String>) -> Self {
-        Self { next_hop, helo: helo.into(), timeouts: Timeouts::default(), pool: PoolSettings::default() }
+        Self {
+            label: "relay".to_owned(),
+            next_hop,
+            helo: helo.into(),
+            timeouts: Timeouts::default(),
+            pool: PoolSettings::default(),
+        }
     }
 }
 
+/// Who uses which next hops: positions in the list of them, in order of preference. The rule that decided
+/// comes before the account, and the account before the sender.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// By name of the rule.
+    pub rules: HashMap<String, Vec<usize>>,
+    /// By account.
+    pub accounts: HashMap<String, Vec<usize>>,
+    /// By sender.
+    pub senders: HashMap<SenderId, Vec<usize>>,
+    /// Everything else.
+    pub default: Vec<usize>,
+}
+
+/// What the choice of next hops depends on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Handed<'a> {
+    /// The rule that decided.
+    pub rule: Option<&'a str>,
+    /// The account that handed the message over.
+    pub account: Option<&'a str>,
+    /// Whom it is sent for.
+    pub sender: Option<&'a SenderId>,
+}
+
 /// Where copies go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful of them, for as long as the gateway runs")]
 pub enum NextHop {
     /// Each copy becomes `<copy>.eml`, with `<copy>.json` (its envelope) beside it, in this folder.
     Directory(PathBuf),
@@ -36,7 +75,7 @@ pub enum NextHop {
 }
 
 /// An SMTP server and how to talk to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpHop {
     /// Host name or IP address.
     pub host: String,
@@ -48,8 +87,28 @@ pub struct SmtpHop {
     pub tls_name: Option<String>,
     /// Whose certificates are believed.
     pub trust: crate::net::tls::Trust,
+    /// The certificate that we show it, when it asks for one.
+    pub identity: Option<Identity>,
     /// What we sign in with; sent under TLS only, or to a loopback address.
     pub credentials: Option<Credentials>,
+    /// The SOCKS5 proxy on the way there.
+    pub proxy: Option<Proxy>,
+}
+
+impl SmtpHop {
+    /// `host` with STARTTLS, the system's certificates, and nothing else.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            tls: TlsMode::StartTls,
+            tls_name: None,
+            trust: crate::net::tls::Trust::System,
+            identity: None,
+            credentials: None,
+            proxy: None,
+        }
+    }
 }
 
 /// How TLS starts at the next hop. Never downgraded.
@@ -64,7 +123,7 @@ pub enum TlsMode {
 }
 
 /// A user name and a password. Its `Debug` shows no password.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// User name.
     pub username: String,
@@ -107,12 +166,17 @@ pub struct PoolSettings {
     pub connections: usize,
     /// At most this many messages over one (default 100).
     pub messages: usize,
+    /// At most this many messages in a minute, spread over it (default: as many as there are).
+    pub per_minute: Option<NonZeroU32>,
     /// An idle one is closed after this long (default 30 s).
     pub idle: Duration,
-    /// How long a copy waits for a free one before it is deferred (default 60 s).
+    /// How long a copy waits for a free one, or for its turn in the minute, before it is deferred (default
+    /// 60 s).
     pub wait: Duration,
     /// After a failed connect nobody tries another for this long: all are told the same at once, so that
-    /// a next hop that is down costs one connect timeout and not one per copy (default 1 s).
+    /// a next hop that is down costs one connect timeout and not one per copy (default 1 s). Copies that
+    /// wait in the spool, or have another next hop to go to, leave it alone for twice as long after each
+    /// further failure, up to 64 times.
     pub pause: Duration,
 }
 
@@ -121,6 +185,7 @@ impl Default for PoolSettings {
         Self {
             connections: 20,
             messages: 100,
+            per_minute: None,
             idle: Duration::from_secs(30),
             wait: Duration::from_secs(60),
             pause: Duration::from_secs(1),
@@ -142,7 +207,7 @@ pub struct SpoolSettings {
     pub in_doubt: InDoubt,
     /// Copies tried at once in the background (default 10).
     pub concurrency: usize,
-    /// First pause of the worker when the next hop or the store is down; it doubles (default 5 s).
+    /// First pause of the worker when the store cannot be used; it doubles (default 5 s).
     pub first_pause: Duration,
     /// Longest pause of the worker (default 5 min).
     pub longest_pause: Duration,
@@ -152,6 +217,8 @@ pub struct SpoolSettings {
     pub postmaster: Address,
     /// A DSN returns the whole message (`RET=FULL`) up to this many octets, else its header (default 1 MiB).
     pub dsn_full: usize,
+    /// Bounds on the structure of a message, for a look at what a DSN is about.
+    pub structure: message::Limits,
 }
 
 impl SpoolSettings {
@@ -169,6 +236,7 @@ impl SpoolSettings {
             hostname: hostname.into(),
             postmaster,
             dsn_full: 1 << 20,
+            structure: message::Limits::default(),
         }
     }
 }

@@ -6,10 +6,10 @@ use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::error::Fault;
 use super::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, OPEN, Open, PROFILES, Scope, copy_key, read_profile, read_row,
-    write_row,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, OPEN, Open, PROFILES, SUPPRESSED, Scope, copy_key,
+    read_profile, read_row, write_row,
 };
-use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Relation};
+use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Published, Relation, is_known};
 use crate::ledger::{Admitted, Corrected, EntryNumber, Event, Outcome, Unsubscribed};
 use crate::mail::{AddressKey, CopyId, Purpose, SenderId};
 use crate::policy::{ConsentHistory, Profile};
@@ -23,6 +23,7 @@ pub(super) struct Projections<'t> {
     by_address: Table<'t, (&'static str, u64), ()>,
     by_message: Table<'t, (&'static str, u64), ()>,
     by_text: Table<'t, &'static str, u64>,
+    suppressed: Table<'t, (&'static str, &'static str), ()>,
 }
 
 impl<'t> Projections<'t> {
@@ -35,6 +36,7 @@ impl<'t> Projections<'t> {
             by_address: transaction.open_table(BY_ADDRESS)?,
             by_message: transaction.open_table(BY_MESSAGE)?,
             by_text: transaction.open_table(BY_TEXT)?,
+            suppressed: transaction.open_table(SUPPRESSED)?,
         })
     }
 
@@ -100,7 +102,13 @@ impl<'t> Projections<'t> {
     ) -> Result<(), Fault> {
         let key = (sender.0.as_str(), address.as_str());
         let mut profile = read_profile(self.profiles.get(key)?.as_ref().map(redb::AccessGuard::value))?;
+        let was = !profile.suppressions.is_empty();
         change(&mut profile);
+        match (was, !profile.suppressions.is_empty()) {
+            (false, true) => drop(self.suppressed.insert(key, ())?),
+            (true, false) => drop(self.suppressed.remove(key)?),
+            _ => {}
+        }
         self.profiles.insert(key, write_row(&profile)?.as_slice())?;
         Ok(())
     }
@@ -155,6 +163,7 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
     match event {
         Event::Consent(it) => Some((&it.sender, &it.address)),
         Event::Relation(it) => Some((&it.sender, &it.address)),
+        Event::Published(it) => Some((&it.sender, &it.address)),
         Event::Suppression(it) => Some((&it.sender, &it.address)),
         Event::Unsubscribed(it) => Some((&it.sender, &it.address)),
         Event::Corrected(it) => Some((&it.sender, &it.address)),
@@ -167,6 +176,7 @@ pub(super) fn fold(profile: &mut Profile, _number: EntryNumber, at: Timestamp, e
     match event {
         Event::Consent(it) => add_consent(profile, &it.purpose, &it.event),
         Event::Relation(it) => add_relation(profile, &it.relation),
+        Event::Published(it) => add_published(profile, &it.purpose, &it.published),
         Event::Suppression(it) => suppress(profile, it.suppression.clone()),
         Event::Unsubscribed(it) => unsubscribe(profile, it, at),
         Event::Corrected(it) => correct(profile, it),
@@ -184,23 +194,20 @@ fn add_consent(profile: &mut Profile, purpose: &Purpose, event: &ConsentEvent) {
         }
     };
     let events = &mut profile.consents[at].events;
-    let same = |known: &ConsentEvent| {
-        known.kind == event.kind && known.at == event.at && known.evidence == event.evidence
-    };
-    // A correction says that what stands before it no longer counts; what follows it is new again.
-    let since = events.iter().rposition(|known| known.kind == ConsentEventKind::Correct).unwrap_or(0);
-    if !events[since..].iter().any(same) {
+    if !is_known(events, event) {
         events.push(event.clone());
     }
 }
 
 fn add_relation(profile: &mut Profile, relation: &Relation) {
-    let known = profile
-        .relations
-        .iter()
-        .any(|known| Relation { recorded_at: relation.recorded_at, ..known.clone() } == *relation);
-    if !known {
+    if !profile.relations.iter().any(|known| known.is_same(relation)) {
         profile.relations.push(relation.clone());
+    }
+}
+
+fn add_published(profile: &mut Profile, purpose: &Purpose, published: &Published) {
+    if !profile.published.iter().any(|(about, known)| about == purpose && known.is_same(published)) {
+        profile.published.push((purpose.clone(), published.clone()));
     }
 }
 

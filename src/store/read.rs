@@ -1,7 +1,7 @@
 //! Reading: each call in a read transaction of its own, never waiting for the writer. Cheap enough for
 //! async code, but for listings and whole messages.
 
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use super::Store;
 use super::error::Fault;
 use super::tables::{
     self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy, OPEN, ORIGINALS, PROFILES, SPOOL,
-    StoredEntry, read_entry, read_profile, read_row,
+    SUPPRESSED, StoredEntry, read_entry, read_profile, read_spooled,
 };
 use super::write::StoredHashes;
 use crate::ledger::pack::{Exhibit, Pack, Sent};
@@ -105,11 +105,19 @@ impl SpoolView for Store {
         Ok(next()?)
     }
 
+    fn find(&self, copy: CopyId) -> Result<Option<Spooled>, Unavailable> {
+        let find = || -> Result<Option<Spooled>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(SPOOL)?;
+            table.get(&copy.to_bytes())?.map(|row| read_spooled(row.value())).transpose()
+        };
+        Ok(find()?)
+    }
+
     fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {
         let load = || -> Result<Option<(Spooled, Rope)>, Fault> {
             let reading = self.transaction().map_err(closed)?;
             let Some(row) = reading.open_table(SPOOL)?.get(&copy.to_bytes())? else { return Ok(None) };
-            let spooled = read_row(row.value())?;
+            let spooled = read_spooled(row.value())?;
             match archived(&reading, copy)? {
                 Some(Archived::Whole(rope)) => Ok(Some((spooled, rope))),
                 _ => Err(Fault::Format(format!("the bytes of the spooled copy {copy} are missing"))),
@@ -122,11 +130,11 @@ impl SpoolView for Store {
         let list = || -> Result<Vec<Spooled>, Fault> {
             let table = self.transaction().map_err(closed)?.open_table(SPOOL)?;
             let key = after.map(CopyId::to_bytes);
-            let from = key.as_ref().map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+            let from = key.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
             table
-                .range::<&[u8; 20]>((from, std::ops::Bound::Unbounded))?
+                .range::<&[u8; 20]>((from, Bound::Unbounded))?
                 .take(limit)
-                .map(|row| read_row(row?.1.value()))
+                .map(|row| read_spooled(row?.1.value()))
                 .collect()
         };
         Ok(list()?)
@@ -179,6 +187,14 @@ pub(super) fn find(reading: &ReadTransaction, numbers: &[EntryNumber]) -> Result
     Ok(all)
 }
 
+fn known((sender, address): (&str, &str), profile: Profile) -> Result<Known, Fault> {
+    // A key may be longer than an address: it is read as a key.
+    let spelled = StrDeserializer::<serde::de::value::Error>::new(address);
+    let address = AddressKey::deserialize(spelled)
+        .map_err(|error| Fault::Format(format!("address key {address}: {error}")))?;
+    Ok(Known { sender: SenderId(sender.to_owned()), address, profile })
+}
+
 impl Store {
     /// How many entries there are.
     pub fn size(&self) -> Result<u64, Unavailable> {
@@ -201,6 +217,30 @@ impl Store {
             Ok(all)
         };
         Ok(entries()?)
+    }
+
+    /// Show at most `limit` entries from number `from` on to `see`, as their exact bytes: what was erased is
+    /// counted and not shown. The number to go on from, or `None` at the end of the ledger.
+    pub fn scan(
+        &self,
+        from: EntryNumber,
+        limit: usize,
+        mut see: impl FnMut(EntryNumber, &[u8]),
+    ) -> Result<Option<EntryNumber>, Unavailable> {
+        let mut scan = || -> Result<Option<EntryNumber>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(ENTRIES)?;
+            for (seen, row) in table.range(from..)?.enumerate() {
+                let (number, value) = row?;
+                if seen == limit {
+                    return Ok(Some(number.value()));
+                }
+                if let StoredEntry::Whole { bytes, .. } = read_entry(value.value())? {
+                    see(number.value(), &bytes);
+                }
+            }
+            Ok(None)
+        };
+        Ok(scan()?)
     }
 
     /// The entry that holds the consent text with this SHA-256 (hex).
@@ -238,22 +278,45 @@ impl Store {
     ) -> Result<Vec<Known>, Unavailable> {
         let rows = || -> Result<Vec<Known>, Fault> {
             let table = self.transaction().map_err(closed)?.open_table(PROFILES)?;
-            let from = after.map_or(std::ops::Bound::Unbounded, |(sender, address)| {
-                std::ops::Bound::Excluded((sender.0.as_str(), address.as_str()))
+            let from = after.map_or(Bound::Unbounded, |(sender, address)| {
+                Bound::Excluded((sender.0.as_str(), address.as_str()))
             });
             let mut all = Vec::new();
-            for row in table.range::<(&str, &str)>((from, std::ops::Bound::Unbounded))?.take(limit) {
+            for row in table.range::<(&str, &str)>((from, Bound::Unbounded))?.take(limit) {
                 let (key, value) = row?;
-                let (sender, address) = key.value();
-                // A key may be longer than an address: it is read as a key.
-                let spelled = StrDeserializer::<serde::de::value::Error>::new(address);
-                let key = AddressKey::deserialize(spelled)
-                    .map_err(|error| Fault::Format(format!("address key {address}: {error}")))?;
-                all.push(Known {
-                    sender: SenderId(sender.to_owned()),
-                    address: key,
-                    profile: read_profile(Some(value.value()))?,
-                });
+                all.push(known(key.value(), read_profile(Some(value.value()))?)?);
+            }
+            Ok(all)
+        };
+        Ok(rows()?)
+    }
+
+    /// At most `limit` rows of the register that have suppressions, of `sender` only, if given; in order of
+    /// sender and address, after `after`.
+    pub fn suppressed(
+        &self,
+        sender: Option<&SenderId>,
+        after: Option<(&SenderId, &AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<Known>, Unavailable> {
+        let rows = || -> Result<Vec<Known>, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let (index, profiles) = (reading.open_table(SUPPRESSED)?, reading.open_table(PROFILES)?);
+            let from = match (after, sender) {
+                (Some((of, address)), _) => Bound::Excluded((of.0.as_str(), address.as_str())),
+                (None, Some(sender)) => Bound::Included((sender.0.as_str(), "")),
+                (None, None) => Bound::Unbounded,
+            };
+            let mut all = Vec::new();
+            for row in index.range::<(&str, &str)>((from, Bound::Unbounded))? {
+                let key = row?.0;
+                let key = key.value();
+                if all.len() >= limit || sender.is_some_and(|sender| sender.0 != key.0) {
+                    break;
+                }
+                let profile = profiles.get(key)?;
+                let profile = read_profile(profile.as_ref().map(redb::AccessGuard::value))?;
+                all.push(known(key, profile)?);
             }
             Ok(all)
         };

@@ -6,7 +6,7 @@ use redb::ReadableTable as _;
 
 use super::Store;
 use super::error::Fault;
-use super::tables::{OPEN, Open, SPOOL, read_row};
+use super::tables::{OPEN, Open, SPOOL, read_row, read_spooled};
 use crate::ledger::{Event, Outcome, Record, RecordError, Side, SpoolState, Spooled};
 use crate::mail::CopyId;
 use crate::policy::Unavailable;
@@ -59,7 +59,7 @@ impl Store {
         let table = self.transaction().map_err(|error| Fault::Format(error.0))?.open_table(SPOOL)?;
         let mut records = Vec::new();
         for row in table.iter()? {
-            let spooled: Spooled = read_row(row?.1.value())?;
+            let spooled = read_spooled(row?.1.value())?;
             if spooled.state != SpoolState::Trying {
                 continue;
             }

@@ -9,14 +9,16 @@ use super::error::Fault;
 use crate::ledger::Counts;
 use crate::ledger::codec::Squeezed;
 use crate::ledger::tree::Salt;
-use crate::ledger::{EntryNumber, Keep};
+use crate::ledger::{EntryNumber, Keep, Spooled};
 use crate::mail::{Address, CopyId, Reference};
 use crate::policy::Profile;
 
 /// The format of the whole file.
 pub(super) const FORMAT: u8 = 1;
-/// The version octet of every value.
+/// The version octet of every value, but of those in `spool`.
 const V1: u8 = 1;
+/// The version octet of values in `spool`.
+const V2: u8 = 2;
 
 /// `format`, `origin`, `commits`, `counts`.
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -30,6 +32,8 @@ pub(super) const HASHES: TableDefinition<u64, &[u8]> = TableDefinition::new("has
 pub(super) const CHECKPOINTS: TableDefinition<u64, &str> = TableDefinition::new("checkpoints");
 /// Profiles by sender id and address key.
 pub(super) const PROFILES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("profiles");
+/// Sender id and address key of each profile that has suppressions.
+pub(super) const SUPPRESSED: TableDefinition<(&str, &str), ()> = TableDefinition::new("suppressed");
 /// Admitted copies of which some recipient has no outcome.
 pub(super) const OPEN: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("open");
 /// Copies in the spool.
@@ -215,7 +219,21 @@ pub(super) fn read_original(value: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(Squeezed::read(body(value)?)?)
 }
 
-/// `1 ‖ postcard` of a [`Profile`], an [`Open`] or a `Spooled`.
+/// `2 ‖ postcard` of a [`Spooled`].
+pub(super) fn write_spooled(spooled: &Spooled) -> Result<Vec<u8>, Fault> {
+    Ok(postcard::to_extend(spooled, vec![V2])?)
+}
+
+/// The inverse of [`write_spooled`]. Version 1 ended before the account and whether a delay was told of:
+/// none, and no, are one octet of zero each.
+pub(super) fn read_spooled(value: &[u8]) -> Result<Spooled, Fault> {
+    match value.split_first() {
+        Some((&V2, body)) => Ok(postcard::from_bytes(body)?),
+        _ => Ok(postcard::from_bytes(&[body(value)?, &[0, 0]].concat())?),
+    }
+}
+
+/// `1 ‖ postcard` of a [`Profile`] or an [`Open`].
 pub(super) fn write_row<T: Serialize>(row: &T) -> Result<Vec<u8>, Fault> {
     Ok(postcard::to_extend(row, vec![V1])?)
 }

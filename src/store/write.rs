@@ -14,8 +14,8 @@ use super::outbox::{self, Outbox};
 use super::reopen::{CLOSED, Limbo};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT,
-    HASHES, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, write_entry,
-    write_original, write_row,
+    HASHES, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, SUPPRESSED, write_entry,
+    write_original, write_row, write_spooled,
 };
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
@@ -77,6 +77,10 @@ fn prepare(database: &Database, disk: &dyn Disk, settings: &Settings) -> Result<
     let path = disk.path();
     let fault = |fault: Fault| OpenError::from_fault(disk.path(), fault);
     let reading = database.begin_read().map_err(|error| fault(error.into()))?;
+    let has_index = reading
+        .list_tables()
+        .map_err(|error| fault(error.into()))?
+        .any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&SUPPRESSED));
     let is_new = reading.list_tables().map_err(|error| fault(error.into()))?.next().is_none();
     if !is_new {
         let meta = match reading.open_table(META) {
@@ -98,7 +102,23 @@ fn prepare(database: &Database, disk: &dyn Disk, settings: &Settings) -> Result<
             return Err(OpenError::Origin { path, store, config: settings.signer.name().to_owned() });
         }
     }
-    initialise(database, is_new, settings).map_err(fault)
+    initialise(database, is_new, settings).map_err(fault)?;
+    if has_index { Ok(()) } else { index_suppressed(database).map_err(fault) }
+}
+
+/// A store from before there was a list of the suppressed: make it from the profiles, all or nothing.
+fn index_suppressed(database: &Database) -> Result<(), Fault> {
+    let transaction = database.begin_write()?;
+    {
+        let mut suppressed = transaction.open_table(SUPPRESSED)?;
+        for row in transaction.open_table(PROFILES)?.iter()? {
+            let (key, value) = row?;
+            if !tables::read_profile(Some(value.value()))?.suppressions.is_empty() {
+                suppressed.insert(key.value(), ())?;
+            }
+        }
+    }
+    Ok(transaction.commit()?)
 }
 
 fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<(), Fault> {
@@ -397,7 +417,7 @@ impl<'t> Pages<'t> {
     fn spool(&mut self, copy: &Spooled) -> Result<(), Fault> {
         let key = copy.copy.to_bytes();
         self.drop_due(copy.copy)?;
-        self.spool.insert(&key, write_row(copy)?.as_slice())?;
+        self.spool.insert(&key, write_spooled(copy)?.as_slice())?;
         if let SpoolState::Waiting { next } = copy.state {
             self.due.insert((next.as_nanosecond(), &key), ())?;
         }
@@ -435,7 +455,7 @@ impl<'t> Pages<'t> {
 
     fn drop_due(&mut self, copy: CopyId) -> Result<(), Fault> {
         let key = copy.to_bytes();
-        let known = self.spool.get(&key)?.map(|row| tables::read_row::<Spooled>(row.value())).transpose()?;
+        let known = self.spool.get(&key)?.map(|row| tables::read_spooled(row.value())).transpose()?;
         if let Some(Spooled { state: SpoolState::Waiting { next }, .. }) = known {
             self.due.remove((next.as_nanosecond(), &key))?;
         }

@@ -23,6 +23,18 @@ pub enum Reason {
     Manual,
 }
 
+impl Reason {
+    /// The word of files, commands and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsubscribed => "unsubscribed",
+            Self::Complaint => "complaint",
+            Self::Objection => "objection",
+            Self::Manual => "manual",
+        }
+    }
+}
+
 /// One suppression.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suppression {

@@ -8,7 +8,7 @@ use sluis::relay::{Fate, Relay};
 
 use super::support::address;
 use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
-use super::{MESSAGE, brief, copy_of, plain, relay_to, settings};
+use super::{MESSAGE, brief, copy_of, free, plain, relay_to, settings};
 
 /// The ways a transaction can go, by what the next hop offers.
 const WAYS: [(&str, &[&str]); 4] = [
@@ -297,7 +297,7 @@ async fn p15_what_each_misdeed_of_a_next_hop_means() {
         for (way, extensions) in WAYS {
             let mut hop = NextHop::scripted(extensions, case.script).await;
             let copy = copy_of(MESSAGE, &["a@example.org", "b@example.org"]);
-            let delivery = relay_for(case, hop.address).deliver(&copy).await;
+            let delivery = relay_for(case, hop.address).deliver(&copy, &free).await;
             let fates: Vec<_> = delivery.fates.iter().map(brief).collect();
             let expected = match case.one_write {
                 Some(fates) if way == "one write" => fates,
@@ -331,7 +331,8 @@ async fn promise_2_lost_before_the_end_is_deferred_and_after_it_in_doubt() {
             _ => is(line, "DATA").then(|| Answer::SayAndHangUp("354 go\r\n".to_owned())),
         };
         let mut hop = NextHop::scripted(extensions, script).await;
-        let delivery = relay_to(hop.address).deliver(&copy_of(large.clone(), &["a@example.org"])).await;
+        let delivery =
+            relay_to(hop.address).deliver(&copy_of(large.clone(), &["a@example.org"]), &free).await;
         assert_eq!(brief(&delivery.fates[0]), "deferred 451 4.4.2", "{extensions:?}");
         assert!(!delivery.down, "the next hop was there");
         assert!(hop.try_next().is_none());
@@ -350,7 +351,7 @@ async fn promise_9_large_and_small_messages_arrive_octet_for_octet() {
             let cuts = [0, 1, message.len() / 2, message.len() - 1, message.len()];
             let pieces = cuts.windows(2).map(|cut| Piece::Original(cut[0]..cut[1].max(cut[0]))).collect();
             copy.rope = Rope::new(copy.rope.original().clone(), pieces).unwrap();
-            let delivery = relay_to(hop.address).deliver(&copy).await;
+            let delivery = relay_to(hop.address).deliver(&copy, &free).await;
             assert_eq!(brief(&delivery.fates[0]), "relayed 250 2.0.0", "{way}");
             assert_eq!(hop.next().await.data, message.as_bytes(), "{way}");
         }
@@ -362,7 +363,7 @@ async fn promise_9_what_is_not_lines_is_never_sent() {
     for (_, extensions) in WAYS {
         let mut hop = NextHop::scripted(extensions, |_, _| None).await;
         for message in ["a\r\n.\n\r\nb\r\n", "a\rb\r\n", "a\nb\r\n", "a\0b\r\n", "no end", "a\r\n.\r"] {
-            let delivery = relay_to(hop.address).deliver(&copy_of(message, &["a@example.org"])).await;
+            let delivery = relay_to(hop.address).deliver(&copy_of(message, &["a@example.org"]), &free).await;
             assert_eq!(brief(&delivery.fates[0]), "deferred 451 4.6.0", "{message:?}");
         }
         assert_eq!(hop.connections(), 0, "not even a connection was made");
@@ -382,7 +383,7 @@ async fn p5_what_the_next_hop_lacks() {
     ] {
         let hop = NextHop::scripted(extensions, |_, _| None).await;
         copy.smtputf8 = smtputf8;
-        let delivery = relay_to(hop.address).deliver(&copy).await;
+        let delivery = relay_to(hop.address).deliver(&copy, &free).await;
         assert_eq!(brief(&delivery.fates[0]), fate, "{extensions:?}");
     }
 }
@@ -394,7 +395,7 @@ async fn p5_a_next_hop_that_lies_about_extensions_is_quoted() {
     let hop = NextHop::scripted(&["SMTPUTF8", "8BITMIME", "PIPELINING"], script).await;
     let mut copy = copy_of(MESSAGE, &["j\u{fc}rgen@example.org"]);
     copy.smtputf8 = true;
-    let delivery = relay_to(hop.address).deliver(&copy).await;
+    let delivery = relay_to(hop.address).deliver(&copy, &free).await;
     assert_eq!(delivery.fates[0].answer().to_string(), "555 5.5.4 unknown parameter");
 }
 
@@ -424,7 +425,7 @@ async fn p5_the_wishes_of_the_client_survive() {
         ),
     ] {
         let mut hop = NextHop::scripted(extensions, |_, _| None).await;
-        let delivery = relay_to(hop.address).deliver(&copy).await;
+        let delivery = relay_to(hop.address).deliver(&copy, &free).await;
         assert_eq!(delivery.dsn_passed_on, passed_on);
         let captured = hop.next().await;
         assert_eq!(captured.mail, mail);
@@ -438,7 +439,7 @@ async fn p5_the_wishes_of_the_client_survive() {
 async fn a_next_hop_without_ehlo_gets_helo() {
     let script = |_, line: &str| is(line, "EHLO").then(|| say("502 5.5.1 what")).flatten();
     let mut hop = NextHop::scripted(EVERYTHING, script).await;
-    let delivery = relay_to(hop.address).deliver(&copy_of(MESSAGE, &["a@example.org"])).await;
+    let delivery = relay_to(hop.address).deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await;
     assert_eq!(brief(&delivery.fates[0]), "relayed 250 2.0.0");
     assert_eq!(hop.next().await.mail, "<nieuws@voorbeeldhypotheken.nl>", "no parameters after HELO");
 }

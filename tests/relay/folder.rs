@@ -3,7 +3,7 @@
 use sluis::message::{Piece, Rope};
 use sluis::relay::{Abilities, NextHop, Relay, Settings};
 
-use super::{MESSAGE, brief, copy_id, copy_of};
+use super::{MESSAGE, brief, copy_id, copy_of, free};
 
 fn relay(folder: &std::path::Path) -> Relay {
     Relay::new(Settings::new(NextHop::Directory(folder.to_owned()), "gateway.example")).unwrap()
@@ -23,7 +23,7 @@ async fn promise_2_a_copy_in_a_folder_is_whole_and_there_once() {
             Rope::new(copy.rope.original().clone(), vec![own, Piece::Original(0..MESSAGE.len())]).unwrap();
         // Twice, as after a crash: the same file.
         for _ in 0..2 {
-            let delivery = relay.deliver(&copy).await;
+            let delivery = relay.deliver(&copy, &free).await;
             assert_eq!(brief(&delivery.fates[0]), "relayed 250 2.0.0");
             assert!(!delivery.down);
         }
@@ -51,7 +51,7 @@ async fn promise_5_a_folder_that_cannot_be_written_defers() {
     // A file where the folder should be.
     let taken = parent.path().join("outbox");
     std::fs::write(&taken, "").unwrap();
-    let delivery = relay(&taken).deliver(&copy_of(MESSAGE, &["a@example.org"])).await;
+    let delivery = relay(&taken).deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await;
     assert_eq!(brief(&delivery.fates[0]), "deferred 452 4.3.1");
     assert!(delivery.down);
 }

@@ -5,6 +5,7 @@ mod support;
 
 mod dialog;
 mod folder;
+mod hops;
 mod pool;
 mod samotop;
 mod secure;
@@ -15,9 +16,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use sluis::mail::{CopyId, Reference, ReversePath};
 use sluis::message::Rope;
-use sluis::net::tls::Trust;
 use sluis::policy;
-use sluis::relay::{Copy, CopyRecipient, Fate, NextHop, Relay, Settings, SmtpHop, TlsMode};
+use sluis::relay::{Copy, CopyRecipient, Fate, Held, NextHop, Relay, Route, Settings, SmtpHop, TlsMode};
 use support::address;
 
 /// A short message with a dot that has to be stuffed.
@@ -25,14 +25,7 @@ const MESSAGE: &str = "From: a@voorbeeldhypotheken.nl\r\nSubject: hi\r\n\r\nHell
 
 /// A next hop at `address`, without TLS.
 fn plain(address: SocketAddr) -> SmtpHop {
-    SmtpHop {
-        host: address.ip().to_string(),
-        port: address.port(),
-        tls: TlsMode::None,
-        tls_name: None,
-        trust: Trust::System,
-        credentials: None,
-    }
+    SmtpHop { tls: TlsMode::None, ..SmtpHop::new(address.ip().to_string(), address.port()) }
 }
 
 fn settings(hop: SmtpHop) -> Settings {
@@ -63,7 +56,13 @@ fn copy_of(message: impl Into<Bytes>, recipients: &[&str]) -> Copy {
         smtputf8: false,
         ret: None,
         envid: None,
+        route: Route::default(),
     }
+}
+
+/// Nothing stands in the way of a copy.
+fn free() -> Result<(), Held> {
+    Ok(())
 }
 
 fn copy_id(index: u32) -> CopyId {
@@ -78,6 +77,7 @@ fn brief(fate: &Fate) -> String {
         Fate::Refused(_) => "refused",
         Fate::Deferred(_) => "deferred",
         Fate::InDoubt(_) => "in doubt",
+        Fate::Cancelled(_) => "cancelled",
     };
     let answer = fate.answer();
     match &answer.enhanced {

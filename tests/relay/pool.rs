@@ -8,14 +8,14 @@ use sluis::relay::{Abilities, PoolSettings, Relay};
 use tokio::net::TcpListener;
 
 use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
-use super::{MESSAGE, brief, copy_of, plain, relay_to, settings};
+use super::{MESSAGE, brief, copy_of, free, plain, relay_to, settings};
 
 #[tokio::test]
 async fn connections_are_kept_and_reused() {
     let mut hop = NextHop::start().await;
     let relay = relay_to(hop.address);
     for _ in 0..5 {
-        let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"])).await;
+        let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await;
         assert_eq!(brief(&delivery.fates[0]), "relayed 250 2.0.0");
         assert_eq!(hop.next().await.connection, 0);
     }
@@ -34,8 +34,12 @@ async fn a_refused_message_leaves_the_connection_usable() {
         let mut bad_sender = copy_of(MESSAGE, &["a@example.org"]);
         bad_sender.reverse_path = sluis::mail::ReversePath::Address(super::support::address("bad@x.example"));
         for copy in [copy_of(MESSAGE, &["nobody@example.org"]), bad_sender] {
-            assert_eq!(brief(&relay.deliver(&copy).await.fates[0]), "refused 550 5.1.1", "{extensions:?}");
-            let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"])).await;
+            assert_eq!(
+                brief(&relay.deliver(&copy, &free).await.fates[0]),
+                "refused 550 5.1.1",
+                "{extensions:?}"
+            );
+            let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await;
             assert_eq!(brief(&delivery.fates[0]), "relayed 250 2.0.0", "{extensions:?}");
             assert_eq!(hop.next().await.connection, 0, "{extensions:?}");
         }
@@ -51,7 +55,7 @@ async fn promise_10_no_more_connections_and_messages_than_allowed() {
     let tasks: Vec<_> = (0..12)
         .map(|_| {
             let relay = relay.clone();
-            tokio::spawn(async move { relay.deliver(&copy_of(MESSAGE, &["a@example.org"])).await })
+            tokio::spawn(async move { relay.deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await })
         })
         .collect();
     for task in tasks {
@@ -78,7 +82,7 @@ async fn a_connection_that_went_stale_costs_no_message() {
         let mut hop = NextHop::scripted(&["PIPELINING"], script).await;
         let relay = relay_to(hop.address);
         for _ in 0..3 {
-            let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"])).await;
+            let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await;
             assert_eq!(brief(&delivery.fates[0]), "relayed 250 2.0.0", "{last_words:?}");
             hop.next().await;
         }
@@ -94,7 +98,7 @@ async fn promise_10_idle_connections_are_not_used_for_ever() {
     settings.pool.idle = Duration::ZERO;
     let relay = Relay::new(settings).unwrap();
     for connection in 0..3 {
-        relay.deliver(&copy_of(MESSAGE, &["a@example.org"])).await;
+        relay.deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await;
         assert_eq!(hop.next().await.connection, connection);
     }
 }
@@ -105,7 +109,7 @@ async fn p15_a_next_hop_that_is_down_is_our_own_451_and_tried_once() {
     let address = gone.local_addr().unwrap();
     drop(gone);
     let relay = relay_to(address);
-    let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"])).await;
+    let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await;
     assert_eq!(brief(&delivery.fates[0]), "deferred 451 4.4.1");
     assert!(delivery.down);
     assert!(relay.probe().await.is_err());
@@ -122,11 +126,11 @@ async fn promise_10_the_wait_for_a_connection_is_bounded() {
     let relay = Relay::new(settings).unwrap();
     let first = tokio::spawn({
         let relay = relay.clone();
-        async move { relay.deliver(&copy_of(MESSAGE, &["a@example.org"])).await }
+        async move { relay.deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await }
     });
     // The first has the only connection, and will not give it back.
     hop.next().await;
-    let second = relay.deliver(&copy_of(MESSAGE, &["b@example.org"])).await;
+    let second = relay.deliver(&copy_of(MESSAGE, &["b@example.org"]), &free).await;
     assert_eq!(brief(&second.fates[0]), "deferred 451 4.3.2");
     assert!(second.down);
     first.abort();

@@ -11,7 +11,7 @@ use samotop::mail::{AcceptsDispatch, Builder, DispatchResult, MailDispatch, Mail
 use samotop::smtp::{Esmtp, SmtpParser, SmtpSession};
 
 use super::support::smtp::Client;
-use super::{brief, copy_of, relay_to};
+use super::{brief, copy_of, free, relay_to};
 
 /// Recipients and message.
 type Taken = (Vec<String>, Vec<u8>);
@@ -99,7 +99,8 @@ async fn a_real_samotop_takes_what_we_send() {
     let body = "a line of thirty-two octets, yes\r\n.\r\n..\r\n.dot\r\n".repeat(500);
     for round in 0..3 {
         let message = format!("From: nieuws@voorbeeldhypotheken.nl\r\nSubject: round {round}\r\n\r\n{body}");
-        let delivery = relay.deliver(&copy_of(message.clone(), &["a@example.org", "b@example.org"])).await;
+        let delivery =
+            relay.deliver(&copy_of(message.clone(), &["a@example.org", "b@example.org"]), &free).await;
         assert!(
             delivery.fates.iter().all(|fate| brief(fate).starts_with("relayed 250")),
             "{:?}",

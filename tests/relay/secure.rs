@@ -7,7 +7,7 @@ use sluis::relay::{Credentials, Relay, SmtpHop, TlsMode};
 use sluis::secret::Secret;
 
 use super::support::next_hop::{Answer, EVERYTHING, NextHop};
-use super::{MESSAGE, brief, copy_of, plain, settings};
+use super::{MESSAGE, brief, copy_of, free, plain, settings};
 
 /// A server's certificate for `localhost`, and the file that lets a client believe it.
 struct Certificate {
@@ -36,7 +36,7 @@ fn secured(hop: &NextHop, mode: TlsMode, trust: Trust) -> SmtpHop {
 
 async fn fate_of(hop: SmtpHop) -> (String, Option<String>) {
     let relay = Relay::new(settings(hop)).unwrap();
-    let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"])).await;
+    let delivery = relay.deliver(&copy_of(MESSAGE, &["a@example.org"]), &free).await;
     (brief(&delivery.fates[0]), delivery.tls)
 }
 

@@ -190,6 +190,8 @@ impl House {
                 admitted_at: self.clock.now(),
                 expires_at: self.clock.now() + SignedDuration::from_hours(24),
                 last_reply: String::new(),
+                account: None,
+                delay_told: false,
             };
             record.sides.push(Side::Spool(Box::new(spooled.clone())));
             record.events.push(admitted(&copy));

@@ -4,6 +4,7 @@
 
 pub mod gateway;
 pub mod hook;
+pub mod house;
 pub mod http;
 pub mod ledger;
 pub mod next_hop;

@@ -93,6 +93,26 @@ impl NextHop {
         script: impl Fn(Moment, &str) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::over(listener, extensions, tls, implicit, script)
+    }
+
+    /// As [`NextHop::scripted`], at an address of the test's choice.
+    pub async fn at(
+        address: SocketAddr,
+        extensions: &[&str],
+        script: impl Fn(Moment, &str) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        Self::over(listener, extensions, None, false, script)
+    }
+
+    fn over(
+        listener: TcpListener,
+        extensions: &[&str],
+        tls: Option<Arc<rustls::ServerConfig>>,
+        implicit: bool,
+        script: impl Fn(Moment, &str) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let (sender, captured) = mpsc::unbounded_channel();
         let extensions: Arc<[String]> = extensions.iter().map(|one| (*one).to_owned()).collect();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use crate::admin::{Books, Claim, Control, Filed, Query, Services, Status, Subject, Verified};
+use crate::admin::{Books, Claim, Control, Filed, Query, Services, Status, Subject, Tally, Verified};
 use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::{
     Batch, Book, EntryNumber, Event, OutboxView, Owed, OwedId, RecordError, Scribe, Side, Spooled, Suppressed,
@@ -177,6 +177,16 @@ impl Books for Memory {
             .collect())
     }
 
+    fn refusals(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: bool,
+        _: Option<EntryNumber>,
+    ) -> Result<(Vec<Tally>, Option<EntryNumber>), Unavailable> {
+        Ok((Vec::new(), None))
+    }
+
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
         let state = self.state.lock().unwrap();
         let is_it = |event: &Event| matches!(event, Event::ConsentText { sha256: one, .. } if one == sha256);
@@ -231,6 +241,10 @@ impl SpoolView for Memory {
 
     fn next_due(&self) -> Result<Option<Timestamp>, Unavailable> {
         Ok(None)
+    }
+
+    fn find(&self, copy: CopyId) -> Result<Option<Spooled>, Unavailable> {
+        Ok(self.state.lock().unwrap().spool.get(&copy).cloned())
     }
 
     fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {

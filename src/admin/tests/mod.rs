@@ -27,12 +27,16 @@ fn consent(line: u64, who: &str) -> ConsentRow {
     }
 }
 
-fn import(rows: Rows) -> Request {
-    let texts = vec!["Ja, Voorbeeld mag mij nieuws sturen".to_owned(), "Ja, ook van partners".to_owned()];
-    Request::Import(Import { source: "test".to_owned(), dry_run: false, texts, rows })
+fn consents(rows: Vec<ConsentRow>) -> Vec<Row> {
+    rows.into_iter().map(Row::Consent).collect()
 }
 
-async fn imported(house: &House, rows: Rows) -> Imported {
+fn import(rows: Vec<Row>) -> Request {
+    let texts = vec!["Ja, Voorbeeld mag mij nieuws sturen".to_owned(), "Ja, ook van partners".to_owned()];
+    Request::Import(Import { source: "test".to_owned(), from_file: false, dry_run: false, texts, rows })
+}
+
+async fn imported(house: &House, rows: Vec<Row>) -> Imported {
     match handle(import(rows), &house.services).await {
         Answer::Imported(imported) => imported,
         other => panic!("{other:?}"),
@@ -57,7 +61,7 @@ async fn l19_good_rows_go_in_as_one_record_and_bad_ones_are_named() {
     let mut aimless = consent(7, "g@example.nl");
     aimless.purpose = Purpose("  ".to_owned());
     let rows = vec![consent(2, "b@example.nl"), future, bare, stranger, partners, aimless];
-    let answer = imported(&house, Rows::Consents(rows)).await;
+    let answer = imported(&house, consents(rows)).await;
 
     assert_eq!((answer.added, answer.already), (1, 0));
     let named: Vec<_> = answer.rejected.iter().map(|reject| (reject.line, &reject.why[..3])).collect();
@@ -70,14 +74,14 @@ async fn l19_good_rows_go_in_as_one_record_and_bad_ones_are_named() {
 #[tokio::test]
 async fn l19_what_is_on_record_is_not_written_twice() {
     let house = house(&["a"]);
-    let rows = || Rows::Consents(vec![consent(2, "b@example.nl"), consent(3, "B@Example.NL")]);
+    let rows = || consents(vec![consent(2, "b@example.nl"), consent(3, "B@Example.NL")]);
     let first = imported(&house, rows()).await;
     assert_eq!((first.added, first.already), (1, 1), "one mailbox, two spellings (L17)");
     let again = imported(&house, rows()).await;
     assert_eq!((again.added, again.already), (0, 2));
     assert_eq!(state(&house).entries.len(), 2, "the text and the consent");
     assert_eq!(state(&house).commits, 1, "nothing new, no commit");
-    imported(&house, Rows::Consents(vec![consent(2, "c@example.nl")])).await;
+    imported(&house, consents(vec![consent(2, "c@example.nl")])).await;
     assert_eq!(state(&house).entries.len(), 3, "the text is recorded once");
 
     let customer = CustomerRow {
@@ -91,7 +95,7 @@ async fn l19_what_is_on_record_is_not_written_twice() {
         source: None,
     };
     let nameless = CustomerRow { line: 2, product: " ".to_owned(), ..customer.clone() };
-    let rows = || Rows::Customers(vec![customer.clone(), nameless.clone()]);
+    let rows = || vec![Row::Customer(customer.clone()), Row::Customer(nameless.clone())];
     let first = imported(&house, rows()).await;
     assert_eq!((first.added, first.rejected.len()), (1, 1));
     assert!(first.rejected[0].why.starts_with("L4:"), "{first:?}");
@@ -106,7 +110,7 @@ async fn l19_what_is_on_record_is_not_written_twice() {
         since: "2027-01-01T00:00:00Z".parse().unwrap(),
         source: "letter".to_owned(),
     };
-    let rows = || Rows::Suppressions(vec![suppression.clone()]);
+    let rows = || vec![Row::Suppression(suppression.clone())];
     assert_eq!(imported(&house, rows()).await.added, 1);
     assert_eq!(imported(&house, rows()).await.already, 1);
     let since = state(&house).suppressed.values().next().unwrap().suppression.since;
@@ -116,14 +120,14 @@ async fn l19_what_is_on_record_is_not_written_twice() {
 #[tokio::test]
 async fn a_dry_run_writes_nothing_and_a_sender_must_be_clear() {
     let house = house(&["a", "b"]);
-    let rows = Rows::Consents(vec![consent(2, "b@example.nl")]);
+    let rows = consents(vec![consent(2, "b@example.nl")]);
     let answer = imported(&house, rows).await;
     assert_eq!(answer.rejected[0].why, "L2: the sender is missing; one of \"a B.V.\", \"b B.V.\"");
 
     let mut row = consent(2, "b@example.nl");
     row.sender = Some("b B.V.".to_owned());
     row.purpose = Purpose("nieuwss".to_owned());
-    let Request::Import(request) = import(Rows::Consents(vec![row])) else { panic!() };
+    let Request::Import(request) = import(consents(vec![row])) else { panic!() };
     let answer = handle(Request::Import(Import { dry_run: true, ..request }), &house.services).await;
     let Answer::Imported(answer) = answer else { panic!("{answer:?}") };
     assert_eq!(answer.added, 1);
@@ -131,14 +135,14 @@ async fn a_dry_run_writes_nothing_and_a_sender_must_be_clear() {
     assert_eq!(state(&house).entries.len(), 0);
 
     let many = vec![consent(2, "b@example.nl"); MAX_ROWS + 1];
-    let answer = handle(import(Rows::Consents(many)), &house.services).await;
+    let answer = handle(import(consents(many)), &house.services).await;
     assert!(matches!(answer, Answer::Failed { .. }), "{answer:?}");
 }
 
 #[tokio::test]
 async fn what_is_on_record_is_shown() {
     let house = house(&["a"]);
-    imported(&house, Rows::Consents(vec![consent(2, "b@example.nl")])).await;
+    imported(&house, consents(vec![consent(2, "b@example.nl")])).await;
     let show = |sender: Option<&str>| Request::Show {
         address: address("b@example.nl"),
         sender: sender.map(str::to_owned),
@@ -186,6 +190,8 @@ fn spooled(copy: CopyId) -> Spooled {
         admitted_at: now(),
         expires_at: now(),
         last_reply: "421 later".to_owned(),
+        account: None,
+        delay_told: false,
     }
 }
 
@@ -263,7 +269,7 @@ async fn requests_and_answers_go_over_a_real_socket() {
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Listener::bind(path).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
         let mut client = Client::connect(path, 1 << 20).unwrap().unwrap();
-        let rows = Rows::Consents(vec![consent(2, "b@example.nl")]);
+        let rows = consents(vec![consent(2, "b@example.nl")]);
         [import(rows.clone()), import(rows), Request::Reload].map(|request| client.ask(&request).unwrap())
     });
     let [first, again, reload] = answers.await;

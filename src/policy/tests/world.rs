@@ -250,6 +250,7 @@ pub fn published(review_by: i64) -> Published {
         url: "https://example.org/contact".into(),
         quote: "Nieuws over hypotheken ontvangen wij graag op inkoop@example.org".into(),
         captured_at: day(-300),
+        recorded_at: day(-300),
         page_sha256: "cd".repeat(32),
         review_by: day(review_by),
     }

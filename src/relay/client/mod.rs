@@ -59,7 +59,9 @@ impl Dialer {
     pub(super) fn new(hop: SmtpHop, helo: String, timeouts: Timeouts) -> Result<Self, TlsError> {
         let tls = match hop.tls {
             TlsMode::None => None,
-            TlsMode::StartTls | TlsMode::Implicit => Some(tls::client_config(&hop.trust)?),
+            TlsMode::StartTls | TlsMode::Implicit => {
+                Some(tls::client_config(&hop.trust, hop.identity.as_ref())?)
+            }
         };
         Ok(Self { hop, helo, timeouts, tls })
     }
@@ -72,9 +74,12 @@ impl Dialer {
     /// Connect, start TLS, say hello, sign in. Whatever goes wrong is about us, not about a message.
     pub(super) async fn dial(&self) -> Result<Connection, Failure> {
         let limit = self.timeouts.connect;
-        let tcp = net::connect(&self.hop.host, self.hop.port, limit)
-            .await
-            .map_err(|error| Failure::Connect(error.to_string()))?;
+        let (host, port) = (&self.hop.host, self.hop.port);
+        let tcp = match &self.hop.proxy {
+            None => net::connect(host, port, limit).await,
+            Some(proxy) => net::socks::connect_through(proxy, host, port, limit).await,
+        };
+        let tcp = tcp.map_err(|error| Failure::Connect(error.to_string()))?;
         let stream = match self.hop.tls {
             TlsMode::Implicit => self.start_tls(tcp).await?,
             TlsMode::None | TlsMode::StartTls => Stream::Plain(tcp),

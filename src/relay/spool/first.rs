@@ -130,16 +130,10 @@ impl Spool {
             drop(heard);
             return self.leave_to_worker(first).await;
         };
-        // Its turn may have come late: an unsubscribe meanwhile wins (promise 6). The worker, who asks
-        // again, cancels it and tells the sender.
-        let may_go = self.ask(&first.spooled, self.now()).is_ok_and(|asked| asked.all_go());
-        if !may_go {
-            drop((room, heard));
-            return self.leave_to_worker(first).await;
-        }
-        let delivery = self.inner.parts.relay.deliver(&first.copy).await;
+        // Its turn may have come late: an unsubscribe meanwhile wins (promise 6).
+        let may_go = || self.ask_once_more(&first.spooled);
+        let delivery = self.inner.parts.relay.deliver(&first.copy, &may_go).await;
         drop(room);
-        self.note(&delivery);
         if let Err(unheard) = heard.try_send((first, delivery)) {
             let (first, delivery) = unheard.into_inner();
             self.finish(&first.copy, &first.spooled, &delivery).await;

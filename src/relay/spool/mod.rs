@@ -19,9 +19,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::dsn::{self, Returned};
-use super::{Answer, Delivery, Relay, SpoolSettings, SpoolView, notice};
+use super::{Answer, Delivery, Handed, Relay, Route, SpoolSettings, SpoolView, notice};
 use crate::clock::SharedClock;
-use crate::ledger::{Record, Scribe};
+use crate::ledger::{Record, Scribe, Spooled};
 use crate::mail::{CopyId, Language, Recipient, Reference};
 use crate::policy::{Register, Rules};
 use crate::secret::{SharedEntropy, random};
@@ -69,7 +69,7 @@ struct Inner {
     slots: Arc<Semaphore>,
     /// First deliveries, of all clients that wait.
     first: Arc<Semaphore>,
-    /// The next hop or the store could not be used a moment ago.
+    /// The store could not be used a moment ago.
     trouble: AtomicBool,
     /// Something new waits, or something finished.
     work: Notify,
@@ -118,6 +118,29 @@ impl Spool {
         let share = f64::from(u32::from_be_bytes(random(&*self.inner.parts.entropy))) / f64::from(u32::MAX);
         let wait = wait.mul_f64(1.0 + settings.jitter.clamp(0.0, 1.0) * share);
         later(now, wait)
+    }
+
+    /// When a copy that was not tried, as all of its next hops are down, gets its turn: by its age, as if it
+    /// had been tried all the while, so that a long outage costs ever less.
+    fn next_turn(&self, spooled: &Spooled, now: Timestamp) -> Timestamp {
+        let mut left = Duration::try_from(now.duration_since(spooled.admitted_at)).unwrap_or_default();
+        let waits = self.inner.parts.settings.retry.iter();
+        let passed = waits.take_while(|wait| {
+            let is_over = left >= **wait;
+            left = left.saturating_sub(**wait);
+            is_over
+        });
+        let turns = u32::try_from(passed.count()).unwrap_or(u32::MAX).saturating_add(1);
+        self.next_try(turns.max(spooled.attempts), now).min(spooled.expires_at)
+    }
+
+    /// The next hops of a copy, as the config in force has it.
+    fn route_of(&self, spooled: &Spooled) -> Route {
+        self.inner.parts.relay.route(Handed {
+            rule: spooled.rule.as_deref(),
+            account: spooled.account.as_deref(),
+            sender: spooled.sender.as_ref(),
+        })
     }
 
     /// Add to `record` the DSN that tells the sender of `failures`, if one is due (RULES P13): it is then
@@ -174,7 +197,7 @@ impl Spool {
             boundary: format!("={reference}="),
             now,
             full_up_to: parts.settings.dsn_full,
-            eight_bit: parts.relay.abilities().eight_bit,
+            eight_bit: parts.relay.abilities_for(&Route::default()).eight_bit,
         };
         let bytes = dsn::compose(returned, &reports, &style);
         let letter = notice::Letter {
@@ -200,7 +223,7 @@ impl Spool {
         let postmark = notice::Postmark {
             copy: CopyId { reference, index: 0 },
             rules_sha256: parts.rules.borrow().hash.clone(),
-            next_hop: parts.relay.name().to_owned(),
+            next_hop: parts.relay.name_for(&Route::default()),
             now,
             expires_at: later(now, parts.settings.expire_after),
         };

@@ -43,6 +43,7 @@ enum Word {
     Bounced,
     Delayed,
     InDoubt,
+    Cancelled,
 }
 
 impl Groups {
@@ -69,6 +70,7 @@ impl Groups {
                 Word::Bounced => Event::Bounced(outcome),
                 Word::Delayed => Event::Delayed(outcome),
                 Word::InDoubt => Event::InDoubt(outcome),
+                Word::Cancelled => Event::Cancelled(outcome),
             }
         };
         self.0.into_iter().map(event).collect()
@@ -93,6 +95,12 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
             Fate::Refused(_) => {
                 groups.add(Word::Bounced, answer, recipient);
                 failures.push(dsn::Failure::by_next_hop(recipient.clone(), answer, &delivery.next_hop));
+                continue;
+            }
+            Fate::Cancelled(_) => {
+                groups.add(Word::Cancelled, answer, recipient);
+                let (recipient, answer) = (recipient.clone(), answer.clone());
+                failures.push(dsn::Failure { recipient, answer, next_hop: None });
                 continue;
             }
             Fate::Deferred(_) if !expired => groups.add(Word::Delayed, answer, recipient),
@@ -145,6 +153,7 @@ impl Settled {
                 Event::Bounced(outcome) => ("bounced", outcome),
                 Event::Delayed(outcome) => ("delayed", outcome),
                 Event::InDoubt(outcome) => ("in_doubt", outcome),
+                Event::Cancelled(outcome) => ("cancelled", outcome),
                 _ => continue,
             };
             outcome.recipients.iter().for_each(|_| metrics::recipient_outcome(word));

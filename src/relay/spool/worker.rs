@@ -6,28 +6,25 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::dsn::{self, Returned};
-use super::super::{Answer, Copy, CopyRecipient, Delivery};
+use super::super::{Answer, Copy, CopyRecipient, Delivery, Held, Route};
 use super::outcome::{Terms, given_up, settle};
 use super::{Flight, Spool};
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState, Spooled};
 use crate::mail::{Class, CopyId, Recipient};
-use crate::message::{self, Message, Rope};
+use crate::message::{Message, Rope};
 use crate::metrics;
 use crate::policy::{self, Permit, Profiles, Refusal, Waiting};
 
 /// The worker looks at least this often, whatever the clock did.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
+/// Copies that are looked at in one go.
+const PAGE: usize = 64;
+
 /// What the permits say, asked again.
 pub(super) struct Asked {
     go: Vec<(Recipient, Permit)>,
     refused: Vec<(Recipient, Refusal)>,
-}
-
-impl Asked {
-    pub(super) fn all_go(&self) -> bool {
-        self.refused.is_empty()
-    }
 }
 
 impl Spool {
@@ -37,24 +34,19 @@ impl Spool {
         let settings = &self.inner.parts.settings;
         let mut pause = settings.first_pause;
         while !shutdown.is_requested() {
-            if self.inner.trouble.load(Ordering::Acquire) {
-                // One copy at a time finds out whether it is over; the others cost nothing meanwhile.
+            if self.inner.trouble.swap(false, Ordering::AcqRel) {
                 if !self.rest(pause).await {
                     return;
                 }
                 pause = (pause * 2).min(settings.longest_pause.max(settings.first_pause));
-                match self.pick(1).first() {
-                    Some(&copy) => self.try_one(copy).await,
-                    None => self.idle().await,
-                }
-                continue;
+            } else {
+                pause = settings.first_pause;
             }
-            pause = settings.first_pause;
-            let due = self.pick(2 * settings.concurrency.max(1));
+            let due = self.pick((2 * settings.concurrency).max(PAGE));
             if due.is_empty() {
                 self.idle().await;
             }
-            for copy in due {
+            for copy in self.sift(due).await {
                 if !self.start(copy).await {
                     break;
                 }
@@ -92,12 +84,42 @@ impl Spool {
         true
     }
 
-    async fn try_one(&self, copy: CopyId) {
-        if let Some(flight) = self.board(copy) {
-            let spool = self.clone();
-            // In a task, so that a stop waits for its outcome; it ends by itself.
-            let _ = self.inner.parts.shutdown.spawn(async move { spool.attempt(flight).await }).await;
+    /// Those of `due` that have a next hop to go to. The others get another turn, in one commit: a next hop
+    /// that is down costs a row each, and never holds up copies for one that is there.
+    async fn sift(&self, due: Vec<CopyId>) -> Vec<CopyId> {
+        let now = self.now();
+        let (mut ready, mut record, mut flights) = (Vec::new(), Record::default(), Vec::new());
+        for copy in due {
+            let Some(flight) = self.board(copy) else { continue };
+            match self.inner.parts.view.find(copy) {
+                Ok(Some(spooled)) if self.has_to_rest(&spooled, now) => {
+                    let state = SpoolState::Waiting { next: self.next_turn(&spooled, now) };
+                    record.sides.push(Side::Spool(Box::new(Spooled { state, ..spooled })));
+                    flights.push(flight);
+                }
+                Ok(Some(_)) => ready.push(copy),
+                // Gone meanwhile.
+                Ok(None) => {}
+                Err(error) => {
+                    self.fail(&error);
+                    return Vec::new();
+                }
+            }
         }
+        if !record.sides.is_empty()
+            && let Err(error) = self.inner.parts.scribe.record(record).await
+        {
+            self.fail(&error);
+            return Vec::new();
+        }
+        ready
+    }
+
+    /// Whether it is due, its time is not over, and none of its next hops can be used.
+    fn has_to_rest(&self, spooled: &Spooled, now: Timestamp) -> bool {
+        matches!(spooled.state, SpoolState::Waiting { next } if next <= now)
+            && now < spooled.expires_at
+            && self.inner.parts.relay.rest(&self.route_of(spooled)).is_some()
     }
 
     /// Sleep until a copy is due or something changes.
@@ -157,17 +179,12 @@ impl Spool {
             Err(reason) => self.put_back(spooled, &rope, &reason, now).await,
             Ok(asked) => {
                 if let Some((copy, trying)) = self.begin(spooled, rope, asked, now).await {
-                    let delivery = self.inner.parts.relay.deliver(&copy).await;
-                    self.note(&delivery);
+                    let may_go = || self.ask_once_more(&trying);
+                    let delivery = self.inner.parts.relay.deliver(&copy, &may_go).await;
                     self.finish(&copy, &trying, &delivery).await;
                 }
             }
         }
-    }
-
-    /// Whether the next hop is there concerns all copies.
-    pub(super) fn note(&self, delivery: &Delivery) {
-        self.inner.trouble.store(delivery.down, Ordering::Release);
     }
 
     /// Ask for the permits again (promise 6); `Err` when that cannot be decided now (promise 5).
@@ -202,6 +219,16 @@ impl Spool {
         Ok(asked)
     }
 
+    /// The permits once more, when the connection is there.
+    pub(super) fn ask_once_more(&self, spooled: &Spooled) -> Result<(), Held> {
+        let asked = self.ask(spooled, self.now()).map_err(Held::Undecided)?;
+        // Only marketing is judged anew, and a marketing copy has one recipient.
+        match asked.refused.first() {
+            Some((_, refusal)) => Err(Held::Refused(refusal.reason())),
+            None => Ok(()),
+        }
+    }
+
     /// It cannot be decided now: later, or never when its time is over.
     async fn put_back(&self, spooled: Spooled, rope: &Rope, reason: &str, now: Timestamp) {
         let mut record = Record::default();
@@ -214,7 +241,7 @@ impl Spool {
                 answer: answer.clone(),
                 next_hop: None,
             });
-            self.bounce(&mut record, &returned(&spooled, rope), failures.collect(), now);
+            self.bounce(&mut record, &self.returned(&spooled, rope), failures.collect(), now);
         } else {
             let next = self.next_try(spooled.attempts.max(1), now).min(spooled.expires_at);
             let state = SpoolState::Waiting { next };
@@ -245,7 +272,7 @@ impl Spool {
         }
         let cancelled = failures.len();
         if cancelled > 0 {
-            self.bounce(&mut record, &returned(&spooled, &rope), failures, now);
+            self.bounce(&mut record, &self.returned(&spooled, &rope), failures, now);
         }
         let (recipients, permits): (Vec<_>, Vec<_>) = asked.go.into_iter().unzip();
         let trying = Spooled {
@@ -265,7 +292,8 @@ impl Spool {
             return None;
         }
         (0..cancelled).for_each(|_| metrics::recipient_outcome("cancelled"));
-        (!trying.recipients.is_empty()).then(|| (copy(&trying, permits, rope), trying))
+        let route = self.route_of(&trying);
+        (!trying.recipients.is_empty()).then(|| (copy(&trying, permits, rope, route), trying))
     }
 
     /// Record what became of a try, and tell who is to be told, in one commit.
@@ -273,7 +301,7 @@ impl Spool {
         let now = self.now();
         let settled = settle(trying, delivery, self.terms(trying, now));
         let told = !settled.failures.is_empty() || !settled.relayed.is_empty();
-        let returned = told.then(|| returned(trying, &copy.rope));
+        let returned = told.then(|| self.returned(trying, &copy.rope));
         let recorded = self
             .insist(|| {
                 let mut record = Record { events: settled.events.clone(), sides: vec![settled.side()] };
@@ -290,6 +318,23 @@ impl Spool {
         }
     }
 
+    /// What a DSN tells of a spooled copy: the message as the client gave it.
+    fn returned(&self, spooled: &Spooled, rope: &Rope) -> Returned {
+        let message = rope.original().clone();
+        let limits = &self.inner.parts.settings.structure;
+        let automatic =
+            spooled.class == Class::System || Message::parse(message.clone(), limits).is_automatic();
+        Returned {
+            reference: spooled.copy.reference,
+            reverse_path: spooled.reverse_path.clone(),
+            envid: spooled.envid.clone(),
+            ret: spooled.ret,
+            arrived_at: spooled.admitted_at,
+            message,
+            automatic,
+        }
+    }
+
     pub(super) fn terms(&self, trying: &Spooled, now: Timestamp) -> Terms {
         let next = self.next_try(trying.attempts, now);
         Terms { now, next, in_doubt: self.inner.parts.settings.in_doubt }
@@ -300,7 +345,7 @@ impl Spool {
             copy: spooled.copy,
             recipients: addresses(recipients),
             reply: answer.to_string(),
-            next_hop: self.inner.parts.relay.name().to_owned(),
+            next_hop: self.inner.parts.relay.name_for(&self.route_of(spooled)),
             tls: None,
             attempt: spooled.attempts,
         }
@@ -312,12 +357,9 @@ fn addresses(recipients: &[Recipient]) -> Vec<crate::mail::Address> {
 }
 
 /// The copy as the next hop gets it.
-fn copy(trying: &Spooled, permits: Vec<Permit>, rope: Rope) -> Copy {
-    let recipients = trying.recipients.iter().zip(permits).map(|(recipient, permit)| CopyRecipient {
-        permit,
-        notify: recipient.notify,
-        orcpt: recipient.orcpt.clone(),
-    });
+fn copy(trying: &Spooled, permits: Vec<Permit>, rope: Rope, route: Route) -> Copy {
+    let pairs = permits.into_iter().zip(&trying.recipients);
+    let recipients = pairs.map(|(permit, recipient)| CopyRecipient::new(permit, recipient));
     Copy {
         id: trying.copy,
         reverse_path: trying.reverse_path.clone(),
@@ -327,21 +369,6 @@ fn copy(trying: &Spooled, permits: Vec<Permit>, rope: Rope) -> Copy {
         smtputf8: trying.smtputf8,
         ret: trying.ret,
         envid: trying.envid.clone(),
-    }
-}
-
-/// What a DSN tells of a spooled copy: the message as the client gave it.
-fn returned(spooled: &Spooled, rope: &Rope) -> Returned {
-    let message = rope.original().clone();
-    let automatic = spooled.class == Class::System
-        || Message::parse(message.clone(), &message::Limits::default()).is_automatic();
-    Returned {
-        reference: spooled.copy.reference,
-        reverse_path: spooled.reverse_path.clone(),
-        envid: spooled.envid.clone(),
-        ret: spooled.ret,
-        arrived_at: spooled.admitted_at,
-        message,
-        automatic,
+        route,
     }
 }

@@ -9,8 +9,8 @@ use crate::policy::Profile;
 use crate::store::apply::{fold, profile_of, scope_of};
 use crate::store::error::Fault;
 use crate::store::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, ENTRIES, OPEN, Open, PROFILES, copy_key, number_in,
-    read_profile, read_row,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, ENTRIES, OPEN, Open, PROFILES, SUPPRESSED, copy_key,
+    number_in, read_profile, read_row,
 };
 
 /// Check the tables against what the pass expects.
@@ -117,6 +117,8 @@ fn check_open(reading: &ReadTransaction, expected: &Expected, findings: &mut Fin
 /// Fold each profile anew from the entries about its address.
 fn check_profiles(reading: &ReadTransaction, findings: &mut Findings) -> Result<(), Fault> {
     let by_address = reading.open_table(BY_ADDRESS)?;
+    let suppressed = reading.open_table(SUPPRESSED)?;
+    let mut listed = 0u64;
     for row in reading.open_table(PROFILES)?.iter()? {
         let (key, value) = row?;
         let (sender, address) = key.value();
@@ -131,11 +133,19 @@ fn check_profiles(reading: &ReadTransaction, findings: &mut Findings) -> Result<
                 any = true;
             }
         }
+        let is_listed = suppressed.get((sender, address))?.is_some();
+        listed += u64::from(is_listed);
+        if is_listed == profile.suppressions.is_empty() {
+            findings.problem(format!("the list of the suppressed is wrong about ({sender}, {address})"));
+        }
         if !any {
             findings.problem(format!("the profile ({sender}, {address}) follows from no entry"));
         } else if profile != read_profile(Some(value.value()))? {
             findings.problem(format!("the profile ({sender}, {address}) is not what the entries say"));
         }
+    }
+    if suppressed.len()? != listed {
+        findings.problem("the list of the suppressed names some who have no profile".to_owned());
     }
     Ok(())
 }

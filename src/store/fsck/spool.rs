@@ -3,11 +3,13 @@
 use redb::{ReadTransaction, ReadableTable as _};
 
 use super::Findings;
-use crate::ledger::{SpoolState, Spooled};
+use crate::ledger::SpoolState;
 use crate::mail::{CopyId, hex, sha256};
 use crate::store::error::Fault;
 use crate::store::read::{Archived, archived};
-use crate::store::tables::{COPIES, DUE, KeptCopy, ORIGINAL_USES, ORIGINALS, SPOOL, read_original, read_row};
+use crate::store::tables::{
+    COPIES, DUE, KeptCopy, ORIGINAL_USES, ORIGINALS, SPOOL, read_original, read_spooled,
+};
 
 /// The spool: each copy has its bytes, is due when it says, and each original is needed as often as counted.
 pub(super) fn check(reading: &ReadTransaction, findings: &mut Findings) -> Result<(), Fault> {
@@ -16,7 +18,7 @@ pub(super) fn check(reading: &ReadTransaction, findings: &mut Findings) -> Resul
     for row in spool.iter()? {
         let (key, value) = row?;
         let copy = CopyId::from_bytes(*key.value());
-        let spooled: Spooled = read_row(value.value())?;
+        let spooled = read_spooled(value.value())?;
         if let SpoolState::Waiting { next } = spooled.state {
             waiting += 1;
             if due.get((next.as_nanosecond(), key.value()))?.is_none() {

@@ -151,6 +151,8 @@ pub(super) fn spooled(copy: CopyId, recipients: &[&str], state: SpoolState) -> S
         admitted_at: at(0),
         expires_at: at(100_000),
         last_reply: String::new(),
+        account: None,
+        delay_told: false,
     }
 }
 

@@ -134,6 +134,47 @@ fn l19_the_same_fact_twice_is_one_fact() {
     assert_eq!(profile.relations[0].recorded_at, at(1), "known since the first time");
 }
 
+#[test]
+fn suppressions_are_listed_from_an_index_that_an_older_store_gets_at_its_next_start() {
+    use redb::ReadableTableMetadata as _;
+    let rig = Rig::new();
+    {
+        let store = rig.open();
+        let suppressed = |who: &str, of: &str| {
+            let suppression = Suppression { reason: Reason::Manual, since: at(0), source: "x".to_owned() };
+            Event::Suppression(crate::ledger::Suppressed {
+                sender: SenderId(of.to_owned()),
+                address: key(who),
+                suppression,
+            })
+        };
+        let purpose = Purpose("nieuws".to_owned());
+        let consents =
+            (0..50).map(|n| consented(&format!("p{n}@x.nl"), &purpose, ConsentEventKind::Grant, 0));
+        let optouts = ["c@x.nl", "a@x.nl", "b@x.nl"].map(|who| suppressed(who, "1"));
+        let other = [suppressed("a@x.nl", "2")];
+        let events = consents.chain(optouts).chain(other).collect();
+        store.write(vec![Record { events, sides: Vec::new() }]).unwrap();
+        let names = |rows: Vec<Known>| rows.iter().map(|row| row.address.to_string()).collect::<Vec<_>>();
+        let one = SenderId("1".to_owned());
+        assert_eq!(names(store.suppressed(Some(&one), None, 2).unwrap()), ["a@x.nl", "b@x.nl"]);
+        let after = key("b@x.nl");
+        assert_eq!(names(store.suppressed(Some(&one), Some((&one, &after)), 2).unwrap()), ["c@x.nl"]);
+        assert_eq!(store.suppressed(None, None, 10).unwrap().len(), 4);
+    }
+    // A store of the version before.
+    let database = redb::Database::open(rig.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.delete_table(super::super::tables::SUPPRESSED).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let store = rig.open();
+    assert_eq!(store.suppressed(None, None, 10).unwrap().len(), 4);
+    let reading = store.transaction().unwrap();
+    assert_eq!(reading.open_table(super::super::tables::SUPPRESSED).unwrap().len().unwrap(), 4);
+    assert!(store.verify_all(&[]).unwrap().is_sound());
+}
+
 fn consented(who: &str, purpose: &Purpose, kind: ConsentEventKind, when: i64) -> Event {
     Event::Consent(Consented {
         sender: sender(),

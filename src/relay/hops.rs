@@ -1,0 +1,362 @@
+//! The next hops, who uses which, and what happens when one is down.
+//!
+//! A copy goes to the first of its next hops that can be used. One that is down is left alone while there
+//! is another: it is looked at again in the background, so no client waits for it. Whatever a next hop says
+//! about a copy is final for this try; only one that could not be used, or lacks what the copy needs, is
+//! passed over, so no copy reaches two of them. A reload swaps all next hops at once: those that stay as
+//! they were keep their connections, and copies under way end where they began.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::directory::Directory;
+use super::pool::Pool;
+use super::{Abilities, Answer, Copy, Delivery, Fate, Handed, MayGo, NextHop, Routes, Settings};
+use crate::mail::SenderId;
+use crate::net::tls::{TlsError, Trust};
+
+/// Copies that a folder takes at once.
+const FOLDER_SLOTS: usize = 8;
+
+/// A handle on the next hops; clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    network: Arc<RwLock<Arc<Network>>>,
+}
+
+#[derive(Debug)]
+struct Network {
+    hops: Vec<Arc<Hop>>,
+    rules: HashMap<String, Route>,
+    accounts: HashMap<String, Route>,
+    senders: HashMap<SenderId, Route>,
+    default: Route,
+}
+
+/// The next hops that a copy may go to, in order of preference. The default one is that of the config.
+#[derive(Clone, Default)]
+pub struct Route(Option<Arc<[Arc<Hop>]>>);
+
+#[derive(Debug)]
+struct Hop {
+    settings: Settings,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    Directory(Directory),
+    Smtp(Pool),
+}
+
+/// How a next hop fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HopStatus {
+    /// What the config calls it.
+    pub label: String,
+    /// Its name in entries: `host:port` or `directory var/outbox`.
+    pub name: String,
+    /// Why it cannot be used, when it could not be the last time.
+    pub down: Option<String>,
+}
+
+impl Relay {
+    /// One next hop for everything; connects to nothing yet. Fails when certificates cannot be read.
+    pub fn new(settings: Settings) -> Result<Self, TlsError> {
+        Self::with_routes(vec![settings], &Routes { default: vec![0], ..Routes::default() })
+    }
+
+    /// Several next hops, and who uses which. Positions that there are not are left out.
+    pub fn with_routes(hops: Vec<Settings>, routes: &Routes) -> Result<Self, TlsError> {
+        let network = Network::new(hops, routes, &[])?;
+        Ok(Self { network: Arc::new(RwLock::new(Arc::new(network))) })
+    }
+
+    /// Swap the next hops, all or none.
+    pub fn replace(&self, hops: Vec<Settings>, routes: &Routes) -> Result<(), TlsError> {
+        let old = self.network();
+        let new = Arc::new(Network::new(hops, routes, &old.hops)?);
+        *self.network.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        let gone = old.hops.iter().filter(|hop| !new.hops.iter().any(|kept| Arc::ptr_eq(kept, hop)));
+        let gone: Vec<_> = gone.cloned().collect();
+        tokio::spawn(async move {
+            for hop in gone {
+                hop.close().await;
+            }
+        });
+        Ok(())
+    }
+
+    fn network(&self) -> Arc<Network> {
+        self.network.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The next hops for what was handed over so.
+    pub fn route(&self, handed: Handed<'_>) -> Route {
+        let network = self.network();
+        let by_rule = handed.rule.and_then(|rule| network.rules.get(rule));
+        let by_account = || handed.account.and_then(|account| network.accounts.get(account));
+        let by_sender = || handed.sender.and_then(|sender| network.senders.get(sender));
+        by_rule.or_else(by_account).or_else(by_sender).unwrap_or(&network.default).clone()
+    }
+
+    /// Connect to each next hop once and learn what it can do; the connections are kept. Until this or a
+    /// delivery has succeeded, [`Relay::abilities`] claims nothing. Fails with our own words when none
+    /// answers; takes no longer than a connect may.
+    pub async fn probe(&self) -> Result<Abilities, Answer> {
+        let mut probes = tokio::task::JoinSet::new();
+        for hop in &self.network().hops {
+            let hop = hop.clone();
+            probes.spawn(async move { hop.probe().await });
+        }
+        let mut failed = None;
+        let mut answers = false;
+        for probed in probes.join_all().await {
+            match probed {
+                Ok(()) => answers = true,
+                Err(answer) => failed = failed.or(Some(answer)),
+            }
+        }
+        match failed {
+            Some(answer) if !answers => Err(answer),
+            _ => Ok(self.abilities()),
+        }
+    }
+
+    /// What all next hops can do, as last seen: what EHLO may offer before anybody knows where a message
+    /// will go.
+    pub fn abilities(&self) -> Abilities {
+        abilities_of(&self.network().hops)
+    }
+
+    /// What all next hops of `route` can do, so that any of them can take what is made for it.
+    pub fn abilities_for(&self, route: &Route) -> Abilities {
+        abilities_of(&self.hops_of(route))
+    }
+
+    /// The name of the preferred one in entries and logs.
+    pub fn name_for(&self, route: &Route) -> String {
+        self.hops_of(route).first().map_or_else(|| "none".to_owned(), |hop| hop.name().to_owned())
+    }
+
+    /// How all of them fare, in the order of the config.
+    pub fn status(&self) -> Vec<HopStatus> {
+        self.network().hops.iter().map(|hop| hop.status()).collect()
+    }
+
+    /// Send one copy in one transaction, to the first of its next hops that can be used. `may_go` is asked
+    /// once the connection is there, right before the first byte leaves. Never fails: what went wrong is in
+    /// the fates.
+    pub async fn deliver(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
+        let hops = self.hops_of(&copy.route);
+        let (mut down, mut unable) = (None, None);
+        for (at, hop) in hops.iter().enumerate() {
+            let is_last = at + 1 == hops.len();
+            let delivery = match hop.failed_before(copy) {
+                Some(failed) if !is_last => {
+                    hop.look_again();
+                    failed
+                }
+                _ => hop.deliver(copy, may_go).await,
+            };
+            if delivery.down {
+                down = down.or(Some(delivery));
+            } else if delivery.unable {
+                unable = unable.or(Some(delivery));
+            } else {
+                return delivery;
+            }
+        }
+        // One that may come back is worth another try, whatever the others lack.
+        down.or(unable).unwrap_or_else(|| nowhere(copy))
+    }
+
+    /// How long copies of this route had better wait: none of its next hops could be used a moment ago.
+    pub(super) fn rest(&self, route: &Route) -> Option<Duration> {
+        let mut rests = Vec::new();
+        for hop in self.hops_of(route).iter() {
+            rests.push(hop.rest()?);
+        }
+        rests.into_iter().min()
+    }
+
+    /// How many copies they take at once.
+    pub(super) fn connections(&self) -> usize {
+        self.network().hops.iter().map(|hop| hop.connections()).sum::<usize>().max(1)
+    }
+
+    /// Say QUIT on the connections that are idle.
+    pub async fn close(&self) {
+        for hop in &self.network().hops {
+            hop.close().await;
+        }
+    }
+
+    fn hops_of(&self, route: &Route) -> Arc<[Arc<Hop>]> {
+        let hops = route.0.clone().or_else(|| self.network().default.0.clone());
+        hops.unwrap_or_else(|| Arc::from([]))
+    }
+}
+
+impl PartialEq for Route {
+    /// The same next hops in the same order.
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(two)) => {
+                one.len() == two.len() && one.iter().zip(two.iter()).all(|(one, two)| Arc::ptr_eq(one, two))
+            }
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Route {
+    /// `[newsletters, backup]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hops = self.0.iter().flat_map(|hops| hops.iter());
+        f.debug_list().entries(hops.map(|hop| &hop.settings.label)).finish()
+    }
+}
+
+impl Network {
+    fn new(settings: Vec<Settings>, routes: &Routes, old: &[Arc<Hop>]) -> Result<Self, TlsError> {
+        let mut hops = Vec::with_capacity(settings.len());
+        for one in settings {
+            let known = old.iter().find(|hop| hop.settings == one && !hop.settings.reads_files());
+            hops.push(match known {
+                Some(hop) => hop.clone(),
+                None => Arc::new(Hop::new(one)?),
+            });
+        }
+        let route = |positions: &Vec<usize>| {
+            Route(Some(positions.iter().filter_map(|&at| hops.get(at).cloned()).collect()))
+        };
+        let by_name = |routes: &HashMap<String, Vec<usize>>| {
+            routes.iter().map(|(name, hops)| (name.clone(), route(hops))).collect()
+        };
+        Ok(Self {
+            rules: by_name(&routes.rules),
+            accounts: by_name(&routes.accounts),
+            senders: routes.senders.iter().map(|(id, hops)| (id.clone(), route(hops))).collect(),
+            default: route(&routes.default),
+            hops,
+        })
+    }
+}
+
+impl Settings {
+    /// Whether something may have changed that the settings do not show.
+    fn reads_files(&self) -> bool {
+        match &self.next_hop {
+            NextHop::Directory(_) => false,
+            NextHop::Smtp(hop) => hop.identity.is_some() || matches!(hop.trust, Trust::CaFile(_)),
+        }
+    }
+}
+
+impl Hop {
+    fn new(settings: Settings) -> Result<Self, TlsError> {
+        let way = match settings.next_hop.clone() {
+            NextHop::Directory(folder) => Way::Directory(Directory::new(folder)),
+            NextHop::Smtp(smtp) => {
+                Way::Smtp(Pool::new(smtp, settings.helo.clone(), settings.timeouts, settings.pool)?)
+            }
+        };
+        Ok(Self { settings, way })
+    }
+
+    fn name(&self) -> &str {
+        match &self.way {
+            Way::Directory(directory) => directory.name(),
+            Way::Smtp(pool) => pool.name(),
+        }
+    }
+
+    fn status(&self) -> HopStatus {
+        let down = match &self.way {
+            Way::Directory(_) => None,
+            Way::Smtp(pool) => pool.down().map(|failure| failure.to_string()),
+        };
+        HopStatus { label: self.settings.label.clone(), name: self.name().to_owned(), down }
+    }
+
+    async fn probe(&self) -> Result<(), Answer> {
+        match &self.way {
+            Way::Directory(_) => Ok(()),
+            Way::Smtp(pool) => pool.probe().await.map_err(|failure| failure.answer()),
+        }
+    }
+
+    /// `None` as long as nobody has seen it.
+    fn abilities(&self) -> Option<Abilities> {
+        match &self.way {
+            Way::Directory(_) => Some(Abilities { eight_bit: true, smtputf8: true, size: None }),
+            Way::Smtp(pool) => pool.abilities(),
+        }
+    }
+
+    async fn deliver(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
+        match &self.way {
+            Way::Directory(directory) => directory.deliver(copy, may_go).await,
+            Way::Smtp(pool) => pool.deliver(copy, may_go).await,
+        }
+    }
+
+    /// What a copy would meet there, as long as nobody has got through since it failed.
+    fn failed_before(&self, copy: &Copy) -> Option<Delivery> {
+        match &self.way {
+            Way::Directory(_) => None,
+            Way::Smtp(pool) => pool.down().map(|failure| pool.failed(copy, &failure, true)),
+        }
+    }
+
+    /// See in the background whether it is there again, unless somebody does, or did a moment ago.
+    fn look_again(&self) {
+        match &self.way {
+            Way::Directory(_) => {}
+            Way::Smtp(pool) => pool.look_again(),
+        }
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        match &self.way {
+            Way::Directory(_) => None,
+            Way::Smtp(pool) => pool.rest(),
+        }
+    }
+
+    fn connections(&self) -> usize {
+        match &self.way {
+            Way::Directory(_) => FOLDER_SLOTS,
+            Way::Smtp(pool) => pool.connections(),
+        }
+    }
+
+    async fn close(&self) {
+        match &self.way {
+            Way::Directory(_) => {}
+            Way::Smtp(pool) => pool.close().await,
+        }
+    }
+}
+
+/// What all can do, of those that somebody has seen.
+fn abilities_of(hops: &[Arc<Hop>]) -> Abilities {
+    hops.iter().filter_map(|hop| hop.abilities()).reduce(Abilities::and).unwrap_or_default()
+}
+
+/// The config names at least one next hop for everything; without any, nothing leaves.
+fn nowhere(copy: &Copy) -> Delivery {
+    let fate = Fate::Deferred(Answer::new(451, "4.3.5", "there is no next hop"));
+    Delivery {
+        fates: vec![fate; copy.recipients.len()],
+        next_hop: "none".to_owned(),
+        tls: None,
+        down: true,
+        unable: false,
+        dsn_passed_on: false,
+    }
+}

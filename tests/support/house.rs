@@ -1,0 +1,128 @@
+//! The real program on a folder of its own.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// A folder with a config whose ports are free ones.
+pub struct House {
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            r#"
+name = "sluis.test"
+data = "{}/var"
+[[listener]]
+address = "127.0.0.1:0"
+[trusted]
+networks = ["127.0.0.0/8"]
+[relay]
+next_hop = "directory"
+[unsubscribe]
+listen = "127.0.0.1:0"
+[[sender]]
+name = "Voorbeeld Hypotheken B.V."
+trade_names = ["Voorbeeld Hypotheken"]
+kvk = "12345678"
+address = "Dorpsstraat 1, 1234 AB Ons Dorp"
+contact = "info@voorbeeldhypotheken.nl"
+domains = ["voorbeeldhypotheken.nl"]
+notify = ["beheer@voorbeeldhypotheken.nl"]
+[[rule]]
+name = "newsletter"
+class = "marketing"
+purpose = "nieuwsbrief"
+"#,
+            folder.path().display()
+        );
+        std::fs::write(folder.path().join("sluis.toml"), config).unwrap();
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn file(&self, name: &str, content: &str) -> String {
+        std::fs::write(self.path(name), content).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+        command.args(args).env("SLUIS_CONFIG", self.path("sluis.toml")).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Done {
+        Done::of(&self.command(args).output().unwrap())
+    }
+
+    /// [`House::run`] for what must succeed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let done = self.run(args);
+        assert_eq!(done.code, 0, "{args:?}: {done:?}");
+        done.out
+    }
+}
+
+#[derive(Debug)]
+pub struct Done {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Done {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout.clone()).unwrap(),
+            err: String::from_utf8(output.stderr.clone()).unwrap(),
+        }
+    }
+}
+
+/// A gateway that serves, ended with the test; somebody goes on reading what it says.
+pub struct Served {
+    child: Child,
+    /// Somebody has to read what it says.
+    _stdout: BufReader<ChildStdout>,
+    said: String,
+}
+
+impl Served {
+    /// Start, and wait until it says where it listens.
+    pub fn start(house: &House) -> Self {
+        let mut child =
+            house.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        stdout.read_line(&mut said).unwrap();
+        assert!(said.contains("127.0.0.1:"), "{said}");
+        Self { child, _stdout: stdout, said }
+    }
+
+    /// Speak SMTP without waiting for answers, and hear all of them.
+    pub fn say(&self, dialog: &str) -> String {
+        let at = self.said.find("127.0.0.1:").map(|at| &self.said[at..]).unwrap_or_default();
+        let end = at.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(at.len());
+        let mut stream = TcpStream::connect(&at[..end]).unwrap();
+        stream.write_all(dialog.as_bytes()).unwrap();
+        let mut replies = String::new();
+        stream.read_to_string(&mut replies).unwrap();
+        replies
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
