@@ -4,7 +4,9 @@
 //! `cargo bench --bench relay` prints a Markdown table: messages per second, p50 and p99 latency, CPU per
 //! 1,000 messages of the gateway process, and ratios to the direct run. Everything is on but rsa: consent
 //! looked up, message edited, signed with ed25519. `-- --quick` takes seconds, for a look; `-- --only 50x1000`
-//! runs one row (sessions x octets).
+//! runs one row (sessions x octets); `-- --peers` puts other relays that are installed (`benches/peers/`) into
+//! the same run. What a peer accepted and what it delivered are both counted, the latter until the sink has
+//! everything.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,6 +14,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+#[path = "peers/mod.rs"]
+mod peers;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +34,11 @@ async fn main() {
     let sink = Sink::start().await;
     let splice = splice(sink.address).await;
     let gateway = Gateway::start(sink.address).await;
+    let (peers, missing) = match arguments.iter().any(|arg| arg == "--peers") {
+        true => peers::start(sink.address),
+        false => Default::default(),
+    };
+    let mut beside = Vec::new();
 
     println!(
         "| sessions | size | direct msg/s | splice | sluis msg/s | of direct | of splice | p50 ms | p99 ms | CPU s/1000 |"
@@ -41,6 +51,11 @@ async fn main() {
             }
             let mut runs = [Vec::new(), Vec::new(), Vec::new()];
             let mut cpu = Vec::new();
+            let mut others: Vec<Vec<Relayed>> = peers.iter().map(|_| Vec::new()).collect();
+            for peer in &peers {
+                // Once unseen: a relay of many processes has to start them first.
+                relayed(peer, &sink, sessions, size, seconds).await;
+            }
             for _ in 0..rounds {
                 runs[0].push(load(sink.address, sessions, size, seconds).await);
                 runs[1].push(load(splice, sessions, size, seconds).await);
@@ -52,6 +67,9 @@ async fn main() {
                 assert!(arrived >= run.messages, "{arrived} arrived of {} accepted", run.messages);
                 cpu.push(spent / run.messages.max(1) as f64 * 1000.0);
                 runs[2].push(run);
+                for (peer, runs) in peers.iter().zip(&mut others) {
+                    runs.push(relayed(peer, &sink, sessions, size, seconds).await);
+                }
             }
             let rate = |at: usize| median(runs[at].iter().map(Run::rate).collect());
             println!(
@@ -63,11 +81,78 @@ async fn main() {
                 rate(2) / rate(1),
                 median(runs[2].iter().map(|run| run.percentile(0.50)).collect()),
                 median(runs[2].iter().map(|run| run.percentile(0.99)).collect()),
-                median(cpu),
+                median(cpu.clone()),
             );
+            let ours = Row { delivered: rate(2), cpu: median(cpu) };
+            for (peer, runs) in peers.iter().zip(others) {
+                beside.push(row_of(peer.name, sessions, size, &runs, &ours));
+            }
         }
     }
+    if !peers.is_empty() {
+        println!(
+            "\n| peer | sessions | size | accepted msg/s | delivered msg/s | p50 ms | p99 ms | CPU s/1000 | sluis delivers | sluis CPU |"
+        );
+        println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+        beside.iter().for_each(|row| println!("{row}"));
+    }
+    for name in missing {
+        println!("\nLeft out, because it is not installed: {name}");
+    }
     println!("\nPeak memory of the gateway process over the whole run: {} MiB", gateway.peak_memory() / 1024);
+}
+
+/// A load through a peer, until the sink has all of it.
+struct Relayed {
+    run: Run,
+    /// Messages per second, counted until the last one was there.
+    delivered: f64,
+    /// Seconds per 1,000 messages.
+    cpu: f64,
+}
+
+struct Row {
+    delivered: f64,
+    cpu: f64,
+}
+
+async fn relayed(
+    peer: &peers::Peer,
+    sink: &Sink,
+    sessions: usize,
+    size: usize,
+    lasting: Duration,
+) -> Relayed {
+    let before = (peer.cpu(), sink.received.load(Ordering::Relaxed));
+    let start = Instant::now();
+    let run = load(peer.address, sessions, size, lasting).await;
+    let all = before.1 + run.messages;
+    while sink.received.load(Ordering::Relaxed) < all {
+        let waited = start.elapsed();
+        assert!(
+            waited < Duration::from_secs(120),
+            "{} lost or keeps some of {} messages",
+            peer.name,
+            run.messages
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let delivered = run.messages as f64 / start.elapsed().as_secs_f64();
+    let cpu = (peer.cpu() - before.0) / run.messages.max(1) as f64 * 1000.0;
+    Relayed { run, delivered, cpu }
+}
+
+fn row_of(name: &str, sessions: usize, size: usize, runs: &[Relayed], ours: &Row) -> String {
+    let of = |value: &dyn Fn(&Relayed) -> f64| median(runs.iter().map(value).collect());
+    let (delivered, cpu) = (of(&|run| run.delivered), of(&|run| run.cpu));
+    format!(
+        "| {name} | {sessions} | {size} | {:.0} | {delivered:.0} | {:.2} | {:.2} | {cpu:.2} | {:.1} x | {:.2} x |",
+        of(&|run| run.run.rate()),
+        of(&|run| run.run.percentile(0.50)),
+        of(&|run| run.run.percentile(0.99)),
+        ours.delivered / delivered,
+        ours.cpu / cpu,
+    )
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -362,11 +447,7 @@ impl Gateway {
 
     /// CPU seconds so far.
     fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // Fields 14 and 15 of proc(5), counted after the name in parentheses; ticks of 10 ms.
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or("").split_ascii_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-        (ticks(11) + ticks(12)) / 100.0
+        cpu_of(self.child.id(), false)
     }
 
     /// KiB.
@@ -382,6 +463,16 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// CPU seconds of a process so far; `dead`: those of its children that ended, too.
+fn cpu_of(pid: u32, dead: bool) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Fields 14 to 17 of proc(5), counted after the name in parentheses; ticks of 10 ms.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or("").split_ascii_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    let own = ticks(11) + ticks(12);
+    (if dead { own + ticks(13) + ticks(14) } else { own }) / 100.0
 }
 
 fn free_port() -> SocketAddr {
