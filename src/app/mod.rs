@@ -7,6 +7,7 @@ mod books;
 mod certificate;
 mod control;
 pub mod demo;
+mod fixed;
 pub mod keys;
 mod letters;
 mod links;

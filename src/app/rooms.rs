@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::keys::{self, KeyFolder};
-use crate::clock::{SharedClock, Timestamp};
+use crate::clock::Timestamp;
 use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
 use crate::limits::{LimitSettings, Limits};
@@ -27,24 +27,21 @@ const HEALTH: Duration = Duration::from_secs(10);
 /// Octets that our own headers and footers may add to a message (RULES P5).
 const EDIT_ROOM: u64 = 64 * 1024;
 
-pub(super) fn limits(settings: &config::Settings, clock: &SharedClock) -> Limits {
+pub(super) fn limits(settings: &config::Settings) -> LimitSettings {
     let limits = &settings.limits;
     let at_least_one = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-    Limits::new(
-        LimitSettings {
-            connections: limits.connections,
-            connections_per_ip: limits.connections_per_ip,
-            sign_in_failures_per_ip: at_least_one(limits.sign_in_failures_per_ip),
-            sign_in_failures_per_account: at_least_one(limits.sign_in_failures_per_account),
-            sign_in_window: limits.sign_in_window,
-            messages_per_account: NonZeroU32::new(limits.messages_per_hour),
-            refusals: NonZeroU32::new(limits.refusals_per_hour),
-            message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
-            memory_wait: limits.memory_wait,
-            keys: limits.remembered,
-        },
-        clock,
-    )
+    LimitSettings {
+        connections: limits.connections,
+        connections_per_ip: limits.connections_per_ip,
+        sign_in_failures_per_ip: at_least_one(limits.sign_in_failures_per_ip),
+        sign_in_failures_per_account: at_least_one(limits.sign_in_failures_per_account),
+        sign_in_window: limits.sign_in_window,
+        messages_per_account: NonZeroU32::new(limits.messages_per_hour),
+        refusals: NonZeroU32::new(limits.refusals_per_hour),
+        message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
+        memory_wait: limits.memory_wait,
+        keys: limits.remembered,
+    }
 }
 
 /// One value per listener, in the order of the config.
@@ -86,6 +83,7 @@ pub(super) fn listeners(
             command: settings.limits.command_timeout,
             data_block: settings.limits.data_timeout,
             message: settings.limits.message_timeout,
+            data_rate: settings.limits.data_rate,
             write: settings.limits.write_timeout,
             handshake: settings.limits.handshake_timeout,
             screen: settings.limits.decision_timeout,
@@ -164,9 +162,9 @@ fn hop(hop: &config::HopSettings, helo: &str) -> relay::Settings {
         timeouts: relay::Timeouts {
             connect: limits.connect_timeout,
             command: limits.command_timeout,
+            data_start: limits.data_timeout,
             data_block: limits.data_timeout,
             data_end: limits.final_timeout,
-            ..relay::Timeouts::default()
         },
         pool: relay::PoolSettings {
             connections: limits.connections,

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::books::StoreBooks;
 use super::certificate;
 use super::control::{Facts, Remote};
+use super::fixed;
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::links::StoreLinks;
@@ -72,7 +73,7 @@ pub(super) struct Reload {
     clock: SharedClock,
     entropy: SharedEntropy,
     scribe: Scribe,
-    bound: Vec<config::Listener>,
+    started: config::Settings,
     listeners: Vec<watch::Sender<Arc<submission::Settings>>>,
     relay: Relay,
     in_force: watch::Sender<Arc<InForce>>,
@@ -102,7 +103,7 @@ impl Running {
         scribe.record(config_entry(&settings)).await?;
 
         let shutdown = Shutdown::new();
-        let limits = rooms::limits(&settings, &clock);
+        let limits = Limits::new(rooms::limits(&settings), &clock);
         let rules = Arc::new(settings.rules.clone());
         let (in_force, in_force_seen) = watch::channel(Arc::new(InForce {
             rules: rules.clone(),
@@ -126,6 +127,7 @@ impl Running {
         });
         let gateway = Gateway::new(gateway::Parts {
             in_force: in_force_seen,
+            limits: limits.clone(),
             register: Arc::new(store.clone()),
             scribe: scribe.clone(),
             relay: relay.clone(),
@@ -222,7 +224,7 @@ impl Running {
             clock: clock.clone(),
             entropy,
             scribe: scribe.clone(),
-            bound: settings.listeners.clone(),
+            started: settings.clone(),
             listeners,
             relay: relay.clone(),
             in_force,
@@ -373,11 +375,12 @@ impl Reload {
     pub(super) fn reload(&self) -> Result<String, String> {
         let environment = config::Environment::of_process(self.clock.now());
         let settings = config::load(&self.file, &environment).map_err(|problems| problems.to_string())?;
-        let same = |(old, new): (&config::Listener, &config::Listener)| old.address == new.address;
-        if settings.listeners.len() != self.bound.len()
-            || !self.bound.iter().zip(&settings.listeners).all(same)
-        {
-            return Err("listener addresses cannot change while the gateway runs; restart it".to_owned());
+        let fixed = fixed::differences(&self.started, &settings);
+        if !fixed.is_empty() {
+            return Err(format!(
+                "{} cannot change while the gateway runs; nothing was changed: restart it, or put the old value back",
+                fixed.join(", ")
+            ));
         }
         let error = |error: anyhow::Error| format!("{error:#}");
         let listeners =
@@ -387,11 +390,6 @@ impl Reload {
         let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
         let tell = rooms::tell(&settings).map_err(error)?;
         let outside = rooms::outside(&settings, self.page).map_err(error)?;
-        if settings.unsubscribe.tls.is_some() != self.certificate.is_some() {
-            return Err(
-                "the unsubscribe page begins or ends to speak TLS at a start only; restart it".to_owned()
-            );
-        }
         let certificate =
             settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
         self.relay
@@ -400,6 +398,7 @@ impl Reload {
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         // First who opens links, then who seals them: a new key's first link must open.
+        self.limits.change(rooms::limits(&settings));
         self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens, outside)));
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
@@ -449,7 +448,7 @@ fn config_entry(settings: &config::Settings) -> Record {
     })
 }
 
-fn desk_settings(
+pub(super) fn desk_settings(
     settings: &config::Settings,
     tokens: &Keys,
     outside: unsubscribe::Outside,

@@ -29,6 +29,7 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         command_timeout: wait("command_timeout", d.command_timeout),
         data_timeout: wait("data_timeout", d.data_timeout),
         message_timeout: wait("message_timeout", d.message_timeout),
+        data_rate: octets("data_rate", 0..=1 << 30, d.data_rate),
         write_timeout: wait("write_timeout", d.write_timeout),
         handshake_timeout: wait("handshake_timeout", d.handshake_timeout),
         decision_timeout: wait("decision_timeout", d.decision_timeout),
@@ -62,6 +63,13 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
     }
     if limits.connections_per_ip > limits.connections && section.has("connections_per_ip") {
         section.error("connections_per_ip", "is more than connections");
+    }
+    for (key, value, least) in
+        [("command_timeout", limits.command_timeout, 5), ("data_timeout", limits.data_timeout, 3)]
+    {
+        if value < seconds(least * 60) {
+            section.warn(key, format!("is less than the {least} minutes that RFC 5321 4.5.3.2 asks for"));
+        }
     }
     section.finish();
     limits

@@ -188,6 +188,7 @@ pub(super) fn rules(
     let policy = root.section("policy");
     let customer_window_months = policy.number("customer_window_months", 1..=120).unwrap_or(36) as u32;
     let personal_max_recipients = policy.number("personal_max_recipients", 1..=1_000).unwrap_or(5) as usize;
+    let personal_max_alike = policy.number("personal_max_alike", 1..=100_000).unwrap_or(20) as usize;
     policy.finish();
 
     let mut rules: Vec<Rule> = Vec::new();
@@ -220,6 +221,7 @@ pub(super) fn rules(
         on_refused,
         customer_window_months,
         personal_max_recipients,
+        personal_max_alike,
         hash: String::new(),
     };
     Rules { hash: hash::of(&rules), ..rules }

@@ -388,6 +388,8 @@ pub struct Limits {
     pub data_timeout: Duration,
     /// Wait for the whole of a message.
     pub message_timeout: Duration,
+    /// Octets of a message in a second, on average, once `data_timeout` was spent waiting for it; 0: any.
+    pub data_rate: u64,
     /// Wait for a client to take a reply.
     pub write_timeout: Duration,
     /// Wait for a TLS handshake.
@@ -459,6 +461,7 @@ impl Default for Limits {
             command_timeout: Duration::from_secs(5 * 60),
             data_timeout: Duration::from_secs(3 * 60),
             message_timeout: Duration::from_secs(3_600),
+            data_rate: 1 << 10,
             write_timeout: Duration::from_secs(2 * 60),
             handshake_timeout: Duration::from_secs(30),
             decision_timeout: Duration::from_secs(60),

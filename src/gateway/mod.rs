@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::clock::SharedClock;
 use crate::ledger::{Archive, Event, Handover, Record, RefusedRecipient, Scribe, Stage};
+use crate::limits::Limits;
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
 use crate::policy::{self, Answer, Connection, EnvelopeFacts, Register, Rules};
@@ -119,6 +120,8 @@ pub struct InForce {
 pub struct Parts {
     /// Rules and settings.
     pub in_force: watch::Receiver<Arc<InForce>>,
+    /// Counts what personal mail says (RULES L13).
+    pub limits: Limits,
     /// Who may be mailed.
     pub register: Arc<dyn Register>,
     /// The pen.

@@ -11,6 +11,7 @@ mod envelope;
 mod hash;
 mod id;
 mod sender;
+mod xtext;
 
 pub use address::{Address, AddressError, AddressKey};
 pub use domain::{Domain, DomainError};
@@ -18,3 +19,4 @@ pub use envelope::{Body, Envelope, Notify, OriginalRecipient, Recipient, Ret, Re
 pub use hash::{hex, sha256};
 pub use id::{CopyId, IdError, Reference, SessionId, TokenId};
 pub use sender::{Class, Language, Purpose, Sender, SenderId};
+pub use xtext::{utf8_addr_xtext, xtext_decoded};

@@ -10,6 +10,7 @@ mod body;
 mod charset;
 mod compose;
 mod edit;
+mod fingerprint;
 mod footer;
 mod header;
 mod html;
@@ -25,6 +26,7 @@ mod trace;
 mod transfer;
 
 pub use compose::{Brief, ComposeError, Composed, Signer, SigningKey, Unsubscribe, compose};
+pub use fingerprint::Fingerprint;
 pub use plan::Plan;
 pub use rope::{Piece, Rope};
 pub use trace::date_time;

@@ -142,6 +142,11 @@ pub enum Clause {
         /// External recipients in the envelope.
         count: usize,
     },
+    /// L13: one of many personal messages that say nearly the same, and no basis for that.
+    PersonalAlike {
+        /// How many in 24 hours, this one included.
+        count: usize,
+    },
     /// The allow-rule has ended.
     AllowEnded {
         /// Its last moment.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::case::{Case, Ground};
+use super::case::{Case, Ground, Watched};
 use super::decision::{Answer, Basis, Clause, Decision, Permit, Refusal};
 use super::facts::{Facts, Profile, Profiles};
 use super::rule::{Mode, Rules};
@@ -151,8 +151,13 @@ fn hopeless(case: &Case<'_>) -> Clause {
 impl Case<'_> {
     /// Where personal mail became marketing, that is what its author needs to hear (RULES L13).
     fn worded(&self, clause: Clause) -> Clause {
-        match (self.to_many, clause) {
-            (Some(count), Clause::NoPurpose | Clause::NoBasis) => Clause::PersonalToMany { count },
+        match (self.watched, clause) {
+            (Some(Watched::ToMany(count)), Clause::NoPurpose | Clause::NoBasis) => {
+                Clause::PersonalToMany { count }
+            }
+            (Some(Watched::Alike(count)), Clause::NoPurpose | Clause::NoBasis) => {
+                Clause::PersonalAlike { count }
+            }
             (_, clause) => clause,
         }
     }

@@ -44,6 +44,9 @@ pub struct MessageFacts {
     pub recipient_count: usize,
     /// Recipients in the envelope whose domain belongs to no sender of the config (RULES L13).
     pub external_recipients: usize,
+    /// Messages of the account in the last 24 hours that say nearly the same, this one included (RULES L13);
+    /// 0 when they were not counted, for it is not personal.
+    pub alike: usize,
     /// Addresses in To and Cc whose domain belongs to no sender of the config (RULES L14).
     pub visible_external: usize,
     /// A DSN, MDN or auto-reply by its own headers (`multipart/report`, `Auto-Submitted`).
@@ -69,6 +72,7 @@ impl MessageFacts {
             visible_external: message.visible_recipients().iter().filter(|a| external(a)).count()
                 + message.unreadable_recipients(),
             automatic: message.is_automatic(),
+            alike: 0,
         }
     }
 }

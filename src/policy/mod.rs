@@ -18,6 +18,7 @@ mod screen;
 #[cfg(test)]
 mod tests;
 
+pub use case::is_personal;
 pub use decision::{Answer, Basis, Clause, Decision, Permit, Refusal, system};
 pub use evaluate::{Waiting, evaluate, reconsider};
 pub use explain::{Explanation, Mark, Step, explain};

@@ -17,7 +17,9 @@ use mail_builder::mime::{BodyPart, MimePart};
 use memchr::memmem;
 
 use super::{Answer, Delivery};
-use crate::mail::{Address, Language, Recipient, Reference, Ret, ReversePath};
+use crate::mail::{
+    Address, Language, Recipient, Reference, Ret, ReversePath, utf8_addr_xtext, xtext_decoded,
+};
 
 /// Most octets of the original header that a DSN returns.
 const MAX_HEADER: usize = 64 * 1024;
@@ -189,8 +191,13 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
     for report in reports {
         text.push_str("\r\n");
         if let Some(orcpt) = &report.recipient.orcpt {
-            let (kind, address) = orcpt.0.split_once(';').unwrap_or(("rfc822", &orcpt.0));
-            field(&mut text, "Original-Recipient", &format!("{kind};{}", xtext_decoded(address)));
+            let (kind, address) = orcpt.decoded();
+            let value = if kind.eq_ignore_ascii_case("utf-8") || !address.is_ascii() {
+                format!("utf-8;{}", utf8_addr_xtext(&address))
+            } else {
+                format!("{kind};{address}")
+            };
+            field(&mut text, "Original-Recipient", &value);
         }
         field(&mut text, "Final-Recipient", &typed(&report.recipient.address));
         field(
@@ -229,32 +236,7 @@ fn typed(address: &Address) -> String {
     if !address.is_internationalized() {
         return format!("rfc822; {address}");
     }
-    let mut text = "utf-8; ".to_owned();
-    for c in address.as_str().chars() {
-        if c.is_ascii() && !matches!(c, '\\' | '+' | '=' | ' ') {
-            text.push(c);
-        } else {
-            let _ = write!(text, "\\x{{{:X}}}", u32::from(c));
-        }
-    }
-    text
-}
-
-/// RFC 3461 4: `+2B` stands for `+`. What is no xtext stays as it is.
-fn xtext_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = match tail {
-            [high, low, ..] if *first == b'+' => {
-                std::str::from_utf8(&[*high, *low]).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok())
-            }
-            _ => None,
-        };
-        bytes.push(hex.unwrap_or(*first));
-        rest = if hex.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    format!("utf-8; {}", utf8_addr_xtext(address.as_str()))
 }
 
 fn date(at: Timestamp) -> String {

@@ -166,6 +166,7 @@ where
         session: &Session,
         splitter: &mut LineSplitter,
     ) -> Result<Option<Input>, Lost> {
+        let deadline = Instant::now() + self.settings.timeouts.command;
         loop {
             let idle = !session.in_transaction();
             if idle && self.shutdown.is_requested() {
@@ -185,7 +186,7 @@ where
             tokio::select! {
                 biased;
                 () = self.shutdown.requested(), if idle => {}
-                received = self.wire.receive(self.settings.timeouts.command, false) => received?,
+                received = self.wire.receive(deadline.saturating_duration_since(Instant::now()), false) => received?,
             }
         }
     }
@@ -326,7 +327,7 @@ where
         let mut decoder = DotDecoder::new();
         loop {
             if self.wire.input.is_empty() {
-                self.fill_message(body.deadline).await?;
+                self.fill_message(&mut body).await?;
             }
             let piece = self.wire.input.len().min(DATA_READ);
             // One more than the piece: a CR that the decoder held back.
@@ -356,14 +357,17 @@ where
         (body.received() > enough).then(|| body.refusal().cloned()).flatten()
     }
 
-    async fn fill_message(&mut self, deadline: Instant) -> Result<(), Lost> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let wait = self.settings.timeouts.data_block.min(left);
+    /// Wait for more of a message, for as long as its client may still take.
+    async fn fill_message(&mut self, body: &mut Body) -> Result<(), Lost> {
+        let wait = body.patience(&self.settings.timeouts);
         if wait == Duration::ZERO {
             return Err(Lost::Timeout);
         }
         self.wire.flush().await?;
-        self.wire.receive(wait, true).await
+        let began = Instant::now();
+        let received = self.wire.receive(wait, true).await;
+        body.waited += began.elapsed();
+        received
     }
 
     async fn receive_chunk(
@@ -387,7 +391,7 @@ where
         if body.deadline <= Instant::now() {
             return Err(Lost::Timeout);
         }
-        if !self.read_chunk(size, body.deadline, keep.then_some(&mut body)).await? {
+        if !self.read_chunk(size, &mut body, keep).await? {
             self.say(&Reply::too_large(self.terms.size_limit), false);
             return Ok(Next::Close(Farewell::SentAway));
         }
@@ -413,25 +417,22 @@ where
     }
 
     /// Read exactly `size` octets into `body`, or away. False: they are more than will be read.
-    async fn read_chunk(
-        &mut self,
-        size: u64,
-        deadline: Instant,
-        mut body: Option<&mut Body>,
-    ) -> Result<bool, Lost> {
+    async fn read_chunk(&mut self, size: u64, body: &mut Body, keep: bool) -> Result<bool, Lost> {
         if size > self.terms.size_limit.saturating_mul(2).saturating_add(PATIENCE) {
             return Ok(false);
         }
         let mut left = size;
         while left > 0 {
             if self.wire.input.is_empty() {
-                self.fill_message(deadline).await?;
+                self.fill_message(body).await?;
             }
             let available = self.wire.input.len().min(DATA_READ);
             let piece = usize::try_from(left).map_or(available, |left| left.min(available));
-            if let Some(body) = &mut body {
+            if keep {
                 body.reserve(piece).await;
                 body.push(&self.wire.input[..piece]);
+            } else {
+                body.pass(piece);
             }
             self.wire.input.advance(piece);
             left -= piece as u64;

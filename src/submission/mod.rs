@@ -122,12 +122,16 @@ pub enum Tls {
 /// How long a session waits for what (RFC 5321 4.5.3.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the next command; RFC 5321 asks for at least 5 minutes.
+    /// For the next command, whole: a line that comes octet by octet gets no more. RFC 5321 asks for at least
+    /// 5 minutes.
     pub command: Duration,
     /// For the next octets of a message; at least 3 minutes.
     pub data_block: Duration,
     /// For a whole message, so that a client cannot hold one for ever octet by octet.
     pub message: Duration,
+    /// Octets of a message in a second, on average over the time that was spent waiting for them, once that is
+    /// longer than `data_block`; 0 for as slow as it likes.
+    pub data_rate: u64,
     /// For a client to take a reply.
     pub write: Duration,
     /// For a TLS handshake.
@@ -144,6 +148,7 @@ impl Default for Timeouts {
             command: Duration::from_secs(5 * 60),
             data_block: Duration::from_secs(3 * 60),
             message: Duration::from_secs(60 * 60),
+            data_rate: 1 << 10,
             write: Duration::from_secs(2 * 60),
             handshake: Duration::from_secs(30),
             screen: Duration::from_secs(60),

@@ -93,6 +93,7 @@ fn rules() -> Arc<Rules> {
         on_refused: Default::default(),
         customer_window_months: 36,
         personal_max_recipients: 5,
+        personal_max_alike: 20,
         hash: "00".repeat(32),
     })
 }

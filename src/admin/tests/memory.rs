@@ -77,6 +77,7 @@ fn rules(senders: &[&str]) -> Rules {
         on_refused: OnRefused::Reject,
         customer_window_months: 36,
         personal_max_recipients: 5,
+        personal_max_alike: 20,
         hash: "00".to_owned(),
     }
 }

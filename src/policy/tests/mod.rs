@@ -1,5 +1,6 @@
 //! The law, number by number; what holds for any rules and facts is in `properties`.
 
+mod personal;
 mod properties;
 mod world;
 
@@ -185,20 +186,6 @@ fn l8_without_a_way_out_marketing_waits() {
     assert!(matches!(world.screen().unwrap().answer, Answer::Defer(_)), "already at RCPT");
     world.rules.rules = vec![rule("all", Match::default(), class(Class::Service))];
     assert_eq!(world.permit().class(), Class::Service);
-}
-
-#[test]
-fn l13_personal_mail_to_many_is_marketing() {
-    let mut world = World::new();
-    world.rules.rules = vec![rule("people", Match::default(), class(Class::Personal))];
-    world.message.external_recipients = 5;
-    assert_eq!(world.permit().class(), Class::Personal);
-    world.message.external_recipients = 6;
-    let decision = world.evaluate();
-    assert_eq!(decision.class, Class::Marketing);
-    assert_eq!(world.clause(), Some(Clause::PersonalToMany { count: 6 }));
-    world.rules.personal_max_recipients = 6;
-    assert_eq!(world.permit().class(), Class::Personal);
 }
 
 #[test]

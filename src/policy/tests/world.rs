@@ -36,6 +36,7 @@ impl World {
                 on_refused: OnRefused::Reject,
                 customer_window_months: 36,
                 personal_max_recipients: 5,
+                personal_max_alike: 20,
                 hash: String::new(),
             },
             connection: Connection {
