@@ -7,7 +7,7 @@ use super::wire::{
     Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, Query, QueueAction, Request,
     Status,
 };
-use super::{Services, explain, outbox, queue, rows};
+use super::{Services, explain, ledger, outbox, queue, rows};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
 use crate::ledger::{OwedId, Record, Side};
@@ -48,7 +48,7 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
                 Err(answer) => answer,
             }
         }
-        Request::Verify => ask(services, |services| Ok(Answer::Verified(services.books.verify()?))).await,
+        Request::Ledger(request) => ledger::handle(request, services).await,
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
         }
@@ -116,7 +116,7 @@ async fn settle(telling: OwedId, action: OwedAction, services: &Services) -> Ans
 }
 
 /// Run `look` on a thread that may block.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     services: &Services,
     look: impl FnOnce(&Services) -> Result<T, Unavailable> + Send + 'static,
 ) -> Result<T, Answer> {
@@ -131,7 +131,7 @@ async fn read<T: Send + 'static>(
 }
 
 /// Make `record` durable, unless it is empty or nothing is to be written.
-async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
+pub(super) async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
     if dry_run || (record.events.is_empty() && record.sides.is_empty()) {
         return Ok(());
     }
@@ -140,7 +140,7 @@ async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(),
 }
 
 /// [`read`] for what is already an answer.
-async fn ask(
+pub(super) async fn ask(
     services: &Services,
     look: impl FnOnce(&Services) -> Result<Answer, Unavailable> + Send + 'static,
 ) -> Answer {

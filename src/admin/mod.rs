@@ -13,6 +13,7 @@
 
 mod explain;
 mod handle;
+mod ledger;
 mod outbox;
 mod queue;
 mod rows;
@@ -22,9 +23,11 @@ mod tests;
 mod wire;
 
 use std::any::Any;
+use std::path::Path;
 use std::sync::Arc;
 
 pub use handle::handle;
+pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, SentMessage};
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
     Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, Imported,
@@ -33,6 +36,7 @@ pub use wire::{
 };
 
 use crate::clock::{SharedClock, Timestamp};
+use crate::ledger::consistency::Consistency;
 use crate::ledger::{EntryNumber, OutboxView, Scribe, Suppressed};
 use crate::mail::{AddressKey, CopyId, SenderId};
 use crate::policy::{Register, Rules, Unavailable};
@@ -86,8 +90,24 @@ pub trait Books: Send + Sync + std::fmt::Debug {
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable>;
     /// The evidence pack of the entries asked for, a zip file; `None` when there are none.
     fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable>;
-    /// Check the whole ledger against itself: leaves, roots, checkpoints, projections.
-    fn verify(&self) -> Result<Verified, Unavailable>;
+    /// Check the whole ledger against itself (leaves, roots, checkpoints, counts, projections, spool) and against
+    /// checkpoints from outside.
+    fn verify(&self, anchors: &[String]) -> Result<Verified, Unavailable>;
+    /// How many entries a check that runs now has looked at, and of how many.
+    fn progress(&self) -> Option<(u64, u64)>;
+    /// The newest checkpoint; `None` before there is any.
+    fn checkpoint(&self) -> Result<Option<String>, Unavailable>;
+    /// The proof between two checkpoints, the newest where no later one is given; the inner error says why a
+    /// note given is none of this ledger's.
+    fn consistency(&self, old: &str, new: Option<&str>) -> Result<Result<Consistency, String>, Unavailable>;
+    /// The holds that stand, in order.
+    fn holds(&self) -> Result<Vec<HoldLine>, Unavailable>;
+    /// Purge what is due; how many entries went.
+    fn purge(&self) -> Result<u64, Unavailable>;
+    /// Copy the store to `file` and check the copy; the inner error says why there is none.
+    fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable>;
+    /// What is kept of the newest copy that `to` got; `None` when no such copy was admitted.
+    fn message(&self, query: &Query, to: &AddressKey) -> Result<Option<SentMessage>, Unavailable>;
     /// How many entries there are.
     fn entry_count(&self) -> Result<u64, Unavailable>;
 }

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ledger::{LedgerAnswer, LedgerRequest};
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published, Relation};
-use crate::ledger::{EntryNumber, OwedId, Suppressed};
+use crate::ledger::{Counts, EntryNumber, OwedId, Suppressed};
 use crate::mail::{Address, AddressKey, CopyId, Purpose, Reference, SenderId};
 use crate::policy::Step;
 use crate::suppression::{Reason, Suppression};
@@ -68,8 +69,8 @@ pub enum Request {
         /// With which entries.
         query: Query,
     },
-    /// Check the whole ledger.
-    Verify,
+    /// About the ledger as a whole.
+    Ledger(LedgerRequest),
     /// A page of the spool.
     Queue {
         /// The last one of the page before.
@@ -430,8 +431,8 @@ pub enum Answer {
         /// The zip file, base64.
         zip: String,
     },
-    /// What checking the ledger found.
-    Verified(Verified),
+    /// About the ledger as a whole.
+    Ledger(LedgerAnswer),
     /// A page of the spool; the last page is shorter than was asked for.
     Queue {
         /// In order of id.
@@ -526,6 +527,10 @@ pub struct Filed {
 pub struct Verified {
     /// Entries that were read.
     pub entries: u64,
+    /// Of those, erased: only their leaf hash is left.
+    pub erased: u64,
+    /// Recipients by fate.
+    pub counts: Counts,
     /// Checkpoints that were checked.
     pub checkpoints: u64,
     /// What differs; empty when all is well.

@@ -1,16 +1,22 @@
 //! The ledger as the admin room reads it, over the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Cursor;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memmem;
 
-use crate::admin::{Books, Filed, Query, Subject, Tally, Verified};
+use crate::admin::{Books, Filed, HoldLine, Query, SentMessage, Subject, Tally, Verified};
 use crate::clock::Timestamp;
-use crate::ledger::{Entry, EntryNumber, Event, Suppressed, pack};
+use crate::ledger::consistency::Consistency;
+use crate::ledger::{Entry, EntryNumber, Event, Keep, Suppressed, pack};
 use crate::mail::{AddressKey, SenderId};
 use crate::policy::{Refusal, Unavailable};
-use crate::store::{About, Found, Page, Store, Window};
+use crate::store::{About, Archived, Findings, Found, Page, Store, Window};
+
+/// Entries that are read in one go.
+const PAGE: usize = 1_000;
 
 /// Entries that one request for refusals looks at.
 const STRETCH: usize = 200_000;
@@ -22,12 +28,13 @@ const MAX_ENTRIES: usize = 50_000;
 #[derive(Debug, Clone)]
 pub struct StoreBooks {
     store: Store,
+    progress: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 impl StoreBooks {
     /// Over `store`.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, progress: Arc::default() }
     }
 
     fn page(&self, query: &Query, after: Option<EntryNumber>, limit: usize) -> Result<Page, Unavailable> {
@@ -44,16 +51,17 @@ impl StoreBooks {
 }
 
 impl StoreBooks {
-    /// Add the consent texts that `found` rests on: evidence is the text as it was shown, not its hash.
-    fn add_texts(&self, found: &mut Vec<Found>) -> Result<(), Unavailable> {
-        let mut hashes: Vec<String> = Vec::new();
-        for hash in found.iter().flat_map(|found| found.entry.event.consent_texts()) {
-            if !hashes.iter().any(|known| known == hash) {
-                hashes.push(hash.to_owned());
-            }
+    /// Add the entries that `found` rests on: consents, the texts as they were shown and not only their hashes,
+    /// the public keys of its signatures.
+    fn add_evidence(&self, found: &mut Vec<Found>) -> Result<(), Unavailable> {
+        let numbers: BTreeSet<EntryNumber> =
+            found.iter().flat_map(|found| found.entry.event.rests_on()).collect();
+        for number in numbers {
+            found.extend(self.store.entries(number..number.saturating_add(1))?);
         }
-        for hash in hashes {
-            found.extend(self.store.consent_text(&hash)?);
+        let labels: BTreeSet<String> = found.iter().flat_map(|found| found.entry.event.refers_to()).collect();
+        for label in labels {
+            found.extend(self.store.labelled(&label)?);
         }
         found.sort_by_key(|found| found.number);
         found.dedup_by_key(|found| found.number);
@@ -72,6 +80,16 @@ fn refusals_in(event: &Event, observed: bool) -> Vec<&Refusal> {
         }
         Event::Refused { recipients, .. } if !observed => recipients.iter().map(|one| &one.refusal).collect(),
         _ => Vec::new(),
+    }
+}
+
+fn verified(findings: Findings) -> Verified {
+    Verified {
+        entries: findings.entries,
+        erased: findings.erased,
+        counts: findings.counts,
+        checkpoints: findings.checkpoints,
+        findings: findings.problems,
     }
 }
 
@@ -148,7 +166,7 @@ impl Books for StoreBooks {
     }
 
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
-        Ok(self.store.consent_text(sha256)?.map(|found| found.number))
+        Ok(self.store.labelled(sha256)?.map(|found| found.number))
     }
 
     fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable> {
@@ -163,20 +181,77 @@ impl Books for StoreBooks {
         if found.is_empty() {
             return Ok(None);
         }
-        self.add_texts(&mut found)?;
+        self.add_evidence(&mut found)?;
         let pack = self.store.pack(&query.to_string(), found)?;
         let zip = pack::write(&pack, self.store.signer(), Cursor::new(Vec::new()))
             .map_err(|error| Unavailable(error.to_string()))?;
         Ok(Some(zip.into_inner()))
     }
 
-    fn verify(&self) -> Result<Verified, Unavailable> {
-        let findings = self.store.verify_all(&[])?;
-        Ok(Verified {
-            entries: findings.entries,
-            checkpoints: findings.checkpoints,
-            findings: findings.problems,
-        })
+    fn verify(&self, anchors: &[String]) -> Result<Verified, Unavailable> {
+        let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        let findings = self.store.verify_with(anchors, &mut |done, all| place(Some((done, all))));
+        place(None);
+        Ok(verified(findings?))
+    }
+
+    fn holds(&self) -> Result<Vec<HoldLine>, Unavailable> {
+        let holds = self.store.holds()?.into_iter();
+        Ok(holds.map(|hold| HoldLine { number: hold.number, about: hold.about }).collect())
+    }
+
+    fn purge(&self) -> Result<u64, Unavailable> {
+        self.store.purge(&|| false).map_err(|error| Unavailable(error.to_string()))
+    }
+
+    fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable> {
+        let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        let made = self.store.backup(file, &mut |done, all| place(Some((done, all))));
+        place(None);
+        Ok(made.map(verified).map_err(|error| error.to_string()))
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn checkpoint(&self) -> Result<Option<String>, Unavailable> {
+        Ok(self.store.latest_checkpoint()?.map(|(_, note)| note))
+    }
+
+    fn consistency(&self, old: &str, new: Option<&str>) -> Result<Result<Consistency, String>, Unavailable> {
+        self.store.consistency(old, new)
+    }
+
+    fn message(&self, query: &Query, to: &AddressKey) -> Result<Option<SentMessage>, Unavailable> {
+        let (mut after, mut all) = (None, Vec::new());
+        loop {
+            let page = self.page(query, after, PAGE)?;
+            all.extend(page.found.into_iter().filter_map(|found| match found.entry.event {
+                Event::Admitted(it) if it.recipients.iter().any(|one| one.recipient.key() == to) => {
+                    Some((found.number, it))
+                }
+                _ => None,
+            }));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let Some((number, newest)) = all.pop() else { return Ok(None) };
+        let (kept, bytes) = match self.store.rebuild(newest.copy)? {
+            Some(Archived::Whole(rope)) => (Keep::Full, SentMessage::encode(&rope.to_vec())),
+            Some(Archived::Headers(bytes)) => (Keep::Headers, SentMessage::encode(&bytes)),
+            None => (Keep::Hash, String::new()),
+        };
+        Ok(Some(SentMessage {
+            number,
+            copy: newest.copy,
+            sent_sha256: newest.sent_sha256,
+            kept,
+            bytes,
+            others: all.into_iter().map(|(_, it)| it.copy).collect(),
+        }))
     }
 
     fn entry_count(&self) -> Result<u64, Unavailable> {

@@ -18,5 +18,6 @@ mod serve;
 
 pub use books::StoreBooks;
 pub use offline::Offline;
+pub use rooms::structure;
 pub use running::{Bound, Running};
 pub use serve::serve;

@@ -11,6 +11,7 @@ use super::keys::{self, KeyFolder};
 use crate::clock::Timestamp;
 use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
+use crate::ledger::KeyInForce;
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
 use crate::net::call::{Caller, Reach, Target};
@@ -200,6 +201,7 @@ pub(super) fn store(
         queue: settings.limits.ledger_queue,
         max_batch: settings.limits.ledger_batch,
         checkpoint_every: settings.ledger.checkpoint_every,
+        retention: settings.ledger.retention,
     }
 }
 
@@ -213,6 +215,7 @@ pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Resul
         queue_when_down: settings.relay.queue_when_down,
         expire_after: jiff::SignedDuration::try_from(settings.relay.expire_after)?,
         spool_copies: settings.limits.spool_copies,
+        footers: settings.footers.clone(),
         structure: structure(settings),
         max_received: settings.limits.received,
         archive: settings.ledger.archive,
@@ -221,12 +224,14 @@ pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Resul
     })
 }
 
-pub(super) fn structure(settings: &config::Settings) -> message::Limits {
+/// Bounds on message structure.
+pub fn structure(settings: &config::Settings) -> message::Limits {
     message::Limits {
         depth: settings.limits.depth,
         parts: settings.limits.parts,
         headers: settings.limits.header_fields,
         header_bytes: settings.limits.header,
+        placeholders: settings.limits.placeholders,
     }
 }
 
@@ -266,7 +271,7 @@ pub(super) fn tell(settings: &config::Settings) -> Result<notify::Settings> {
 }
 
 /// The DKIM keys by domain.
-fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
+pub(super) fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
     let Dkim::Keys(wanted) = &settings.dkim else { return Ok(Vec::new()) };
     let mut signers: Vec<Signers> = Vec::new();
     for one in wanted {
@@ -274,9 +279,16 @@ fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
             .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
         let signer =
             Signer { domain: one.domain.ascii().to_owned(), selector: one.selector.clone(), key: key.key };
+        let name = format!("{}._domainkey.{}", one.selector, one.domain.ascii());
+        let name = KeyInForce::dkim(name, &key.record);
         match signers.iter_mut().find(|signers| signers.domain == one.domain) {
-            Some(signers) => signers.keys.push(signer),
-            None => signers.push(Signers { domain: one.domain.clone(), keys: vec![signer] }),
+            Some(signers) => {
+                signers.keys.push(signer);
+                signers.names.push(name);
+            }
+            None => {
+                signers.push(Signers { domain: one.domain.clone(), keys: vec![signer], names: vec![name] })
+            }
         }
     }
     Ok(signers)

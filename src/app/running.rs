@@ -19,7 +19,7 @@ use super::rooms;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
-use crate::ledger::{Event, Record, Scribe, Side};
+use crate::ledger::{Event, KeyInForce, KeyUse, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
 use crate::notify::{self, Outbox};
@@ -36,6 +36,10 @@ use crate::{admin, metrics};
 
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
 const BACKLOG: u32 = 1024;
+
+/// When the first purge after a start begins, and how long it is to the next one.
+const PURGE_FIRST: std::time::Duration = std::time::Duration::from_secs(3_600);
+const PURGE_EVERY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 /// A listener and where it is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +77,7 @@ pub(super) struct Reload {
     clock: SharedClock,
     entropy: SharedEntropy,
     scribe: Scribe,
+    store: Store,
     started: config::Settings,
     listeners: Vec<watch::Sender<Arc<submission::Settings>>>,
     relay: Relay,
@@ -101,6 +106,7 @@ impl Running {
         recover(&store, &settings)?;
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
         scribe.record(config_entry(&settings)).await?;
+        record_keys(&store, &scribe, keys_in_force(&settings, &store, &tokens)?).await?;
 
         let shutdown = Shutdown::new();
         let limits = Limits::new(rooms::limits(&settings), &clock);
@@ -148,6 +154,7 @@ impl Running {
             settings.metrics.map(|address| bind(address, "the metrics listener")).transpose()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
+        shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
         let outside = rooms::outside(&settings, unsubscribe)?;
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
         let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
@@ -224,6 +231,7 @@ impl Running {
             clock: clock.clone(),
             entropy,
             scribe: scribe.clone(),
+            store: store.clone(),
             started: settings.clone(),
             listeners,
             relay: relay.clone(),
@@ -392,6 +400,7 @@ impl Reload {
         let outside = rooms::outside(&settings, self.page).map_err(error)?;
         let certificate =
             settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
+        let keys = keys_in_force(&settings, &self.store, &tokens).map_err(error)?;
         self.relay
             .replace(rooms::hops(&settings), &settings.relay.routes)
             .map_err(|error| error.to_string())?;
@@ -409,9 +418,13 @@ impl Reload {
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }
-        let (scribe, record) = (self.scribe.clone(), config_entry(&settings));
+        let (scribe, store, record) = (self.scribe.clone(), self.store.clone(), config_entry(&settings));
         tokio::spawn(async move {
-            if let Err(error) = scribe.record(record).await {
+            let written = match scribe.record(record).await {
+                Ok(_) => record_keys(&store, &scribe, keys).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = written {
                 tracing::error!(%error, "the new config is in force, but its entry could not be written");
             }
         });
@@ -446,6 +459,49 @@ fn config_entry(settings: &config::Settings) -> Record {
         mode: settings.rules.mode.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// Destroy what was kept long enough (RULES L11): an hour after the start, then daily, in steps that hold up
+/// nobody.
+async fn purge_daily(store: Store, shutdown: Shutdown) {
+    let mut wait = PURGE_FIRST;
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = PURGE_EVERY;
+        let (store, stop) = (store.clone(), shutdown.clone());
+        match tokio::task::spawn_blocking(move || store.purge(&|| stop.is_requested())).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(entries)) => tracing::info!(entries, "purged: their time had passed"),
+            Ok(Err(error)) => tracing::error!(%error, "the purge stopped; it is tried again tomorrow"),
+            Err(error) => tracing::error!(%error, "the purge ended by a panic"),
+        }
+    }
+}
+
+/// The keys that sign and seal from now on, as the ledger tells of them.
+fn keys_in_force(settings: &config::Settings, store: &Store, tokens: &Keys) -> Result<Vec<KeyInForce>> {
+    let mut keys = vec![store.signer().in_force()];
+    keys.push(KeyInForce {
+        does: KeyUse::Token,
+        name: String::new(),
+        id: tokens.newest().to_string(),
+        public: None,
+    });
+    keys.extend(rooms::signers(settings)?.into_iter().flat_map(|signers| signers.names));
+    Ok(keys)
+}
+
+/// Record those of which the ledger does not tell yet: one entry for each key that came into use.
+async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> Result<()> {
+    for key in keys {
+        if store.labelled(&key.label())?.is_none() {
+            scribe.record(Record::of(Event::KeyInForce(key))).await?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn desk_settings(

@@ -52,12 +52,22 @@ pub enum Command {
     /// Tell why a message may or may not go: by its addresses, by the message itself, or by the reference of one
     /// that was answered
     Explain(Box<Explain>),
+    /// Show what a recipient would get of a message, before anything is sent: before, after, and a page to look at
+    Preview(PreviewArgs),
     /// Count what was refused
     #[command(subcommand)]
     Report(ReportCommand),
     /// Proof of what was sent, refused and recorded
     #[command(subcommand)]
     Proof(ProofCommand),
+    /// The ledger as a whole: check it, sign it, show that it was only added to
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Copy the store to a file while the gateway runs, and check the copy
+    Backup {
+        /// The file; it must not be there yet
+        file: PathBuf,
+    },
     /// Copies that wait for the next hop
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -384,6 +394,25 @@ pub enum RulesCommand {
     },
 }
 
+/// A message to look at.
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// The message, an .eml file
+    pub message: PathBuf,
+    /// The recipient
+    #[arg(long)]
+    pub to: Address,
+    /// MAIL FROM [default: the From address]
+    #[arg(long)]
+    pub from: Option<Address>,
+    /// The account that hands it over
+    #[arg(long)]
+    pub account: Option<String>,
+    /// The folder for before.eml, after.eml and preview.html
+    #[arg(long, value_name = "FOLDER", default_value = "preview")]
+    pub out: PathBuf,
+}
+
 /// A message that is asked about.
 #[derive(Debug, Args)]
 pub struct Explain {
@@ -434,6 +463,22 @@ pub enum ProofCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Give back the exact bytes that one person got, to standard output
+    Message {
+        /// Of which message: its Message-ID in <…>, our reference, a copy, or an entry number
+        subject: Subject,
+        /// Who got it
+        #[arg(long, value_name = "ADDRESS")]
+        to: Address,
+    },
+    /// Find what a complaint is about: the message as it was saved, forwarded as an attachment, or quoted
+    Lookup {
+        /// The mail file; "-" for standard input
+        complaint: PathBuf,
+        /// The entries as they stand in the ledger, one JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
     /// Check an evidence pack with the public key alone; without one, the whole ledger
     Verify {
         /// The pack
@@ -453,6 +498,69 @@ pub enum ProofCommand {
         /// The zip file to write; it must not be there yet
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
+    },
+}
+
+/// The ledger as a whole.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Derive everything anew from the entries and say what differs
+    Fsck {
+        /// A checkpoint that was kept elsewhere, or a folder of them: the ledger must continue each
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Vec<PathBuf>,
+    },
+    /// Sign what there is, and print the checkpoint
+    Checkpoint,
+    /// Legal holds: what is held is not purged
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Destroy now what was kept long enough; the gateway does so by itself every day
+    Purge,
+    /// Prove that the ledger continues an earlier checkpoint
+    Consistency {
+        /// The earlier checkpoint
+        old: PathBuf,
+        /// The later one [default: the newest]
+        new: Option<PathBuf>,
+        /// Where to write the proof; it must not be there yet [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Check such a proof with the public key alone
+    Check {
+        /// The proof
+        proof: PathBuf,
+        /// The public key, or a file with it [default: keys/ledger.pub in the data folder]
+        #[arg(long)]
+        key: Option<String>,
+    },
+}
+
+/// Legal holds.
+#[derive(Debug, Subcommand)]
+pub enum HoldCommand {
+    /// Put one on a mailbox, or on everything
+    Add {
+        /// Whose entries
+        #[arg(required_unless_present = "everything")]
+        address: Option<Address>,
+        /// The whole ledger
+        #[arg(long, conflicts_with = "address")]
+        everything: bool,
+        /// The case, the claim, the letter
+        #[arg(long)]
+        why: String,
+    },
+    /// List those that stand
+    List,
+    /// End one
+    End {
+        /// The entry that holds
+        hold: u64,
+        /// Why it ends
+        #[arg(long)]
+        why: String,
     },
 }
 

@@ -6,12 +6,15 @@
 //! `app`), and colours.
 
 mod args;
+mod complaint;
 mod explain;
 mod fields;
 mod import;
 mod keys;
+mod ledger;
 mod link;
 mod outbox;
+mod preview;
 mod print;
 mod proof;
 mod register;
@@ -85,8 +88,11 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Suppress(command) => register::suppression(command, &mut connect(&path)?, out),
         Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
         Command::Explain(asked) => explain::explain(*asked, &path, out),
+        Command::Preview(asked) => preview::run(&asked, &load(&path)?, out),
         Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
+        Command::Ledger(command) => ledger::run(command, &path, out),
+        Command::Backup { file } => ledger::backup(&file, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
         Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),

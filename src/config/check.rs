@@ -13,6 +13,7 @@ use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
 use super::{inbound, include, limits, outbound, rules, tell};
 use crate::clock::Timestamp;
+use crate::ledger::keeping::Retention;
 use crate::ledger::{Archive, Keep};
 use crate::mail::Address;
 
@@ -178,6 +179,7 @@ fn read_root(
         tell,
         dkim,
         limits,
+        footers: senders.footers().clone(),
         rules,
         ledger,
         log,
@@ -195,9 +197,27 @@ fn ledger(section: Section<'_>) -> LedgerSettings {
         cache: section.size("cache", 1 << 20..=1 << 40).unwrap_or(defaults.cache),
         quick_repair: section.flag("quick_repair").unwrap_or(defaults.quick_repair),
         archive: archive(section.section("archive")),
+        retention: retention(section.section("retention")),
     };
     section.finish();
     settings
+}
+
+/// How long entries are kept. Proof of marketing is kept five years (RULES L11): less is refused here.
+fn retention(section: Section<'_>) -> Retention {
+    let defaults = Retention::default();
+    let months = |key, least: u32, default: u32| {
+        let given = section.number(key, u64::from(least)..=1_200);
+        given.and_then(|months| u32::try_from(months).ok()).unwrap_or(default)
+    };
+    let retention = Retention {
+        marketing: months("marketing_months", Retention::LEAST_MARKETING, defaults.marketing),
+        service: months("service_months", 1, defaults.service),
+        personal: months("personal_months", 1, defaults.personal),
+        refused: months("refused_months", 1, defaults.refused),
+    };
+    section.finish();
+    retention
 }
 
 /// What is kept of each copy's bytes.

@@ -38,6 +38,7 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         header_fields: many("header_fields", 50..=100_000, d.header_fields),
         parts: many("parts", 1..=100_000, d.parts),
         depth: many("depth", 1..=100, d.depth),
+        placeholders: many("placeholders", 1..=100_000, d.placeholders),
         received: many("received", 5..=1_000, d.received),
         sign_in_failures_per_session: rate("sign_in_failures_per_session", d.sign_in_failures_per_session),
         sign_in_failures_per_ip: rate("sign_in_failures_per_ip", d.sign_in_failures_per_ip),

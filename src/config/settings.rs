@@ -1,5 +1,6 @@
 //! What the program runs with: plain, checked values, with the default of each.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -11,7 +12,9 @@ use jiff::tz::TimeZone;
 
 use super::Problem;
 use crate::ledger::Archive;
+use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
+use crate::message::Templates;
 use crate::net::call::Target;
 use crate::net::socks::Proxy;
 use crate::policy::Rules;
@@ -52,6 +55,8 @@ pub struct Settings {
     pub dkim: Dkim,
     /// Every bound (promise 10).
     pub limits: Limits,
+    /// The footer templates of each sender.
+    pub footers: BTreeMap<SenderId, Templates>,
     /// Senders, rules, mode and windows.
     pub rules: Rules,
     /// How the ledger is kept.
@@ -406,6 +411,8 @@ pub struct Limits {
     pub parts: usize,
     /// Nesting of MIME parts.
     pub depth: usize,
+    /// Placeholders such as `{{unsubscribe_url}}` in one part.
+    pub placeholders: usize,
     /// `Received` fields, against loops (RFC 5321 6.3).
     pub received: usize,
     /// Failed sign-ins of one session, before it is closed.
@@ -470,6 +477,7 @@ impl Default for Limits {
             header_fields: 2_000,
             parts: 512,
             depth: 16,
+            placeholders: 1_000,
             received: 50,
             sign_in_failures_per_session: 3,
             sign_in_failures_per_ip: 20,
@@ -504,6 +512,8 @@ pub struct LedgerSettings {
     pub quick_repair: bool,
     /// What is kept of each copy's bytes, by class.
     pub archive: Archive,
+    /// How long entries are kept, in months.
+    pub retention: Retention,
 }
 
 impl Default for LedgerSettings {
@@ -513,6 +523,7 @@ impl Default for LedgerSettings {
             cache: 64 << 20,
             quick_repair: false,
             archive: Archive::default(),
+            retention: Retention::default(),
         }
     }
 }

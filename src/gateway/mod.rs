@@ -11,8 +11,10 @@ mod admit;
 mod compose;
 mod decide;
 mod deliver;
+mod preview;
 mod settle;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +22,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub use preview::Preview;
+
 use crate::clock::SharedClock;
-use crate::ledger::{Archive, Event, Handover, Record, RefusedRecipient, Scribe, Stage};
+use crate::ledger::{Archive, Event, Handover, KeyInForce, Record, RefusedRecipient, Scribe, Stage};
 use crate::limits::Limits;
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
@@ -77,6 +81,8 @@ pub struct Settings {
     /// Copies in the spool above which a message to several is put off (452). What the gateway owes already
     /// (the rest of a message, its DSNs, notices) is taken in any case (promise 2).
     pub spool_copies: u64,
+    /// The footer templates of each sender.
+    pub footers: BTreeMap<SenderId, message::Templates>,
     /// Bounds on message structure.
     pub structure: message::Limits,
     /// Received fields above which a message is a loop (RFC 5321 6.3).
@@ -104,6 +110,8 @@ pub struct Signers {
     pub domain: Domain,
     /// One per algorithm, as a rule.
     pub keys: Vec<Signer>,
+    /// Which keys these are, for the ledger.
+    pub names: Vec<KeyInForce>,
 }
 
 /// Rules and settings that belong together; swapped whole by a reload.

@@ -9,8 +9,10 @@
 pub mod checkpoint;
 mod choice;
 pub mod codec;
+pub mod consistency;
 mod counts;
 mod event;
+pub mod keeping;
 mod outbox;
 pub mod pack;
 mod page;
@@ -22,8 +24,9 @@ pub mod verify;
 pub use choice::{Corrected, Explained, News, Why};
 pub use counts::Counts;
 pub use event::{
-    Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
-    Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
+    Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
+    KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
+    Way, head,
 };
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use scribe::{

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::checkpoint::Checkpoint;
 use super::event::{Admitted, Entry, EntryNumber, Event, Handover, Outcome};
+use super::keeping::Keeping;
 use super::outbox::Telling;
 use super::pack::{entry_name, message_name};
 use crate::mail::CopyId;
@@ -77,6 +78,7 @@ fn step(number: EntryNumber, entry: &Entry, story: &Story<'_>) -> Markup {
 fn title(event: &Event) -> String {
     match event {
         Event::ConfigInForce { mode, .. } => format!("The rules in force were recorded ({mode})"),
+        Event::KeyInForce(key) => format!("A key came into use: {}", key.label()),
         Event::ConsentText { .. } => "The text by which consent was asked for".to_owned(),
         Event::Consent(it) => format!("Consent of {}: {:?}", it.address, it.event.kind).to_lowercase_first(),
         Event::Relation(it) => format!("{} was recorded as a customer", it.address),
@@ -100,6 +102,12 @@ fn title(event: &Event) -> String {
         Event::InDoubt(_) => "It is not known whether the message arrived".to_owned(),
         Event::Cancelled(_) => "The message was cancelled before it went out".to_owned(),
         Event::NoticeSent { about, to, .. } => format!("A notice ({about}) was sent to {to}"),
+        Event::Keeping(it) => match it {
+            Keeping::Held { .. } => "A legal hold was put on".to_owned(),
+            Keeping::Released { .. } => "A legal hold ended".to_owned(),
+            Keeping::Purged { .. } => "Entries were purged: their time had passed".to_owned(),
+            Keeping::Erased { .. } => "Data of a person were erased on request".to_owned(),
+        },
         Event::Checkpoint { size, .. } => format!("The root over {size} entries was signed"),
     }
 }
@@ -124,6 +132,9 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         Event::ConfigInForce { rules_sha256, version, .. } => html! {
             dl { dt { "rules" } dd { "SHA-256 " code { (rules_sha256) } } dt { "program" } dd { (version) } }
         },
+        Event::KeyInForce(key) => html! { dl {
+            @if let Some(public) = &key.public { dt { "public key" } dd { code { (public) } } }
+        } },
         Event::ConsentText { sha256, text } => html! { dl {
             dt { "text" } dd { (text) }
             dt { "SHA-256" } dd { code { (sha256) } }
@@ -189,6 +200,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         | Event::InDoubt(it)
         | Event::Cancelled(it) => outcome(it),
         Event::NoticeSent { copy, .. } => html! { dl { dt { "copy" } dd { (copy) } } },
+        Event::Keeping(it) => html! { dl { dt { "what" } dd { (it.summary()) } } },
         Event::Checkpoint { root, counts, .. } => html! { dl {
             dt { "root" } dd { code { (root) } }
             dt { "recipients" } dd { (counts) }
@@ -223,7 +235,7 @@ fn admitted(it: &Admitted, story: &Story<'_>) -> Markup {
             }
         }
         @if !it.edits.is_empty() { dt { "edited" } dd { (it.edits.join("; ")) } }
-        @if !it.dkim.is_empty() { dt { "signed by" } dd { (it.dkim.join(", ")) } }
+        @if !it.dkim.is_empty() { dt { "signed by" } dd { @for one in &it.dkim { (one.name) " (key " (one.key) ") " } } }
     } }
 }
 

@@ -16,7 +16,7 @@ use super::codec::{CodecError, Squeezed};
 use super::event::{EntryNumber, Event};
 use super::outbox::{Owed, OwedId};
 use super::pieces;
-use crate::mail::{Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
+use crate::mail::{AddressKey, Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
 use crate::message::Rope;
 
 /// One thing to be written: entries, and what must become durable with them. Either all of it or none.
@@ -61,6 +61,10 @@ pub enum Side {
     Defer(OwedId, Box<Owed>),
     /// A telling is no longer owed.
     Paid(OwedId),
+    /// Destroy salt and payload of these entries, and every row that follows from them (RULES L11).
+    Erase(Vec<EntryNumber>),
+    /// Take the profiles of an address away, with every sender (RULES L18).
+    Forget(AddressKey),
     /// Sign a checkpoint, if anything happened since the last one.
     Checkpoint,
 }
@@ -309,6 +313,8 @@ impl Ready {
             | Side::Owe(_)
             | Side::Defer(..)
             | Side::Paid(_)
+            | Side::Erase(_)
+            | Side::Forget(_)
             | Side::Checkpoint => Ok(None),
         };
         let sides = record.sides.iter().map(ready).collect::<Result<_, CodecError>>();

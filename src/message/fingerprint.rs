@@ -63,7 +63,7 @@ impl Message {
     /// What it says; `None` when that is nothing.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         let mut text = self.only("Subject").map(|field| field.decoded(&self.original)).unwrap_or_default();
-        let parts = &self.tree.parts;
+        let parts = &self.tree().parts;
         let bodies = |media: &str| -> Vec<&Part> {
             let is_body = |part: &&Part| part.media == media && !part.attachment && part.children.is_empty();
             parts.iter().filter(is_body).collect()

@@ -94,18 +94,15 @@ impl Block {
             }
             return;
         }
-        let Some(colon) = memchr(b':', content) else {
-            self.junk = true;
-            return;
-        };
-        let name = content[..colon].trim_ascii_end();
-        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+        let colon = memchr(b':', content);
+        let name = content[..colon.unwrap_or_default()].trim_ascii_end();
+        let Some(colon) = colon.filter(|_| !name.is_empty() && name.iter().all(u8::is_ascii_graphic)) else {
             self.junk = true;
             if text.starts_with(b"From ") {
                 self.skip_first(&line, start);
             }
             return;
-        }
+        };
         self.fields.push(Field {
             name: line.start..line.start + name.len(),
             all: line.clone(),
@@ -296,6 +293,11 @@ mod tests {
         let block = scan(bytes, 0..bytes.len(), WIDE);
         assert!(block.junk);
         assert_eq!(&bytes[block.top..], b"A: 1\r\n\r\n");
+        for line in ["From a@x.nl Tue Nov 14 22:13:20 2023", "From -"] {
+            let text = format!("{line}\r\nA: 1\r\n\r\n");
+            let block = scan(text.as_bytes(), 0..text.len(), WIDE);
+            assert_eq!(&text[block.top..], "A: 1\r\n\r\n", "a mailbox's own line stays first");
+        }
     }
 
     #[test]

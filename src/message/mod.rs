@@ -22,20 +22,23 @@ mod recode;
 mod rope;
 mod sign;
 mod structure;
+mod template;
 mod trace;
 mod transfer;
 
 pub use compose::{Brief, ComposeError, Composed, Signer, SigningKey, Unsubscribe, compose};
 pub use fingerprint::Fingerprint;
+pub use footer::Templates;
 pub use plan::Plan;
 pub use rope::{Piece, Rope};
+pub use template::{Flavour, Template, TemplateError};
 pub use trace::date_time;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::mail::{Address, AddressError};
+use crate::mail::{Address, AddressError, Language};
 use header::{Block, Field};
 use structure::Tree;
 
@@ -50,11 +53,13 @@ pub struct Limits {
     pub headers: usize,
     /// Octets of one header block.
     pub header_bytes: usize,
+    /// Placeholders (`{{unsubscribe_url}}` and the like) of one part: each is filled in for each copy.
+    pub placeholders: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 16, parts: 512, headers: 2_000, header_bytes: 256 * 1024 }
+        Self { depth: 16, parts: 512, headers: 2_000, header_bytes: 256 * 1024, placeholders: 1_000 }
     }
 }
 
@@ -62,7 +67,15 @@ impl Default for Limits {
 #[derive(Debug, Clone)]
 pub struct Message {
     original: Bytes,
-    tree: Arc<Tree>,
+    index: Arc<Index>,
+}
+
+#[derive(Debug)]
+struct Index {
+    tree: Tree,
+    /// Asked for by every copy.
+    from: OnceLock<Option<FromMailbox>>,
+    eight_bit: OnceLock<bool>,
 }
 
 /// The mailbox in a From header.
@@ -78,8 +91,9 @@ impl Message {
     /// Index `original`. Never fails: what cannot be understood shows in the answers of the other
     /// methods and in [`compose`].
     pub fn parse(original: Bytes, limits: &Limits) -> Self {
-        let tree = Arc::new(structure::index(&original, limits));
-        Self { original, tree }
+        let tree = structure::index(&original, limits);
+        let index = Index { tree, from: OnceLock::new(), eight_bit: OnceLock::new() };
+        Self { original, index: Arc::new(index) }
     }
 
     /// The bytes as the client gave them.
@@ -88,12 +102,12 @@ impl Message {
     }
 
     fn tree(&self) -> &Tree {
-        &self.tree
+        &self.index.tree
     }
 
     /// The header of the message itself; the tree always has its root.
     fn head(&self) -> &Block {
-        &self.tree.parts[0].block
+        &self.tree().parts[0].block
     }
 
     /// The only field called `name`.
@@ -103,7 +117,11 @@ impl Message {
     }
 
     /// The From mailbox, when there is exactly one From field with exactly one mailbox.
-    pub fn from(&self) -> Option<FromMailbox> {
+    pub fn from(&self) -> Option<&FromMailbox> {
+        self.index.from.get_or_init(|| self.read_from()).as_ref()
+    }
+
+    fn read_from(&self) -> Option<FromMailbox> {
         let mut mailboxes = self.only("From")?.mailboxes(&self.original);
         let (name, address) = mailboxes.pop()?;
         if !mailboxes.is_empty() {
@@ -130,6 +148,13 @@ impl Message {
     pub fn message_id(&self) -> Option<String> {
         let text = self.only("Message-ID")?.text(&self.original);
         (text.starts_with('<') && text.ends_with('>')).then_some(text)
+    }
+
+    /// The language it says it is in (Content-Language, RFC 3282), when that is one of ours.
+    pub fn language(&self) -> Option<Language> {
+        let text = self.head().first(&self.original, "Content-Language")?.text(&self.original);
+        let first = text.split([',', '-', '_', ';', ' ']).next()?.to_ascii_lowercase();
+        Language::ALL.into_iter().find(|one| one.code() == first)
     }
 
     /// The List-Id between its angle brackets, lower-case.
@@ -175,7 +200,7 @@ impl Message {
             let text = field.text(&self.original).to_ascii_lowercase();
             text.split([';', '(']).next().unwrap_or_default().trim() != "no"
         });
-        self.tree.parts[0].media == "multipart/report" || auto == Some(true)
+        self.tree().parts[0].media == "multipart/report" || auto == Some(true)
     }
 
     /// Received fields: for the loop limit (RFC 5321 6.3).
@@ -190,7 +215,7 @@ impl Message {
 
     /// Whether it has octets over 127 anywhere.
     pub fn has_eight_bit(&self) -> bool {
-        !self.original.is_ascii()
+        *self.index.eight_bit.get_or_init(|| !self.original.is_ascii())
     }
 
     /// The tool's own one-click link: the https URI of List-Unsubscribe, when List-Unsubscribe-Post is

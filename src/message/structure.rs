@@ -58,6 +58,8 @@ pub(crate) struct Tree {
     pub over: bool,
     /// Readers may disagree about where parts begin and end, or what they are.
     pub ambiguous: bool,
+    /// Placeholders that may be filled in per part.
+    pub placeholders: usize,
 }
 
 /// What the gateway sees in a message.
@@ -89,7 +91,7 @@ pub(crate) fn index(bytes: &[u8], limits: &Limits) -> Tree {
         bytes,
         limits: *limits,
         fields: 0,
-        tree: Tree { parts: Vec::new(), over: false, ambiguous: false },
+        tree: Tree { parts: Vec::new(), over: false, ambiguous: false, placeholders: limits.placeholders },
     };
     indexer.entity(0..bytes.len(), "text/plain", 0);
     indexer.tree

@@ -63,8 +63,8 @@ impl MessageFacts {
         let external = |address: &Address| rules.owner_of(address.domain()).is_none();
         let from = message.from();
         Self {
-            from_name: from.as_ref().and_then(|from| from.name.clone()),
-            from: from.map(|from| from.address),
+            from_name: from.and_then(|from| from.name.clone()),
+            from: from.map(|from| from.address.clone()),
             list_id: message.list_id(),
             headers: message.headers(),
             recipient_count: recipients.clone().count(),
@@ -90,6 +90,9 @@ pub struct Profile {
     pub suppressions: Vec<Suppression>,
     /// Set when the mailbox is known not to work.
     pub block: Option<DeliveryBlock>,
+    /// Which ledger entries hold these facts: when each was recorded, and its number.
+    #[serde(default)]
+    pub recorded: Vec<(Timestamp, u64)>,
 }
 
 /// The consent events of one purpose, in the order they were recorded.
@@ -102,6 +105,12 @@ pub struct ConsentHistory {
 }
 
 impl Profile {
+    /// The numbers of the ledger entries that hold what was recorded at one of these moments.
+    pub fn entries_of(&self, recorded_at: &[Timestamp]) -> Vec<u64> {
+        let held = self.recorded.iter().filter(|(at, _)| recorded_at.contains(at));
+        held.map(|(_, number)| *number).collect()
+    }
+
     /// The consent events for `purpose`; empty when there are none.
     pub fn consent(&self, purpose: &Purpose) -> &[ConsentEvent] {
         self.consents

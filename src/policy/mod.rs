@@ -15,6 +15,7 @@ mod pattern;
 mod refusal;
 mod rule;
 mod screen;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -28,3 +29,4 @@ pub use facts::{
 pub use pattern::{Pattern, PatternError};
 pub use rule::{Effect, Match, Mode, OnRefused, Rule, Rules};
 pub use screen::{screen, senders_asked};
+pub use taken::{Taken, taken_for};

@@ -167,7 +167,7 @@ pub struct Delivery {
     pub fates: Vec<Fate>,
     /// The next hop, as `host:port` or `directory var/outbox`.
     pub next_hop: String,
-    /// TLS version, when there was TLS.
+    /// TLS version and certificate, when there was TLS: `TLSv1.3 sha256=<hex>`.
     pub tls: Option<String>,
     /// The next hop could not be used at all (no connection, no TLS, no sign-in, no free connection): no
     /// command about this copy was answered, and any other copy would have fared the same.

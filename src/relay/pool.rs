@@ -176,7 +176,7 @@ impl Pool {
         }
         let stale_if_silent = connection.messages > 0;
         let warm = connection.last_used.elapsed() < WARM;
-        let tls = connection.tls_version().map(str::to_owned);
+        let tls = connection.tls_peer();
         let dsn_passed_on = connection.capabilities.dsn;
         let sent = connection.send(copy, warm).await;
         if sent.usable {

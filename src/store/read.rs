@@ -11,11 +11,14 @@ use serde::de::value::StrDeserializer;
 
 use super::Store;
 use super::error::Fault;
+use super::retain::forgotten;
 use super::tables::{
-    self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy, OPEN, ORIGINALS, PROFILES, SPOOL,
-    SUPPRESSED, StoredEntry, read_entry, read_profile, read_spooled,
+    self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KEYS, KeptCopy, OPEN, ORIGINALS, PROFILES,
+    SPOOL, SUPPRESSED, StoredEntry, read_entry, read_profile, read_spooled,
 };
 use super::write::StoredHashes;
+use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::consistency::{self, Consistency};
 use crate::ledger::pack::{Exhibit, Pack, Sent};
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Salt};
@@ -76,9 +79,11 @@ fn merged_profile(
         read_profile(row.as_ref().map(redb::AccessGuard::value))
     };
     let mut profile = row(address)?;
+    profile.suppressions.extend(forgotten(reading, sender, address)?);
     if let Some(base) = address.base() {
         // RULES L17: a suppression of bob@x covers bob+news@x; a consent of bob@x does not.
         profile.suppressions.extend(row(&base)?.suppressions);
+        profile.suppressions.extend(forgotten(reading, sender, &base)?);
     }
     Ok(profile)
 }
@@ -243,11 +248,11 @@ impl Store {
         Ok(scan()?)
     }
 
-    /// The entry that holds the consent text with this SHA-256 (hex).
-    pub fn consent_text(&self, sha256: &str) -> Result<Option<Found>, Unavailable> {
+    /// The entry that others refer to by this label: a consent text by its SHA-256 (hex), a key.
+    pub fn labelled(&self, label: &str) -> Result<Option<Found>, Unavailable> {
         let entry = || -> Result<Option<Found>, Fault> {
             let reading = self.transaction().map_err(closed)?;
-            let Some(number) = reading.open_table(BY_TEXT)?.get(sha256)?.map(|row| row.value()) else {
+            let Some(number) = reading.open_table(BY_TEXT)?.get(label)?.map(|row| row.value()) else {
                 return Ok(None);
             };
             Ok(find(&reading, &[number])?.pop())
@@ -262,6 +267,50 @@ impl Store {
             Ok(table.last()?.map(|(size, note)| (size.value(), note.value().to_owned())))
         };
         Ok(latest()?)
+    }
+
+    /// The proof that the checkpoint `new` (the newest when absent) continues `old`; both are signed notes. The
+    /// inner error says which of them is none of this ledger's.
+    pub fn consistency(
+        &self,
+        old: &str,
+        new: Option<&str>,
+    ) -> Result<Result<Consistency, String>, Unavailable> {
+        let prove = || -> Result<Result<Consistency, String>, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let hashes = reading.open_table(HASHES)?;
+            let keys = reading.open_table(KEYS)?;
+            let latest = reading.open_table(CHECKPOINTS)?.last()?.map(|(_, note)| note.value().to_owned());
+            let Some(new) = new.map(str::to_owned).or(latest) else {
+                return Ok(Err("there is no checkpoint yet".to_owned()));
+            };
+            let open = |which: &str, note: &str| -> Result<Result<Checkpoint, String>, Fault> {
+                for row in keys.iter()? {
+                    let Ok(signed) = checkpoint::verify(note, row?.1.value()) else { continue };
+                    let is_ours =
+                        tree::root(signed.size, &StoredHashes(&hashes)).is_ok_and(|root| root == signed.root);
+                    return Ok(if is_ours {
+                        Ok(signed)
+                    } else {
+                        Err(format!(
+                            "the {which} checkpoint, of {} entries, is not of this ledger",
+                            signed.size
+                        ))
+                    });
+                }
+                Ok(Err(format!("the {which} checkpoint was signed by no key of this gateway")))
+            };
+            let (signed_old, signed_new) = match (open("earlier", old)?, open("later", &new)?) {
+                (Ok(old), Ok(new)) => (old, new),
+                (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
+            };
+            if signed_old.size > signed_new.size {
+                return Ok(Err("the earlier checkpoint covers more entries than the later one".to_owned()));
+            }
+            let proof = consistency::prove(&signed_old, &signed_new, &StoredHashes(&hashes))?;
+            Ok(Ok(Consistency { old: old.to_owned(), new, proof }))
+        };
+        Ok(prove()?)
     }
 
     /// What is kept of a copy's bytes.

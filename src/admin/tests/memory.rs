@@ -1,10 +1,14 @@
 //! A gateway in memory: what requests are answered from in these tests.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use crate::admin::{Books, Claim, Control, Filed, Query, Services, Status, Subject, Tally, Verified};
+use crate::admin::{
+    Books, Claim, Control, Filed, HoldLine, Query, SentMessage, Services, Status, Subject, Tally, Verified,
+};
 use crate::clock::{ManualClock, Timestamp};
+use crate::ledger::consistency::Consistency;
 use crate::ledger::{
     Batch, Book, EntryNumber, Event, OutboxView, Owed, OwedId, RecordError, Scribe, Side, Spooled, Suppressed,
 };
@@ -198,8 +202,40 @@ impl Books for Memory {
         Ok((query.subject != Subject::Entry(404)).then(|| b"zip".to_vec()))
     }
 
-    fn verify(&self) -> Result<Verified, Unavailable> {
+    fn verify(&self, _anchors: &[String]) -> Result<Verified, Unavailable> {
         Err(Unavailable("disk".to_owned()))
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        None
+    }
+
+    fn checkpoint(&self) -> Result<Option<String>, Unavailable> {
+        Ok(None)
+    }
+
+    fn consistency(
+        &self,
+        _old: &str,
+        _new: Option<&str>,
+    ) -> Result<Result<Consistency, String>, Unavailable> {
+        Ok(Err("no checkpoint of this ledger".to_owned()))
+    }
+
+    fn holds(&self) -> Result<Vec<HoldLine>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn purge(&self) -> Result<u64, Unavailable> {
+        Ok(0)
+    }
+
+    fn backup(&self, _file: &Path) -> Result<Result<Verified, String>, Unavailable> {
+        Ok(Err("no store".to_owned()))
+    }
+
+    fn message(&self, _query: &Query, _to: &AddressKey) -> Result<Option<SentMessage>, Unavailable> {
+        Ok(None)
     }
 
     fn entry_count(&self) -> Result<u64, Unavailable> {

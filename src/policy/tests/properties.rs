@@ -126,6 +126,7 @@ fn any_profile() -> impl Strategy<Value = Result<Profile, Unavailable>> {
                     .collect(),
                 suppressions,
                 block,
+                recorded: Vec::new(),
             }
         });
     prop_oneof![9 => profile.prop_map(Ok), 1 => Just(Err(Unavailable("disk".into())))]

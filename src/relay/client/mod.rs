@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub messages: usize,
     /// When its last reply came.
     pub last_used: Instant,
+    /// TLS version and the next hop's certificate, in the words of the ledger.
+    tls_peer: Option<String>,
     broken: bool,
 }
 
@@ -125,6 +127,7 @@ impl Dialer {
 impl Connection {
     fn new(stream: Stream, timeouts: Timeouts) -> Self {
         Self {
+            tls_peer: stream.tls_peer(),
             link: Buffered::new(stream, REPLY_BUFFER),
             parser: ResponseParser::default(),
             timeouts,
@@ -137,6 +140,10 @@ impl Connection {
 
     pub(super) fn tls_version(&self) -> Option<&'static str> {
         self.link.stream().tls_version()
+    }
+
+    pub(super) fn tls_peer(&self) -> Option<String> {
+        self.tls_peer.clone()
     }
 
     /// Whether it can still be used: nothing went wrong, the peer has neither spoken nor gone.
