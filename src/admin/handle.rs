@@ -4,13 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::wire::{
-    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, ProfileView, Query, QueueAction, RegisterRow, Request,
-    Status, TextRow,
+    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, Query, QueueAction, RegisterRow,
+    Request, Status, TextRow,
 };
-use super::{Services, explain, ledger, queue, rows, text, undo};
+use super::{Services, explain, ledger, outbox, queue, rows, text, undo};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
-use crate::ledger::{EntryNumber, Event, Record, Side};
+use crate::ledger::{EntryNumber, Event, OwedId, Record, Side};
 use crate::mail::{Address, AddressKey, CopyId, SenderId};
 use crate::policy::{ConsentHistory, Profile, Unavailable};
 
@@ -72,6 +72,10 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
         }
+        Request::Outbox { after, limit } => {
+            ask(services, move |services| outbox::list(services, after, page(limit))).await
+        }
+        Request::Settle { telling, action } => settle(telling, action, services).await,
         Request::Copy { copy } => ask(services, move |services| queue::show(services, copy)).await,
         Request::Status => ask(services, |services| Ok(Answer::Status(status(services)?))).await,
         Request::Reload => ask(services, |services| Ok(reload(services))).await,
@@ -149,6 +153,19 @@ async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answe
         return answer;
     }
     drop(claim);
+    services.control.wake();
+    Answer::Done { text }
+}
+
+async fn settle(telling: OwedId, action: OwedAction, services: &Services) -> Answer {
+    let plan = move |services: &Services| outbox::change(services, telling, action, services.clock.now());
+    let (record, text) = match read(services, plan).await {
+        Ok(Ok(change)) => change,
+        Ok(Err(answer)) | Err(answer) => return answer,
+    };
+    if let Err(answer) = write(services, record, false).await {
+        return answer;
+    }
     services.control.wake();
     Answer::Done { text }
 }
@@ -302,6 +319,7 @@ fn status(services: &Services) -> Result<Status, Unavailable> {
         sessions: 0,
         next_hop: String::new(),
         unsubscribe_healthy: false,
+        unsubscribe_fault: None,
         spool,
         entries,
     })

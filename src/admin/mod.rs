@@ -14,6 +14,7 @@
 mod explain;
 mod handle;
 mod ledger;
+mod outbox;
 mod queue;
 mod rows;
 mod socket;
@@ -32,13 +33,13 @@ pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, SentMessage};
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
     Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, ImportLine,
-    Imported, MAX_PAGE, MAX_ROWS, ProfileView, PublishedRow, Query, QueueAction, RegisterRow, Reject,
+    Imported, MAX_PAGE, MAX_ROWS, OwedAction, OwedLine, ProfileView, PublishedRow, Query, QueueAction, RegisterRow, Reject,
     Request, Row, Status, Subject, SubjectError, SuppressionRow, Tally, TextRow, Undone, Verified,
 };
 
 use crate::clock::{SharedClock, Timestamp};
 use crate::ledger::consistency::Consistency;
-use crate::ledger::{EntryNumber, Fact, Scribe, Suppressed};
+use crate::ledger::{EntryNumber, Fact, OutboxView, Scribe, Suppressed};
 use crate::mail::{AddressKey, CopyId, SenderId};
 use crate::policy::{Profile, Register, Rules, Unavailable};
 use crate::relay::SpoolView;
@@ -54,6 +55,8 @@ pub struct Services {
     pub books: Arc<dyn Books>,
     /// The spool, to read.
     pub spool: Arc<dyn SpoolView>,
+    /// What is owed to those who must know, to read.
+    pub outbox: Arc<dyn OutboxView>,
     /// The running gateway, or what stands for it when none runs.
     pub control: Arc<dyn Control>,
     /// The time.
@@ -147,7 +150,7 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn reload(&self) -> Result<String, String>;
     /// Keep the spool's worker away from `copy` for as long as the claim lives; `None` while it is trying it.
     fn claim(&self, copy: CopyId) -> Option<Claim>;
-    /// Something in the spool changed: have its worker look.
+    /// Something in the spool or the outbox changed: have its worker look.
     fn wake(&self);
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{LedgerAnswer, LedgerRequest};
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published, Relation};
-use crate::ledger::{Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, Suppressed};
+use crate::ledger::{Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, OwedId, Suppressed};
 use crate::mail::{Address, AddressKey, CopyId, Purpose, Reference, SenderId};
 use crate::policy::Step;
 use crate::suppression::{Reason, Suppression};
@@ -131,6 +131,20 @@ pub enum Request {
         copy: CopyId,
         /// What.
         action: QueueAction,
+    },
+    /// A page of what is owed to those who must know.
+    Outbox {
+        /// The last one of the page before.
+        after: Option<OwedId>,
+        /// At most [`MAX_PAGE`].
+        limit: usize,
+    },
+    /// Do something to one telling that is owed.
+    Settle {
+        /// Which.
+        telling: OwedId,
+        /// What.
+        action: OwedAction,
     },
     /// What the gateway does now.
     Status,
@@ -427,6 +441,16 @@ pub enum QueueAction {
     Drop,
 }
 
+/// What can be done to a telling that is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwedAction {
+    /// Tell it now; a dead one gets its whole time again.
+    Retry,
+    /// Give it up.
+    Drop,
+}
+
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
@@ -496,6 +520,11 @@ pub enum Answer {
     Queue {
         /// In order of id.
         copies: Vec<CopyLine>,
+    },
+    /// A page of the outbox; the last page is shorter than was asked for.
+    Outbox {
+        /// In order of id.
+        tellings: Vec<OwedLine>,
     },
     /// It was done; what to tell.
     Done {
@@ -659,6 +688,29 @@ pub struct CopyLine {
     pub last_reply: String,
 }
 
+/// A telling that is owed, for a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwedLine {
+    /// Its id.
+    pub telling: OwedId,
+    /// Whom, and how.
+    pub channel: String,
+    /// From which sender somebody unsubscribed.
+    pub sender: SenderId,
+    /// Who.
+    pub address: AddressKey,
+    /// `waiting` or `dead`.
+    pub state: String,
+    /// When it is told next, once what is owed before it is.
+    pub next: Option<Timestamp>,
+    /// When it began to be owed.
+    pub since: Timestamp,
+    /// Tries so far.
+    pub attempts: u32,
+    /// What the last try was answered.
+    pub last_answer: String,
+}
+
 /// What a gateway does now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -680,6 +732,9 @@ pub struct Status {
     pub next_hop: String,
     /// Whether the unsubscribe endpoint answers its own health check.
     pub unsubscribe_healthy: bool,
+    /// What is wrong when it does not.
+    #[serde(default)]
+    pub unsubscribe_fault: Option<String>,
     /// Copies in the spool.
     pub spool: u64,
     /// Entries in the ledger.

@@ -4,11 +4,13 @@
 //! their own on free ports. Nothing but this room and `cli` knows the store and the config.
 
 mod books;
+mod certificate;
 mod control;
 pub mod demo;
 mod fixed;
 pub mod keys;
 mod letters;
+mod links;
 mod offline;
 mod rooms;
 mod running;

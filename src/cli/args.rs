@@ -10,6 +10,7 @@ use super::import::Kind as ImportKind;
 use super::import::dates::Order;
 use crate::admin::Subject;
 use crate::consent::ConsentEventKind;
+use crate::ledger::OwedId;
 use crate::mail::{Address, CopyId, Domain};
 use crate::suppression::Reason;
 
@@ -80,6 +81,9 @@ pub enum Command {
     /// Copies that wait for the next hop
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// What is owed to those who must know of an unsubscribe
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
     /// Keys: make, list, rotate
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -854,4 +858,34 @@ pub enum QueueCommand {
         #[arg(required = true, value_parser = CopyId::parse)]
         copies: Vec<CopyId>,
     },
+}
+
+/// Tellings that are owed.
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// List them
+    List {
+        /// Only those that were given up
+        #[arg(long)]
+        dead: bool,
+    },
+    /// Tell now; what was given up gets its whole time again
+    Retry {
+        /// Which
+        #[arg(required_unless_present = "all", value_parser = owed_id)]
+        tellings: Vec<OwedId>,
+        /// All that were given up
+        #[arg(long, conflicts_with = "tellings")]
+        all: bool,
+    },
+    /// Give up
+    Drop {
+        /// Which
+        #[arg(required = true, value_parser = owed_id)]
+        tellings: Vec<OwedId>,
+    },
+}
+
+fn owed_id(text: &str) -> Result<OwedId, String> {
+    OwedId::parse(text).ok_or_else(|| format!("\"{text}\" is no id from `sluis outbox list`, such as 4711-0"))
 }

@@ -14,6 +14,7 @@ mod import;
 mod keys;
 mod ledger;
 mod link;
+mod outbox;
 mod preview;
 mod print;
 mod proof;
@@ -101,6 +102,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Ledger(command) => ledger::run(command, &path, out),
         Command::Backup { file } => ledger::backup(&file, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
+        Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),
         Command::Status => status(&mut connect(&path)?, out),
         Command::Reload => done(connect(&path)?.ask(Request::Reload)?, out),

@@ -11,7 +11,7 @@ use super::problem::{Problem, Problems};
 use super::reader::{Doc, Section};
 use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
-use super::{inbound, include, limits, next_hop, outbound, rules};
+use super::{inbound, include, limits, next_hop, outbound, rules, tell};
 use crate::clock::Timestamp;
 use crate::ledger::keeping::Retention;
 use crate::ledger::{Archive, Keep};
@@ -152,7 +152,8 @@ fn read_root(
     if let Some(relay) = &mut relay {
         next_hop::pass_through(&root, relay, &listeners);
     }
-    let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay);
+    let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay, &senders, &tls);
+    let tell = tell::tell(root.section("notify"), &root, &senders);
     let dkim = outbound::dkim(&root, &senders, &relay);
     let limits = limits::limits(root.section("limits"));
     let ledger = ledger(root.section("ledger"));
@@ -178,6 +179,7 @@ fn read_root(
         trusted,
         relay: relay?,
         unsubscribe,
+        tell,
         dkim,
         limits,
         footers: senders.footers().clone(),

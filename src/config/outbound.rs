@@ -9,10 +9,11 @@ use toml::de::DeValue;
 use super::check::Environment;
 use super::reader::Section;
 use super::rules::Senders;
-use super::settings::{Algorithm, Dkim, DkimKey, RelaySettings, UnsubscribeSettings};
+use super::settings::{Algorithm, Dkim, DkimKey, RelaySettings, TlsFiles, UnsubscribeSettings};
 use super::value::{count, days, host_name, mailbox, network, seconds, socket};
 use super::{next_hop, place};
 use crate::mail::Domain;
+use crate::net::call::Target;
 use crate::relay::InDoubt;
 
 pub(super) fn relay(
@@ -52,7 +53,12 @@ pub(super) fn relay(
     })
 }
 
-pub(super) fn unsubscribe(section: Section<'_>, relay: &Option<RelaySettings>) -> UnsubscribeSettings {
+pub(super) fn unsubscribe(
+    section: Section<'_>,
+    relay: &Option<RelaySettings>,
+    senders: &Senders,
+    tls: &Option<TlsFiles>,
+) -> UnsubscribeSettings {
     let defaults = UnsubscribeSettings::default();
     let listen = socket(&section, "listen").unwrap_or(defaults.listen);
     let url = section.parsed("url", |text| base_url(text).map(|()| text.trim_end_matches('/').to_owned()));
@@ -65,15 +71,73 @@ pub(super) fn unsubscribe(section: Section<'_>, relay: &Option<RelaySettings>) -
              url = \"https://afmelden.example.nl\" (RULES L8, P7)",
         );
     }
+    let urls: Vec<_> = senders
+        .manners()
+        .iter()
+        .filter_map(|(sender, manner)| Some((sender.clone(), manner.url.clone()?)))
+        .collect();
+    let mut hosts = section.list("hosts", host_name);
+    if !hosts.is_empty() {
+        // Every name that links are made under is answered to, listed or not.
+        for own in std::iter::once(&url).chain(urls.iter().map(|(_, url)| url)) {
+            let host = Target::parse(own).and_then(|target| Domain::parse(target.host()).ok());
+            hosts.extend(host.filter(|host| !hosts.contains(host)));
+        }
+    }
+    let check_public = section.choice("health", &[("public", true), ("listener", false)]).unwrap_or(true);
+    let check_ca_file = section.text("health_ca_file");
+    if let Some(file) = &check_ca_file
+        && let Err(message) = place::readable(Path::new(&file.value))
+    {
+        section.error_at(file, message);
+    }
     let settings = UnsubscribeSettings {
         listen,
+        tls: page_tls(&section, tls),
         url,
+        urls,
+        check_public,
+        check_via: socket(&section, "health_via"),
+        check_ca_file: check_ca_file.map(|file| PathBuf::from(file.value)),
         mailto: section.parsed("mailto", mailbox),
-        hosts: section.list("hosts", host_name),
+        looks: senders
+            .manners()
+            .iter()
+            .filter_map(|(sender, manner)| Some((sender.clone(), manner.look.clone()?)))
+            .collect(),
+        hosts,
         trusted_proxies: section.list("trusted_proxies", network),
     };
     section.finish();
     settings
+}
+
+/// The page's own certificate, or that of the mail listeners.
+fn page_tls(section: &Section<'_>, mail: &Option<TlsFiles>) -> Option<TlsFiles> {
+    let certificate = section.text("certificate_file").map(|file| PathBuf::from(file.value));
+    let key = section.text("key_file").map(|file| PathBuf::from(file.value));
+    if let Some(file) = &certificate
+        && let Err(message) = place::readable(file)
+    {
+        section.error("certificate_file", message);
+    }
+    if let Some(file) = &key
+        && let Err(message) = place::closed(file)
+    {
+        section.error("key_file", message);
+    }
+    if section.has("certificate_file") != section.has("key_file") {
+        section.error("certificate_file", "belongs together with key_file; write both or neither");
+    }
+    let own = certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key });
+    if !section.flag("tls").unwrap_or(own.is_some()) {
+        return None;
+    }
+    let files = own.or_else(|| mail.clone());
+    if files.is_none() {
+        section.error("tls", "needs a certificate: certificate_file and key_file here or in [tls]");
+    }
+    files
 }
 
 /// Whether some mail goes to another machine.
@@ -82,7 +146,7 @@ fn is_far(relay: &RelaySettings) -> bool {
 }
 
 /// A URL that links can begin with: https (or http on loopback), a host, no query, no fragment.
-fn base_url(text: &str) -> Result<(), String> {
+pub(super) fn base_url(text: &str) -> Result<(), String> {
     let right = "write \"https://afmelden.example.nl\", without query";
     let (scheme, rest) = text.split_once("://").ok_or_else(|| format!("\"{text}\" is no URL; {right}"))?;
     let authority = rest.split('/').next().unwrap_or_default();

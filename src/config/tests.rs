@@ -56,6 +56,12 @@ fn files() -> tempfile::TempDir {
         ("next-hop-ca.pem", "certificate"),
         ("relay-credentials", "gebruiker@example.nl\nge heim\n"),
         ("dkim/voorbeeldhypotheken.pem", "key"),
+        ("tls/afmelden.pem", "certificate"),
+        ("tls/afmelden.key", "key"),
+        ("tls/inner-ca.pem", "certificate"),
+        ("webhook-crm.key", "0123456789abcdef0123456789abcdef"),
+        ("crm-ca.pem", "certificate"),
+        ("logo.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
         ("footer.de.txt", FOOTER),
         (
             "footer.de.html",

@@ -71,6 +71,8 @@ pub struct Settings {
     pub hostname: String,
     /// Where unsubscribe links point: `https://host`, without a slash at the end.
     pub unsubscribe_url: String,
+    /// The same for senders whose links point to an address of their own.
+    pub unsubscribe_urls: Vec<(SenderId, String)>,
     /// The mailbox of mailto unsubscribes, when there is one (RULES P9).
     pub unsubscribe_mailto: Option<Address>,
     /// How long a client waits while several copies are delivered (DESIGN section 3).
@@ -94,6 +96,14 @@ pub struct Settings {
     pub signers: Vec<Signers>,
     /// The keys that seal unsubscribe links.
     pub tokens: token::Keys,
+}
+
+impl Settings {
+    /// What the links of `sender` begin with.
+    fn url_of(&self, sender: &SenderId) -> &str {
+        let own = self.unsubscribe_urls.iter().find(|(of, _)| of == sender);
+        own.map_or(&self.unsubscribe_url, |(_, url)| url)
+    }
 }
 
 /// The DKIM keys of one domain; they sign what is From it, or from below it.

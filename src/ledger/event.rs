@@ -5,9 +5,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::choice::{Corrected, Explained};
 use super::counts::Counts;
 use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
 use super::keeping::Keeping;
+use super::outbox::{Telling, Told};
 use crate::consent::{ConsentEvent, Published, Relation};
 use crate::mail::{
     Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId, hex, sha256,
@@ -81,6 +83,12 @@ pub enum Event {
     Suppression(Suppressed),
     /// A recipient unsubscribed: suppression and withdrawal in one.
     Unsubscribed(Unsubscribed),
+    /// An unsubscribe was taken back by whoever made it, there and then.
+    Corrected(Corrected),
+    /// Somebody who unsubscribed said why.
+    Explained(Explained),
+    /// Somebody who must know of an entry was told, or could not be (RULES L10).
+    Told(Told),
     /// A copy may go, and is about to (promise 1).
     Admitted(Box<Admitted>),
     /// Recipients were refused by policy.
@@ -435,6 +443,9 @@ impl Event {
             Self::ImportUndone(_) => "import_undone",
             Self::Suppression(_) => "suppression",
             Self::Unsubscribed(_) => "unsubscribed",
+            Self::Corrected(_) => "corrected",
+            Self::Explained(_) => "explained",
+            Self::Told(_) => "told",
             Self::Admitted(_) => "admitted",
             Self::Refused { .. } => "refused",
             Self::Relayed(_) => "relayed",
@@ -468,6 +479,9 @@ impl Event {
             | Self::ImportUndone(_)
             | Self::Suppression(_)
             | Self::Unsubscribed(_)
+            | Self::Corrected(_)
+            | Self::Explained(_)
+            | Self::Told(_)
             | Self::Admitted(_)
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
@@ -490,6 +504,8 @@ impl Event {
         match self {
             Self::Refused { reference, .. } => *reference,
             Self::Unsubscribed(unsubscribed) => unsubscribed.reference,
+            Self::Corrected(corrected) => corrected.reference,
+            Self::Explained(explained) => explained.reference,
             other => other.copy().map(|copy| copy.reference),
         }
     }
@@ -503,6 +519,9 @@ impl Event {
             Self::TakenBack(taken) => vec![&taken.address],
             Self::Suppression(suppressed) => vec![&suppressed.address],
             Self::Unsubscribed(unsubscribed) => vec![&unsubscribed.address],
+            Self::Corrected(corrected) => vec![&corrected.address],
+            Self::Explained(explained) => vec![&explained.address],
+            Self::Told(told) => vec![&told.address],
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::NoticeSent { to, .. } => vec![to.key()],
@@ -605,6 +624,16 @@ impl Event {
                 format!("{} for {}: {:?}", it.address, it.sender, it.suppression.reason)
             }
             Self::Unsubscribed(it) => format!("{} from {} by {}", it.address, it.sender, it.way.as_str()),
+            Self::Corrected(it) => format!("{} for {}: did not mean to unsubscribe", it.address, it.sender),
+            Self::Explained(it) => format!("{} from {}: {}", it.address, it.sender, it.why.as_str()),
+            Self::Told(it) => {
+                let outcome = match it.outcome {
+                    Telling::Told => "told",
+                    Telling::GivenUp => "not told, given up",
+                    Telling::NotNeeded => "not needed",
+                };
+                format!("{} {} of entry {}: {outcome}: {}", it.channel, it.target, it.fact, it.answer)
+            }
             Self::Admitted(it) => {
                 let to: Vec<&str> = it.recipients.iter().map(|one| one.recipient.as_str()).collect();
                 let rule = rule_named(it.rule.as_deref());

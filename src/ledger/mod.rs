@@ -7,12 +7,14 @@
 //! note. The store implements [`Book`] and owns the disk; this room never names it.
 
 pub mod checkpoint;
+mod choice;
 pub mod codec;
 pub mod consistency;
 mod counts;
 mod event;
 mod import;
 pub mod keeping;
+mod outbox;
 pub mod pack;
 mod page;
 pub mod pieces;
@@ -20,6 +22,7 @@ mod scribe;
 pub mod tree;
 pub mod verify;
 
+pub use choice::{Corrected, Explained, News, Why};
 pub use counts::Counts;
 pub use event::{
     Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
@@ -27,6 +30,7 @@ pub use event::{
     Way, head,
 };
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
+pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use scribe::{
     Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
     Spooled, WeakScribe,

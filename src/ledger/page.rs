@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::checkpoint::Checkpoint;
 use super::event::{Admitted, Entry, EntryNumber, Event, Handover, Outcome};
 use super::keeping::Keeping;
+use super::outbox::Telling;
 use super::pack::{entry_name, message_name};
 use crate::mail::CopyId;
 use crate::policy::Basis;
@@ -90,6 +91,15 @@ fn title(event: &Event) -> String {
         Event::ImportUndone(_) => "An import was undone".to_owned(),
         Event::Suppression(it) => format!("{} was put on the list of those who get no marketing", it.address),
         Event::Unsubscribed(it) => format!("{} unsubscribed", it.address),
+        Event::Corrected(it) => format!("{} took back an unsubscribe made by mistake", it.address),
+        Event::Explained(it) => format!("{} said why", it.address),
+        Event::Told(it) => match it.outcome {
+            Telling::Told => format!("{} ({}) was told of entry {}", it.target, it.channel, it.fact),
+            Telling::GivenUp => {
+                format!("{} ({}) could not be told of entry {}", it.target, it.channel, it.fact)
+            }
+            Telling::NotNeeded => format!("{} ({}) had not to be told", it.target, it.channel),
+        },
         Event::Admitted(it) => format!("A {} message was admitted", it.class),
         Event::Refused { .. } => "The gateway refused to send".to_owned(),
         Event::Relayed(_) => "The receiving side accepted the message".to_owned(),
@@ -185,6 +195,18 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "from" } dd { "everything commercial from " (it.sender) }
             dt { "by" } dd { (it.way.as_str()) }
             @if let Some(ip) = &it.ip { dt { "IP address" } dd { (ip) } }
+        } },
+        Event::Corrected(it) => html! { dl {
+            dt { "of" } dd { "the unsubscribe from " (it.sender) " at " (it.since) }
+            @if let Some(ip) = &it.ip { dt { "IP address" } dd { (ip) } }
+        } },
+        Event::Explained(it) => html! { dl {
+            dt { "from" } dd { (it.sender) }
+            dt { "why" } dd { (it.why.as_str()) }
+        } },
+        Event::Told(it) => html! { dl {
+            dt { "answer" } dd { (it.answer) }
+            dt { "tries" } dd { (it.attempt) }
         } },
         Event::Admitted(it) => admitted(it, story),
         Event::Refused { handover, reverse_path, recipients, message_id, .. } => html! {

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::codec::{CodecError, Squeezed};
 use super::event::{EntryNumber, Event};
+use super::outbox::{Owed, OwedId};
 use super::pieces;
 use crate::mail::{AddressKey, Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
 use crate::message::Rope;
@@ -54,6 +55,12 @@ pub enum Side {
     Spool(Box<Spooled>),
     /// Take a copy out of the spool.
     Unspool(CopyId),
+    /// Owe somebody a telling of this record's first entry.
+    Owe(Box<Owed>),
+    /// Replace what is known of a telling that is owed.
+    Defer(OwedId, Box<Owed>),
+    /// A telling is no longer owed.
+    Paid(OwedId),
     /// Destroy salt and payload of these entries, and every row that follows from them (RULES L11).
     Erase(Vec<EntryNumber>),
     /// Take the profiles of an address away, with every sender (RULES L18).
@@ -303,6 +310,9 @@ impl Ready {
             Side::Edits { .. }
             | Side::Spool(_)
             | Side::Unspool(_)
+            | Side::Owe(_)
+            | Side::Defer(..)
+            | Side::Paid(_)
             | Side::Erase(_)
             | Side::Forget(_)
             | Side::Checkpoint => Ok(None),

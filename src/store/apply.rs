@@ -11,7 +11,7 @@ use super::tables::{
 };
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Published, Relation, is_known};
 use crate::ledger::keeping::Keeping;
-use crate::ledger::{Admitted, EntryNumber, Event, Fact, Outcome, Unsubscribed};
+use crate::ledger::{Admitted, Corrected, EntryNumber, Event, Fact, Outcome, Unsubscribed};
 use crate::mail::{AddressKey, CopyId, Purpose, SenderId, unhex};
 use crate::policy::{ConsentHistory, Profile};
 use crate::suppression::{Reason, Suppression};
@@ -273,6 +273,7 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
         Event::TakenBack(it) => Some((&it.sender, &it.address)),
         Event::Suppression(it) => Some((&it.sender, &it.address)),
         Event::Unsubscribed(it) => Some((&it.sender, &it.address)),
+        Event::Corrected(it) => Some((&it.sender, &it.address)),
         _ => None,
     }
 }
@@ -287,6 +288,7 @@ pub(super) fn fold(profile: &mut Profile, number: EntryNumber, at: Timestamp, ev
         Event::TakenBack(it) => take_back(profile, &it.fact),
         Event::Suppression(it) => suppress(profile, it.suppression.clone()),
         Event::Unsubscribed(it) => unsubscribe(profile, it, at),
+        Event::Corrected(it) => correct(profile, it),
         _ => {}
     }
     // What a basis may rest on is found again by when it was recorded.
@@ -380,5 +382,23 @@ fn unsubscribe(profile: &mut Profile, unsubscribed: &Unsubscribed, at: Timestamp
                 },
             });
         }
+    }
+}
+
+/// The unsubscribe of that moment was a mistake: what stood before it stands again, an earlier unsubscribe
+/// included. Nothing else is touched.
+fn correct(profile: &mut Profile, corrected: &Corrected) {
+    let meant = |known: &Suppression| known.reason == Reason::Unsubscribed && known.since == corrected.since;
+    let Some(at) = profile.suppressions.iter().position(meant) else { return };
+    let mistake = profile.suppressions.remove(at);
+    if let Some(since) = corrected.before {
+        suppress(profile, Suppression { reason: Reason::Unsubscribed, since, source: mistake.source });
+    }
+    for history in &mut profile.consents {
+        history.events.retain(|event| {
+            event.kind != ConsentEventKind::Withdraw
+                || event.at != corrected.since
+                || event.recorded_at != corrected.since
+        });
     }
 }

@@ -15,6 +15,7 @@ mod erase;
 mod error;
 mod find;
 mod fsck;
+mod outbox;
 mod read;
 mod recover;
 mod reopen;

@@ -10,6 +10,7 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Tabl
 use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
+use super::outbox::{self, Outbox};
 use super::reopen::{CLOSED, Limbo};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
@@ -22,7 +23,7 @@ use crate::ledger::codec::Squeezed;
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
 use crate::ledger::{
-    Counts, EntryNumber, Event, Keep, Ready, RecordError, Side, Spelled, SpoolState, Spooled, head,
+    Counts, EntryNumber, Event, Keep, OwedId, Ready, RecordError, Side, Spelled, SpoolState, Spooled, head,
 };
 use crate::mail::CopyId;
 use crate::message::Rope;
@@ -138,14 +139,20 @@ fn initialise(
     entropy: &dyn Entropy,
 ) -> Result<(), Fault> {
     let transaction = database.begin_write()?;
+    // A store of a release that had no outbox gets one.
+    let complete = {
+        let mut tables = transaction.list_tables()?;
+        tables.any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&outbox::OUTBOX))
+    };
     {
         let mut keys = transaction.open_table(KEYS)?;
         let entries = transaction.open_table(ENTRIES)?;
         let verifier = settings.signer.verifier();
         let known = keys.last()?.is_some_and(|(_, key)| key.value() == verifier);
-        if known && !is_new {
+        if known && !is_new && complete {
             return Ok(());
         }
+        Outbox::open(&transaction)?;
         let size = entries.last()?.map_or(0, |(number, _)| number.value() + 1);
         keys.insert(size, verifier)?;
         let mut meta = transaction.open_table(META)?;
@@ -300,6 +307,9 @@ pub(super) struct Pages<'t> {
     originals: Table<'t, &'static [u8; 32], &'static [u8]>,
     uses: Table<'t, &'static [u8; 32], u64>,
     pub(super) copies: Table<'t, &'static [u8; 20], &'static [u8]>,
+    /// Opened when it is needed: most commits owe nobody anything.
+    outbox: Option<Outbox<'t>>,
+    transaction: &'t WriteTransaction,
     pub(super) projections: Projections<'t>,
 }
 
@@ -319,6 +329,8 @@ impl<'t> Pages<'t> {
             originals: transaction.open_table(ORIGINALS)?,
             uses: transaction.open_table(ORIGINAL_USES)?,
             copies: transaction.open_table(COPIES)?,
+            outbox: None,
+            transaction,
             projections: Projections::open(transaction)?,
         })
     }
@@ -336,6 +348,7 @@ impl<'t> Pages<'t> {
                 _ => {}
             }
         }
+        let mut owes = 0;
         for (side, squeezed) in record.sides() {
             match side {
                 Side::Original { .. } | Side::Checkpoint => {}
@@ -356,6 +369,12 @@ impl<'t> Pages<'t> {
                 }
                 Side::Spool(copy) => self.spool(copy)?,
                 Side::Unspool(copy) => self.unspool(*copy)?,
+                Side::Owe(owed) => {
+                    self.outbox()?.owe(OwedId { fact: tip.edge.size(), index: owes }, owed)?;
+                    owes += 1;
+                }
+                Side::Defer(id, owed) => self.outbox()?.defer(*id, owed)?,
+                Side::Paid(id) => self.outbox()?.paid(*id)?,
                 Side::Erase(numbers) => self.erase(numbers)?,
                 Side::Forget(address) => self.forget(address)?,
             }
@@ -364,6 +383,14 @@ impl<'t> Pages<'t> {
             self.append(event, spelled, tip)?;
         }
         Ok(())
+    }
+
+    fn outbox(&mut self) -> Result<&mut Outbox<'t>, Fault> {
+        let opened = match self.outbox.take() {
+            Some(outbox) => outbox,
+            None => Outbox::open(self.transaction)?,
+        };
+        Ok(self.outbox.insert(opened))
     }
 
     fn append(&mut self, event: &Event, spelled: &Spelled, tip: &mut Tip) -> Result<(), Fault> {

@@ -10,7 +10,9 @@ use crate::admin::{
 };
 use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::consistency::Consistency;
-use crate::ledger::{Batch, Book, EntryNumber, Event, RecordError, Scribe, Side, Spooled, Suppressed};
+use crate::ledger::{
+    Batch, Book, EntryNumber, Event, OutboxView, Owed, OwedId, RecordError, Scribe, Side, Spooled, Suppressed,
+};
 use crate::mail::{Address, AddressKey, Class, CopyId, Language, Purpose, Sender, SenderId};
 use crate::message::Rope;
 use crate::policy::{
@@ -31,6 +33,7 @@ pub(super) struct State {
     pub(super) suppressed: BTreeMap<(SenderId, AddressKey), Suppressed>,
     pub(super) entries: Vec<Event>,
     pub(super) spool: BTreeMap<CopyId, Spooled>,
+    pub(super) outbox: BTreeMap<OwedId, Owed>,
     pub(super) commits: usize,
     pub(super) claimed: HashSet<CopyId>,
     pub(super) woken: usize,
@@ -99,6 +102,8 @@ impl Book for Shared {
                 match side {
                     Side::Spool(spooled) => drop(state.spool.insert(spooled.copy, (**spooled).clone())),
                     Side::Unspool(copy) => drop(state.spool.remove(copy)),
+                    Side::Defer(id, owed) => drop(state.outbox.insert(*id, (**owed).clone())),
+                    Side::Paid(id) => drop(state.outbox.remove(id)),
                     _ => {}
                 }
             }
@@ -275,6 +280,34 @@ impl Books for Memory {
     }
 }
 
+impl OutboxView for Memory {
+    fn owed(&self, _: Timestamp, _: usize) -> Result<Vec<(OwedId, Owed)>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn next_owed(&self) -> Result<Option<Timestamp>, Unavailable> {
+        Ok(None)
+    }
+
+    fn entry(&self, _: EntryNumber) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(None)
+    }
+
+    fn lane(&self, _: &str, _: usize) -> Result<Vec<(OwedId, Owed)>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn list_owed(&self, after: Option<OwedId>, limit: usize) -> Result<Vec<(OwedId, Owed)>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let rows = state.outbox.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+        Ok(rows.take(limit).map(|(id, owed)| (*id, owed.clone())).collect())
+    }
+
+    fn find_owed(&self, id: OwedId) -> Result<Option<Owed>, Unavailable> {
+        Ok(self.state.lock().unwrap().outbox.get(&id).cloned())
+    }
+}
+
 impl SpoolView for Memory {
     fn due(&self, _: Timestamp, _: usize) -> Result<Vec<CopyId>, Unavailable> {
         Ok(Vec::new())
@@ -347,6 +380,7 @@ pub(super) fn house(senders: &[&str]) -> House {
         register: memory.clone(),
         books: memory.clone(),
         spool: memory.clone(),
+        outbox: memory.clone(),
         control: memory.clone(),
         clock: Arc::new(ManualClock::at(now())),
     };
