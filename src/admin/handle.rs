@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::wire::{
-    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, Query, QueueAction, RegisterRow,
-    Request, Status, TextRow,
+    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, Query, QueueAction,
+    RegisterRow, Request, Status, TextRow,
 };
 use super::{Services, explain, ledger, outbox, queue, rows, text, undo};
 use crate::clock::Timestamp;
