@@ -1,5 +1,7 @@
 //! What the program runs with: plain, checked values, with the default of each.
 
+// Long because it is declarations only: every value there is, in the order of the file.
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;

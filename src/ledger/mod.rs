@@ -18,6 +18,7 @@ mod outbox;
 pub mod pack;
 mod page;
 pub mod pieces;
+mod record;
 mod scribe;
 pub mod tree;
 pub mod verify;
@@ -31,7 +32,5 @@ pub use event::{
 };
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
-pub use scribe::{
-    Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
-    Spooled, WeakScribe,
-};
+pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};
+pub use scribe::{Batch, Book, Inbox, Ready, RecordError, Scribe, Spelled, WeakScribe};
