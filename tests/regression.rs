@@ -292,3 +292,26 @@ async fn l17_a_quoted_tag_does_not_hide_the_suppressed_mailbox() {
     assert_eq!(reply.code, 550, "{reply:?}");
     assert!(reply.text().contains("objected"), "{reply:?}");
 }
+
+/// P1 (RFC 5321 6.3): a message that has been around too often is a loop, whoever it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_message_that_goes_round_is_stopped() {
+    let mut next_hop = NextHop::scripted(EVERYTHING, |_, _| None).await;
+    let gateway = TestGateway::with(next_hop.address, "", "").await;
+    let mut client = gateway.client().await;
+    let around = |times: usize| {
+        let mut text = "Received: from a by b; Tue, 24 Nov 2026 10:00:00 +0000\r\n".repeat(times);
+        text.push_str(&message(INVOICES, "Factuur"));
+        text
+    };
+    let reply = client.submit(INVOICES, &["a@example.org"], around(51)).await;
+    assert_eq!(reply.code, 554, "{reply:?}");
+    let reply = client.submit(INVOICES, &["a@example.org"], around(50)).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    assert_eq!(
+        next_hop.next().await.mail.matches("\r\nReceived: from a by b").count(),
+        49,
+        "and ours above them"
+    );
+    assert!(next_hop.try_next().is_none(), "the other one went nowhere");
+}

@@ -378,6 +378,24 @@ fn promise_10_placeholders_are_bounded() {
 }
 
 #[test]
+fn p1_several_links_in_one_line_make_no_line_too_long() {
+    let line = format!("{}{}", "{{unsubscribe_url}} of ".repeat(24), "x".repeat(200));
+    let out = marketing(&format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{line}\r\n"));
+    assert!(out.split("\r\n").all(|line| line.len() <= 998), "{out}");
+    assert_eq!(out.replace("=\r\n", "").matches(URL).count(), 25, "24 in the text, and the header");
+}
+
+#[test]
+fn p2_blind_copies_stay_blind_resent_ones_too() {
+    for name in ["Bcc", "Resent-Bcc"] {
+        for class in [Class::Marketing, Class::Service, Class::Personal] {
+            let out = text(&format!("{name}: geheim@example.org\r\n{HEAD}\r\nx\r\n"), class);
+            assert!(!out.contains("geheim@example.org"), "{class}: {out}");
+        }
+    }
+}
+
+#[test]
 fn promise_10_many_links_cost_no_more_than_their_length() {
     // Each would take minutes if links were compared with one another.
     for link in ["https://voorbeeld.nl/a", "https://u.example/u/x"] {
