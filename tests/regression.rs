@@ -308,10 +308,7 @@ async fn p1_a_message_that_goes_round_is_stopped() {
     assert_eq!(reply.code, 554, "{reply:?}");
     let reply = client.submit(INVOICES, &["a@example.org"], around(50)).await;
     assert_eq!(reply.code, 250, "{reply:?}");
-    assert_eq!(
-        next_hop.next().await.mail.matches("\r\nReceived: from a by b").count(),
-        49,
-        "and ours above them"
-    );
+    let sent = String::from_utf8(next_hop.next().await.data).unwrap();
+    assert_eq!(sent.matches("Received: from a by b").count(), 50);
     assert!(next_hop.try_next().is_none(), "the other one went nowhere");
 }
