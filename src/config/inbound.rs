@@ -92,7 +92,15 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && same_host
 }
 
+/// The certificate of the mail listeners.
 pub(super) fn tls(section: Section<'_>) -> Option<TlsFiles> {
+    let files = certificate(&section);
+    section.finish();
+    files
+}
+
+/// The certificate that a section names, and its key.
+pub(super) fn certificate(section: &Section<'_>) -> Option<TlsFiles> {
     let certificate = section.text("certificate_file").map(|file| PathBuf::from(file.value));
     let key = section.text("key_file").map(|file| PathBuf::from(file.value));
     if let Some(file) = &certificate
@@ -108,7 +116,6 @@ pub(super) fn tls(section: Section<'_>) -> Option<TlsFiles> {
     if section.has("certificate_file") != section.has("key_file") {
         section.error_here("certificate_file and key_file belong together; write both or neither");
     }
-    section.finish();
     certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key })
 }
 

@@ -11,7 +11,7 @@ use super::reader::Section;
 use super::rules::Senders;
 use super::settings::{Algorithm, Dkim, DkimKey, RelaySettings, TlsFiles, UnsubscribeSettings};
 use super::value::{count, days, host_name, mailbox, network, seconds, socket};
-use super::{next_hop, place};
+use super::{inbound, next_hop, place};
 use crate::mail::Domain;
 use crate::net::call::Target;
 use crate::relay::InDoubt;
@@ -114,22 +114,7 @@ pub(super) fn unsubscribe(
 
 /// The page's own certificate, or that of the mail listeners.
 fn page_tls(section: &Section<'_>, mail: &Option<TlsFiles>) -> Option<TlsFiles> {
-    let certificate = section.text("certificate_file").map(|file| PathBuf::from(file.value));
-    let key = section.text("key_file").map(|file| PathBuf::from(file.value));
-    if let Some(file) = &certificate
-        && let Err(message) = place::readable(file)
-    {
-        section.error("certificate_file", message);
-    }
-    if let Some(file) = &key
-        && let Err(message) = place::closed(file)
-    {
-        section.error("key_file", message);
-    }
-    if section.has("certificate_file") != section.has("key_file") {
-        section.error("certificate_file", "belongs together with key_file; write both or neither");
-    }
-    let own = certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key });
+    let own = inbound::certificate(section);
     if !section.flag("tls").unwrap_or(own.is_some()) {
         return None;
     }
