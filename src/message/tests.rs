@@ -72,7 +72,7 @@ fn what_the_header_says() {
     );
     let from = message.from().unwrap();
     assert_eq!((from.name.as_deref(), from.address.as_str()), (Some("Café"), "Bob@Example.NL"));
-    let to: Vec<String> = message.visible_recipients().iter().map(ToString::to_string).collect();
+    let to: Vec<String> = message.visible_recipients().iter().flatten().map(ToString::to_string).collect();
     assert_eq!(to, ["a@x.nl", "b@x.nl", "c@x.nl"]);
     assert_eq!(message.message_id().as_deref(), Some("<1@x>"));
     assert_eq!(message.list_id().as_deref(), Some("news.x"));
