@@ -9,6 +9,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::apply::profile_of;
+use crate::ledger::{Event, Ready, Side};
 use crate::mail::{AddressKey, SenderId};
 use crate::policy::Profile;
 
@@ -37,6 +39,13 @@ impl Recent {
     pub(super) fn new() -> Self {
         let slots = (0..SLOTS).map(|_| Mutex::new(None)).collect();
         Self { version: AtomicU64::new(0), hasher: RandomState::new(), slots }
+    }
+
+    /// `batch` is durable, and nobody was told yet.
+    pub(super) fn committed(&self, batch: &[Ready]) {
+        if batch.iter().any(changes_register) {
+            self.outdate();
+        }
     }
 
     /// From now on nothing that was read before stands: the register changed, or cannot be read.
@@ -77,6 +86,13 @@ impl Recent {
         // The remainder is less than the number of slots, which is not zero.
         &self.slots[(hash % self.slots.len() as u64) as usize]
     }
+}
+
+/// Whether a decision may read something else once `record` is committed.
+fn changes_register(record: &Ready) -> bool {
+    let by_event = |event: &Event| profile_of(event).is_some() || matches!(event, Event::Keeping(_));
+    record.events.iter().any(by_event)
+        || record.sides.iter().any(|side| matches!(side, Side::Erase(_) | Side::Forget(_)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Table, WriteTransaction};
 
-use super::apply::{Projections, profile_of};
+use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
 use super::outbox::{self, Outbox};
@@ -229,9 +229,7 @@ impl Store {
         match answer {
             Ok(()) => {
                 writer.tip = tip;
-                if batch.iter().any(changes_register) {
-                    self.inner.recent.outdate();
-                }
+                self.inner.recent.committed(batch);
                 metrics::ledger_commit(batch.len(), started.elapsed().as_secs_f64());
                 Ok(numbers)
             }
@@ -292,13 +290,6 @@ impl Store {
         }
         Ok(transaction.commit()?)
     }
-}
-
-/// Whether a decision may read something else once `record` is committed.
-fn changes_register(record: &Ready) -> bool {
-    let by_event = |event: &Event| profile_of(event).is_some() || matches!(event, Event::Keeping(_));
-    record.events.iter().any(by_event)
-        || record.sides.iter().any(|side| matches!(side, Side::Erase(_) | Side::Forget(_)))
 }
 
 /// All tables of one write transaction.
