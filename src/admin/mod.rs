@@ -13,6 +13,7 @@
 
 mod explain;
 mod handle;
+mod inbox;
 mod outbox;
 mod queue;
 mod rows;
@@ -22,6 +23,8 @@ mod tests;
 mod wire;
 
 use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use handle::handle;
@@ -33,8 +36,8 @@ pub use wire::{
 };
 
 use crate::clock::{SharedClock, Timestamp};
-use crate::ledger::{EntryNumber, OutboxView, Scribe, Suppressed};
-use crate::mail::{AddressKey, CopyId, SenderId};
+use crate::ledger::{EntryNumber, InboxView, OutboxView, Scribe, Suppressed};
+use crate::mail::{Address, AddressKey, CopyId, ReversePath, SenderId};
 use crate::policy::{Register, Rules, Unavailable};
 use crate::relay::SpoolView;
 
@@ -51,6 +54,10 @@ pub struct Services {
     pub spool: Arc<dyn SpoolView>,
     /// What is owed to those who must know, to read.
     pub outbox: Arc<dyn OutboxView>,
+    /// Mails that wait for a person, to read.
+    pub inbox: Arc<dyn InboxView>,
+    /// Who takes mail to the unsubscribe address; `None` when no gateway runs, or it has no such address.
+    pub mailbox: Option<Arc<dyn Mailbox>>,
     /// The running gateway, or what stands for it when none runs.
     pub control: Arc<dyn Control>,
     /// The time.
@@ -104,6 +111,17 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn claim(&self, copy: CopyId) -> Option<Claim>;
     /// Something in the spool or the outbox changed: have its worker look.
     fn wake(&self);
+}
+
+/// Something that takes its time; the text says what was done, or why it was not.
+pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
+
+/// The unsubscribe address of a running gateway.
+pub trait Mailbox: Send + Sync + std::fmt::Debug {
+    /// Take one mail; what it asks for is durable when this is done.
+    fn take(&self, reverse_path: ReversePath, message: Vec<u8>) -> Doing<'_>;
+    /// Unsubscribe `address`, or else whoever the mail of entry `number` is from, and answer that mail.
+    fn answer(&self, number: EntryNumber, address: Option<Address>, sender: SenderId) -> Doing<'_>;
 }
 
 /// The sole right to change one copy in the spool, until it is dropped.

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod keys;
 mod letters;
 mod links;
+mod mailbox;
 mod offline;
 mod rooms;
 mod running;

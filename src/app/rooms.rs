@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::keys::{self, KeyFolder};
+use ipnet::IpNet;
+
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
@@ -82,15 +84,7 @@ pub(super) fn listeners(
             sign_in_failures: settings.limits.sign_in_failures_per_session,
         },
         normalise_bare_lf: listener.normalise_bare_lf,
-        timeouts: submission::Timeouts {
-            command: settings.limits.command_timeout,
-            data_block: settings.limits.data_timeout,
-            message: settings.limits.message_timeout,
-            write: settings.limits.write_timeout,
-            handshake: settings.limits.handshake_timeout,
-            screen: settings.limits.decision_timeout,
-            ..submission::Timeouts::default()
-        },
+        timeouts: timeouts(settings),
         limits: limits.clone(),
         entropy: entropy.clone(),
     };
@@ -110,7 +104,7 @@ fn accounts(settings: &config::Settings, entropy: &SharedEntropy) -> Result<Opti
     Ok(Some(Arc::new(Accounts::new(accounts, &**entropy)?)))
 }
 
-fn server_tls(
+pub(super) fn server_tls(
     settings: &config::Settings,
     folder: &KeyFolder,
     now: Timestamp,
@@ -265,6 +259,49 @@ pub(super) fn tell(settings: &config::Settings) -> Result<notify::Settings> {
         expire_after: tell.expire_after,
         at_once: tell.at_once,
     })
+}
+
+/// The listener for mail to the unsubscribe address: anybody may hand it in, and nothing else.
+pub(super) fn letterbox(
+    settings: &config::Settings,
+    limits: &Limits,
+    entropy: &SharedEntropy,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> submission::Settings {
+    let everywhere =
+        [IpNet::from(IpAddr::from(Ipv4Addr::UNSPECIFIED)), IpNet::from(IpAddr::from(Ipv6Addr::UNSPECIFIED))];
+    // A network of no bits is every address.
+    let everywhere = everywhere.iter().filter_map(|one| IpNet::new(one.addr(), 0).ok()).collect();
+    submission::Settings {
+        name: "unsubscribe".to_owned(),
+        hostname: settings.name.ascii().to_owned(),
+        tls: tls.map_or(Tls::None, Tls::StartTls),
+        accounts: None,
+        loopback_auth_without_tls: false,
+        trusted: everywhere,
+        trusted_senders: Vec::new(),
+        size_limit: settings.limits.unsubscribe_mail,
+        edit_room: 0,
+        recipients: settings.limits.recipients,
+        errors: settings.limits.bad_commands,
+        sign_in_failures: settings.limits.sign_in_failures_per_session,
+        normalise_bare_lf: false,
+        timeouts: timeouts(settings),
+        limits: limits.clone(),
+        entropy: entropy.clone(),
+    }
+}
+
+fn timeouts(settings: &config::Settings) -> submission::Timeouts {
+    submission::Timeouts {
+        command: settings.limits.command_timeout,
+        data_block: settings.limits.data_timeout,
+        message: settings.limits.message_timeout,
+        write: settings.limits.write_timeout,
+        handshake: settings.limits.handshake_timeout,
+        screen: settings.limits.decision_timeout,
+        ..submission::Timeouts::default()
+    }
 }
 
 /// The DKIM keys by domain.

@@ -14,6 +14,7 @@ use super::control::{Facts, Remote};
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::links::StoreLinks;
+use super::mailbox::{Letterbox, StoreSendings};
 use super::rooms;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
@@ -30,7 +31,7 @@ use crate::store::{Closing, Store};
 use crate::submission;
 use crate::telemetry::Metrics;
 use crate::token::Keys;
-use crate::unsubscribe::{self, Desk, Health};
+use crate::unsubscribe::{self, Desk, Health, Mailroom};
 use crate::{admin, metrics};
 
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
@@ -52,6 +53,7 @@ pub struct Bound {
 pub struct Running {
     submission: Vec<Bound>,
     unsubscribe: SocketAddr,
+    unsubscribe_mail: Option<SocketAddr>,
     metrics: Option<SocketAddr>,
     shutdown: Shutdown,
     store: Store,
@@ -142,6 +144,9 @@ impl Running {
         for listener in &settings.listeners {
             bound.push(bind(listener.address, &format!("listener {}", listener.name))?);
         }
+        let mail = settings.unsubscribe.mail_listen;
+        let mail = mail.map(|address| bind(address, "the unsubscribe address")).transpose()?;
+        let unsubscribe_mail = mail.as_ref().map(TcpListener::local_addr).transpose()?;
         let metrics_listener =
             settings.metrics.map(|address| bind(address, "the metrics listener")).transpose()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -191,7 +196,31 @@ impl Running {
             rooms::page(&settings),
             shutdown.clone(),
         ));
-        shutdown.spawn(health.clone().watch_over(desk, entropy.clone(), shutdown.clone()));
+        shutdown.spawn(health.clone().watch_over(desk.clone(), entropy.clone(), shutdown.clone()));
+        let letterbox = settings.unsubscribe.mailto.clone().map(|address| Letterbox {
+            room: Mailroom {
+                desk,
+                scribe: scribe.clone(),
+                sendings: Arc::new(StoreSendings(store.clone())),
+                inbox: Arc::new(store.clone()),
+                trusted: settings.unsubscribe.trusted_results.clone(),
+                limit: settings.limits.inbox,
+                clock: clock.clone(),
+            },
+            address,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        });
+        if let (Some(listener), Some(letterbox)) = (mail, letterbox.clone()) {
+            let tls = rooms::server_tls(&settings, &folder, clock.now())?;
+            let settings = rooms::letterbox(&settings, &limits, &entropy, Some(tls));
+            let (sender, seen) = watch::channel(Arc::new(settings));
+            let stop = shutdown.clone();
+            shutdown.spawn(async move {
+                submission::run(listener, seen, letterbox, stop).await;
+                drop(sender);
+            });
+        }
 
         // The next hop's limits shape EHLO, so they are asked for before the first client comes; a next
         // hop that is down is no reason not to start.
@@ -238,6 +267,8 @@ impl Running {
             books: Arc::new(StoreBooks::new(store.clone())),
             spool: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
+            inbox: Arc::new(store.clone()),
+            mailbox: letterbox.map(|letterbox| Arc::new(letterbox) as Arc<dyn admin::Mailbox>),
             control: Arc::new(Remote {
                 reload: reload.clone(),
                 spool,
@@ -266,6 +297,7 @@ impl Running {
         let running = Self {
             submission,
             unsubscribe,
+            unsubscribe_mail,
             metrics,
             shutdown,
             store,
@@ -299,6 +331,11 @@ impl Running {
     /// Where the unsubscribe page listens.
     pub fn unsubscribe(&self) -> SocketAddr {
         self.unsubscribe
+    }
+
+    /// Where mail to the unsubscribe address comes in, if it does here.
+    pub fn unsubscribe_mail(&self) -> Option<SocketAddr> {
+        self.unsubscribe_mail
     }
 
     /// Where metrics are served, if they are.

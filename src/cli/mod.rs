@@ -9,6 +9,7 @@ mod args;
 mod explain;
 mod fields;
 mod import;
+mod inbox;
 mod keys;
 mod link;
 mod outbox;
@@ -88,6 +89,8 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
+        Command::UnsubscribeMail(command) => inbox::mail(command, &mut connect(&path)?, out),
+        Command::Inbox(command) => inbox::inbox(command, &mut connect(&path)?, out),
         Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),
         Command::Status => status(&mut connect(&path)?, out),

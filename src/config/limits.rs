@@ -53,6 +53,8 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         http_timeout: wait("http_timeout", d.http_timeout),
         http_idle: wait("http_idle", d.http_idle),
         http_pending: many("http_pending", 1..=1_000_000, d.http_pending),
+        unsubscribe_mail: octets("unsubscribe_mail", 64 << 10..=1 << 30, d.unsubscribe_mail),
+        inbox: section.number("inbox", 1..=1_000_000).unwrap_or(d.inbox),
         admin_connections: many("admin_connections", 1..=1_000, d.admin_connections),
         admin_wait: section.duration("admin_wait", Duration::ZERO..=seconds(600)).unwrap_or(d.admin_wait),
         admin_message: small("admin_message", 1 << 20..=1 << 30, d.admin_message),

@@ -97,6 +97,9 @@ pub(super) fn unsubscribe(
         check_via: socket(&section, "health_via"),
         check_ca_file: check_ca_file.map(|file| PathBuf::from(file.value)),
         mailto: section.parsed("mailto", mailbox),
+        mail_listen: socket(&section, "mail_listen"),
+        trusted_results: section
+            .list("trusted_results", |text| host_name(text).map(|host| host.ascii().to_owned())),
         looks: senders
             .manners()
             .iter()
@@ -105,6 +108,9 @@ pub(super) fn unsubscribe(
         hosts,
         trusted_proxies: section.list("trusted_proxies", network),
     };
+    if settings.mail_listen.is_some() && settings.mailto.is_none() {
+        section.error("mail_listen", "for which address? write mailto = \"afmelden@example.nl\" (RULES P9)");
+    }
     section.finish();
     settings
 }

@@ -257,6 +257,10 @@ pub struct UnsubscribeSettings {
     pub check_ca_file: Option<PathBuf>,
     /// How the pages of some senders look.
     pub looks: Vec<(SenderId, Look)>,
+    /// Where mail to `mailto` comes in over SMTP; `None`: not here.
+    pub mail_listen: Option<SocketAddr>,
+    /// Servers whose Authentication-Results are believed (RFC 8601): their names there.
+    pub trusted_results: Vec<String>,
     /// Host names that the page answers to; empty: any.
     pub hosts: Vec<Domain>,
     /// Reverse proxies whose `Forwarded` or `X-Forwarded-For` is believed.
@@ -270,6 +274,8 @@ impl Default for UnsubscribeSettings {
             tls: None,
             url: "http://127.0.0.1:8025".to_owned(),
             mailto: None,
+            mail_listen: None,
+            trusted_results: Vec::new(),
             urls: Vec::new(),
             check_public: true,
             check_via: None,
@@ -436,6 +442,10 @@ pub struct Limits {
     pub http_idle: Duration,
     /// Unsubscribes that wait for the ledger.
     pub http_pending: usize,
+    /// One mail to the unsubscribe address.
+    pub unsubscribe_mail: u64,
+    /// Mails to the unsubscribe address that wait for a person.
+    pub inbox: u64,
     /// Connections to the admin socket.
     pub admin_connections: usize,
     /// Wait of a command for a gateway that starts, or for another command.
@@ -483,6 +493,8 @@ impl Default for Limits {
             http_timeout: Duration::from_secs(20),
             http_idle: Duration::from_secs(30),
             http_pending: 4_096,
+            unsubscribe_mail: 10 << 20,
+            inbox: 1_000,
             admin_connections: 8,
             admin_wait: Duration::from_secs(5),
             admin_message: 64 << 20,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choice::{Corrected, Explained};
 use super::counts::Counts;
+use super::inbox::{Answered, Held, Returned};
 use super::outbox::{Telling, Told};
 use crate::consent::{ConsentEvent, Published, Relation};
 use crate::mail::{Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId};
@@ -64,6 +65,12 @@ pub enum Event {
     Corrected(Corrected),
     /// Somebody who unsubscribed said why.
     Explained(Explained),
+    /// A message of ours came back from further on (RULES P14).
+    Returned(Returned),
+    /// A mail to the unsubscribe address waits for a person.
+    Held(Held),
+    /// A person answered it.
+    Answered(Answered),
     /// Somebody who must know of an entry was told, or could not be (RULES L10).
     Told(Told),
     /// A copy may go, and is about to (promise 1).
@@ -359,6 +366,9 @@ impl Event {
             Self::Corrected(_) => "corrected",
             Self::Explained(_) => "explained",
             Self::Told(_) => "told",
+            Self::Returned(_) => "returned",
+            Self::Held(_) => "held",
+            Self::Answered(_) => "answered",
             Self::Admitted(_) => "admitted",
             Self::Refused { .. } => "refused",
             Self::Relayed(_) => "relayed",
@@ -389,6 +399,9 @@ impl Event {
             | Self::Corrected(_)
             | Self::Explained(_)
             | Self::Told(_)
+            | Self::Returned(_)
+            | Self::Held(_)
+            | Self::Answered(_)
             | Self::Admitted(_)
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
@@ -412,6 +425,7 @@ impl Event {
             Self::Unsubscribed(unsubscribed) => unsubscribed.reference,
             Self::Corrected(corrected) => corrected.reference,
             Self::Explained(explained) => explained.reference,
+            Self::Returned(returned) => Some(returned.reference),
             other => other.copy().map(|copy| copy.reference),
         }
     }
@@ -427,6 +441,8 @@ impl Event {
             Self::Corrected(corrected) => vec![&corrected.address],
             Self::Explained(explained) => vec![&explained.address],
             Self::Told(told) => vec![&told.address],
+            Self::Returned(returned) => vec![&returned.address],
+            Self::Held(held) => held.from.iter().map(Address::key).collect(),
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::NoticeSent { to, .. } => vec![to.key()],
@@ -437,6 +453,7 @@ impl Event {
             | Self::Delayed(_)
             | Self::InDoubt(_)
             | Self::Cancelled(_)
+            | Self::Answered(_)
             | Self::Checkpoint { .. } => Vec::new(),
         }
     }
@@ -486,6 +503,15 @@ impl Event {
             Self::Unsubscribed(it) => format!("{} from {} by {}", it.address, it.sender, it.way.as_str()),
             Self::Corrected(it) => format!("{} for {}: did not mean to unsubscribe", it.address, it.sender),
             Self::Explained(it) => format!("{} from {}: {}", it.address, it.sender, it.why.as_str()),
+            Self::Returned(it) => {
+                let kind = if it.hard { "hard" } else { "soft" };
+                format!("{} of {}: {kind}, {} {}", it.address, it.sender, it.status, it.diagnostic)
+            }
+            Self::Held(it) => {
+                let from = it.from.as_ref().map_or("nobody", Address::as_str);
+                format!("from {from}, {:?}: {}", it.subject, it.why)
+            }
+            Self::Answered(it) => format!("the mail of entry {}: {}", it.held, it.how),
             Self::Told(it) => {
                 let outcome = match it.outcome {
                     Telling::Told => "told",

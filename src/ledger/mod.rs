@@ -11,6 +11,7 @@ mod choice;
 pub mod codec;
 mod counts;
 mod event;
+mod inbox;
 mod outbox;
 pub mod pack;
 mod page;
@@ -25,6 +26,7 @@ pub use event::{
     Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
     Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
 };
+pub use inbox::{Answered, Held, InboxView, Letter, Returned};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use scribe::{
     Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::codec::{CodecError, Squeezed};
 use super::event::{EntryNumber, Event};
+use super::inbox::Letter;
 use super::outbox::{Owed, OwedId};
 use super::pieces;
 use crate::mail::{Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
@@ -59,6 +60,10 @@ pub enum Side {
     Owe(Box<Owed>),
     /// Replace what is known of a telling that is owed.
     Defer(OwedId, Box<Owed>),
+    /// Keep a mail for a person; this record's first entry says so.
+    Letter(Box<Letter>),
+    /// A mail was answered, and is kept no longer.
+    Filed(EntryNumber),
     /// A telling is no longer owed.
     Paid(OwedId),
     /// Sign a checkpoint, if anything happened since the last one.
@@ -309,6 +314,8 @@ impl Ready {
             | Side::Owe(_)
             | Side::Defer(..)
             | Side::Paid(_)
+            | Side::Letter(_)
+            | Side::Filed(_)
             | Side::Checkpoint => Ok(None),
         };
         let sides = record.sides.iter().map(ready).collect::<Result<_, CodecError>>();

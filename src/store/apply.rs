@@ -13,7 +13,7 @@ use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Published, Relati
 use crate::ledger::{Admitted, Corrected, EntryNumber, Event, Outcome, Unsubscribed};
 use crate::mail::{AddressKey, CopyId, Purpose, SenderId};
 use crate::policy::{ConsentHistory, Profile};
-use crate::suppression::{Reason, Suppression};
+use crate::suppression::{DeliveryBlock, Reason, Suppression};
 
 /// The projection tables, open in one write transaction.
 pub(super) struct Projections<'t> {
@@ -167,6 +167,7 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
         Event::Suppression(it) => Some((&it.sender, &it.address)),
         Event::Unsubscribed(it) => Some((&it.sender, &it.address)),
         Event::Corrected(it) => Some((&it.sender, &it.address)),
+        Event::Returned(it) if it.hard => Some((&it.sender, &it.address)),
         _ => None,
     }
 }
@@ -174,12 +175,22 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
 /// A profile is the fold of this over the entries that [`profile_of`] says are about it.
 pub(super) fn fold(profile: &mut Profile, _number: EntryNumber, at: Timestamp, event: &Event) {
     match event {
-        Event::Consent(it) => add_consent(profile, &it.purpose, &it.event),
+        Event::Consent(it) => {
+            if it.event.kind == ConsentEventKind::Confirm {
+                // Whoever clicked a link in a mail has a mailbox that works.
+                profile.block = None;
+            }
+            add_consent(profile, &it.purpose, &it.event);
+        }
         Event::Relation(it) => add_relation(profile, &it.relation),
         Event::Published(it) => add_published(profile, &it.purpose, &it.published),
         Event::Suppression(it) => suppress(profile, it.suppression.clone()),
         Event::Unsubscribed(it) => unsubscribe(profile, it, at),
         Event::Corrected(it) => correct(profile, it),
+        Event::Returned(it) if it.hard => {
+            let reply = format!("{} {}", it.status, it.diagnostic).trim_end().to_owned();
+            profile.block = Some(DeliveryBlock { since: at, reply });
+        }
         _ => {}
     }
 }

@@ -13,6 +13,7 @@ mod disk;
 mod error;
 mod find;
 mod fsck;
+mod inbox;
 mod outbox;
 mod read;
 mod recover;
