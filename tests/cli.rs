@@ -27,6 +27,30 @@ fn a_wrong_config_is_told_whole_and_exits_with_78() {
 }
 
 #[test]
+fn l7_l8_a_preview_shows_what_a_recipient_would_get() {
+    let house = House::new();
+    let message = "From: Voorbeeld Hypotheken <nieuws@voorbeeldhypotheken.nl>\nTo: a@example.nl\nSubject: Rente\n\
+        MIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n<body><p>Rente</p><script>alert(1)</script></body>\n";
+    let file = house.file("message.eml", message);
+    let folder = house.path("look").display().to_string();
+    let said = house.ok(&["preview", &file, "--to", "a@example.nl", "--out", &folder]);
+    assert!(said.contains("class      marketing") && said.contains("rule       newsletter"), "{said}");
+    let read = |name: &str| std::fs::read_to_string(house.path("look").join(name)).unwrap();
+    assert_eq!(read("before.eml"), message.replace('\n', "\r\n"));
+    let after = read("after.eml");
+    assert!(after.contains("/u/preview\"\r\n") && after.contains("KvK 12345678"), "{after}");
+    let page = read("preview.html");
+    assert!(page.contains("default-src 'none'") && page.contains("sandbox=\"\""), "{page}");
+    assert!(!page.contains("<script"), "what a message brings stays in its frame");
+    assert!(page.contains("<ins>List-Unsubscribe: "), "{page}");
+
+    let foreign = house.file("foreign.eml", &message.replace("Voorbeeld Hypotheken <", "Somebody <"));
+    let done = house.run(&["preview", &foreign, "--to", "a@example.nl", "--out", &folder]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.out.contains("is not a registered name"), "{done:?}");
+}
+
+#[test]
 fn wrong_usage_exits_with_64_and_help_with_0() {
     let house = House::new();
     for args in

@@ -432,6 +432,70 @@ async fn a_reload_is_whole_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_limits_and_refuses_what_needs_a_restart() {
+    let next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let file = gateway.folder.path().join("sluis.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let mut client = gateway.client().await;
+    let send = async |client: &mut support::smtp::Client| {
+        client.submit(PERSON, &["a@example.org"], message(PERSON, "Dag")).await.code
+    };
+    assert_eq!(send(&mut client).await, 250);
+    std::fs::write(&file, format!("{good}[limits]\nmessages_per_hour = 1\n")).unwrap();
+    gateway.running.reload().unwrap();
+    assert_eq!(send(&mut client).await, 250, "a changed rate begins anew");
+    assert_eq!(send(&mut client).await, 450);
+    let other = good.replace("[relay]", "[ledger]\ncache = \"32 MiB\"\n[relay]\nbackground = 3\n");
+    std::fs::write(&file, other).unwrap();
+    let refused = gateway.running.reload().unwrap_err();
+    assert!(refused.starts_with("relay.background, ledger.cache cannot change"), "{refused}");
+    assert_eq!(send(&mut client).await, 450, "nothing of it is in force");
+    std::fs::write(&file, good).unwrap();
+    gateway.running.reload().unwrap();
+    assert_eq!(send(&mut client).await, 250);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l13_personal_mail_that_says_the_same_over_and_over_is_marketing() {
+    let next_hop = NextHop::scripted(EVERYTHING, |moment, line| {
+        let later = moment == Moment::Command && line.contains("later@");
+        later.then(|| Answer::Say("451 4.2.0 later\r\n".to_owned()))
+    })
+    .await;
+    let gateway = TestGateway::with(next_hop.address, "policy.personal_max_alike = 3", "").await;
+    let offer = |name: &str| {
+        let text = format!(
+            "Beste {name},\r\n\r\nDeze maand is de rente op een hypotheek van tien jaar lager dan vorig jaar. \
+             Zullen we eens rekenen?\r\n\r\nGroet, Jan"
+        );
+        message(PERSON, &text)
+    };
+    let mut client = gateway.client().await;
+    // One that the next hop puts off, and its client sends again and again, is one message.
+    for _ in 0..4 {
+        assert_eq!(client.submit(PERSON, &["later@example.org"], offer("Anna")).await.code, 451);
+    }
+    for name in ["Anna", "Bob", "mevrouw De Wit"] {
+        let reply = client.submit(PERSON, &["a@example.org"], offer(name)).await;
+        assert_eq!(reply.code, 250, "{name}: {reply:?}");
+    }
+    let colleague = ["piet@voorbeeldhypotheken.nl"];
+    assert_eq!(
+        client.submit(PERSON, &colleague, offer("Piet")).await.code,
+        250,
+        "a colleague is not counted"
+    );
+    let reply = client.submit(PERSON, &["e@example.org"], offer("Eva")).await;
+    assert_eq!(reply.code, 550, "{reply:?}");
+    assert!(reply.text().contains("4 personal messages that say nearly the same"), "{reply:?}");
+    let other = message(PERSON, "Hoi Eva, morgen om tien uur is goed, tot dan! Neem je de tekeningen mee?");
+    assert_eq!(client.submit(PERSON, &["e@example.org"], other).await.code, 250);
+    let refusals = gateway.events().into_iter().filter(|event| matches!(event, Event::Refused { .. }));
+    assert_eq!(refusals.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn l14_several_visible_outside_recipients_are_refused() {
     let next_hop = NextHop::start().await;
     let gateway = TestGateway::start(next_hop.address).await;

@@ -13,7 +13,7 @@ mod random;
 use std::fs;
 use std::path::PathBuf;
 
-use letters::{Ask, crlf, ed25519, has_bare_line_end, rewrite, rsa, verify};
+use letters::{Ask, crlf, ed25519, has_bare_line_end, keep, rewrite, rsa, verify};
 use sluis::mail::{Class, Language};
 use sluis::message::ComposeError;
 
@@ -86,6 +86,7 @@ fn golden_cases() {
         let output = result.unwrap_or_else(|e| panic!("{name}: {e}")).rope.to_vec();
         assert!(!has_bare_line_end(&output), "{name}");
         verify(&output, 1).unwrap_or_else(|e| panic!("{name}: {e}"));
+        keep(&format!("{name}-{}", ask.class), &input, &output);
         let plain: Vec<u8> = output.iter().copied().filter(|b| *b != b'\r').collect();
         if bless {
             fs::write(file(".out.eml"), &plain).unwrap();

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use sluis::app::Running;
 use sluis::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use sluis::ledger::checkpoint::Signer;
+use sluis::ledger::keeping::Retention;
 use sluis::ledger::{
     Channel, Corrected, Event, News, OutboxView, Owed, OwedId, OwedState, Record, Scribe, Side, Telling,
     Told, Unsubscribed, Way,
@@ -240,6 +241,7 @@ impl Post {
             queue: 16,
             max_batch: 16,
             checkpoint_every: Duration::from_secs(60),
+            retention: Retention::default(),
         };
         let path = folder.path().join("ledger.redb");
         let store = Store::open(&path, settings, clock.clone(), Arc::new(SystemEntropy)).unwrap();

@@ -31,6 +31,7 @@ fn run(text: &[u8], class: Class, eight: bool) -> Result<Composed, ComposeError>
         class,
         sender: Some(&SENDER),
         purpose: Some(&purpose),
+        templates: None,
         unsubscribe: Some(&unsubscribe),
         trace: "trace",
         received: None,

@@ -117,10 +117,11 @@ fuzz_target!(|data: &[u8]| {
     let terms = Terms {
         hostname: "gate.example".to_owned(),
         starttls: true,
-        auth: true,
+        auth: sluis::smtp::sasl::Mechanism::ALL.to_vec(),
         auth_without_tls: false,
         auth_required: false,
         smtputf8: true,
+        lmtp: false,
         chunking: true,
         size_limit: SIZE_LIMIT,
         recipients: RECIPIENTS,

@@ -76,7 +76,7 @@ fn reverse_path(asked: &Explain, message: Option<&Message>) -> Result<ReversePat
             .map(ReversePath::Address)
             .map_err(|error| format!("the envelope sender \"{text}\": {error}")),
         None => {
-            let from = asked.from.clone().or_else(|| Some(message?.from()?.address));
+            let from = asked.from.clone().or_else(|| Some(message?.from()?.address.clone()));
             from.map(ReversePath::Address).ok_or_else(|| {
                 "the From address is missing: give --from, or a message that has one".to_owned()
             })
@@ -111,6 +111,7 @@ fn edited(message: Option<&Message>, permit: Permit, now: Timestamp, steps: &mut
         class: permit.class(),
         sender: permit.sender().map(Arc::as_ref),
         purpose: permit.purpose(),
+        templates: None,
         unsubscribe: Some(&unsubscribe),
         trace: "explained",
         received: None,

@@ -6,20 +6,19 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::Services;
 use super::wire::{Answer, LetterLine};
 use crate::ledger::{Answered, EntryNumber, Event, Letter, Record, Side};
-use crate::mail::{Address, ReversePath};
+use crate::mail::Address;
 use crate::policy::Unavailable;
 
 /// Nobody is there to take it.
-const NOBODY: &str = "no gateway with an unsubscribe.mailto address runs on this data folder";
+const NOBODY: &str = "no gateway runs on this data folder, and only that takes mail";
 
 /// Take a mail.
-pub(super) async fn take(services: &Services, reverse_path: Option<Address>, message: &str) -> Answer {
+pub(super) async fn take(services: &Services, null_path: bool, message: &str) -> Answer {
     let Some(mailbox) = &services.mailbox else { return Answer::Failed { error: NOBODY.to_owned() } };
     let Ok(message) = BASE64.decode(message) else {
         return Answer::Failed { error: "the message is not base64".to_owned() };
     };
-    let reverse_path = reverse_path.map_or(ReversePath::Null, ReversePath::Address);
-    finished(mailbox.take(reverse_path, message).await)
+    finished(mailbox.take(null_path, message).await)
 }
 
 /// Unsubscribe whoever a held mail is from, and answer it.

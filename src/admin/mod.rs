@@ -14,31 +14,38 @@
 mod explain;
 mod handle;
 mod inbox;
+mod ledger;
 mod outbox;
 mod queue;
 mod rows;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod text;
+mod undo;
 mod wire;
 
 use std::any::Any;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 pub use handle::handle;
+pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, SentMessage};
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
-    Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, Imported,
-    MAX_PAGE, MAX_ROWS, OwedAction, OwedLine, ProfileView, PublishedRow, Query, QueueAction, Reject, Request,
-    Row, Status, Subject, SubjectError, SuppressionRow, Tally, Verified,
+    Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, ImportLine,
+    Imported, LetterLine, MAX_PAGE, MAX_ROWS, OwedAction, OwedLine, ProfileView, PublishedRow, Query,
+    QueueAction, RegisterRow, Reject, Request, Row, Status, Subject, SubjectError, SuppressionRow, Tally,
+    TextRow, Undone, Verified,
 };
 
 use crate::clock::{SharedClock, Timestamp};
-use crate::ledger::{EntryNumber, InboxView, OutboxView, Scribe, Suppressed};
-use crate::mail::{Address, AddressKey, CopyId, ReversePath, SenderId};
-use crate::policy::{Register, Rules, Unavailable};
+use crate::ledger::consistency::Consistency;
+use crate::ledger::{EntryNumber, Fact, InboxView, OutboxView, Scribe, Suppressed};
+use crate::mail::{Address, AddressKey, CopyId, SenderId};
+use crate::policy::{Profile, Register, Rules, Unavailable};
 use crate::relay::SpoolView;
 
 /// What requests are answered from; clones share it.
@@ -56,13 +63,16 @@ pub struct Services {
     pub outbox: Arc<dyn OutboxView>,
     /// Mails that wait for a person, to read.
     pub inbox: Arc<dyn InboxView>,
-    /// Who takes mail to the unsubscribe address; `None` when no gateway runs, or it has no such address.
+    /// Who takes mail to the unsubscribe address; `None` when no gateway runs.
     pub mailbox: Option<Arc<dyn Mailbox>>,
     /// The running gateway, or what stands for it when none runs.
     pub control: Arc<dyn Control>,
     /// The time.
     pub clock: SharedClock,
 }
+
+/// A fact, and of whom it is.
+pub type Owned = (SenderId, AddressKey, Fact);
 
 /// Reads the ledger. Implemented by `app` for the store.
 pub trait Books: Send + Sync + std::fmt::Debug {
@@ -73,6 +83,14 @@ pub trait Books: Send + Sync + std::fmt::Debug {
         after: Option<EntryNumber>,
         limit: usize,
     ) -> Result<(Vec<Filed>, Option<EntryNumber>), Unavailable>;
+    /// Up to `limit` addresses of the register in order of sender and address, after `after`; of `sender` only, if
+    /// given.
+    fn register(
+        &self,
+        sender: Option<&SenderId>,
+        after: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<(SenderId, AddressKey, Profile)>, Unavailable>;
     /// Up to `limit` suppressions in order of sender and address, after `after`; of `sender` only, if given.
     fn suppressions(
         &self,
@@ -89,12 +107,43 @@ pub trait Books: Send + Sync + std::fmt::Debug {
         observed: bool,
         after: Option<EntryNumber>,
     ) -> Result<(Vec<Tally>, Option<EntryNumber>), Unavailable>;
+    /// At most `limit` imports, after the one with the id `after`.
+    fn imports(&self, after: Option<&str>, limit: usize) -> Result<Vec<ImportLine>, Unavailable>;
+    /// The import with this id.
+    fn import(&self, id: &str) -> Result<Option<ImportLine>, Unavailable>;
+    /// What the import `id` added, at most `most` facts, in at most `stretch` entries from number `from` to before
+    /// `end`; and where that ended, when there is more.
+    fn facts_of(
+        &self,
+        id: &str,
+        range: std::ops::Range<EntryNumber>,
+        stretch: usize,
+        most: usize,
+    ) -> Result<(Vec<Owned>, Option<EntryNumber>), Unavailable>;
+    /// Up to `limit` texts, by their SHA-256 (hex), after `after`.
+    fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, Unavailable>;
     /// The number of the entry that holds the consent text with this SHA-256 (hex).
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable>;
     /// The evidence pack of the entries asked for, a zip file; `None` when there are none.
     fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable>;
-    /// Check the whole ledger against itself: leaves, roots, checkpoints, projections.
-    fn verify(&self) -> Result<Verified, Unavailable>;
+    /// Check the whole ledger against itself (leaves, roots, checkpoints, counts, projections, spool) and against
+    /// checkpoints from outside.
+    fn verify(&self, anchors: &[String]) -> Result<Verified, Unavailable>;
+    /// How many entries a check that runs now has looked at, and of how many.
+    fn progress(&self) -> Option<(u64, u64)>;
+    /// The newest checkpoint; `None` before there is any.
+    fn checkpoint(&self) -> Result<Option<String>, Unavailable>;
+    /// The proof between two checkpoints, the newest where no later one is given; the inner error says why a
+    /// note given is none of this ledger's.
+    fn consistency(&self, old: &str, new: Option<&str>) -> Result<Result<Consistency, String>, Unavailable>;
+    /// The holds that stand, in order.
+    fn holds(&self) -> Result<Vec<HoldLine>, Unavailable>;
+    /// Purge what is due; how many entries went.
+    fn purge(&self) -> Result<u64, Unavailable>;
+    /// Copy the store to `file` and check the copy; the inner error says why there is none.
+    fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable>;
+    /// What is kept of the newest copy that `to` got; `None` when no such copy was admitted.
+    fn message(&self, query: &Query, to: &AddressKey) -> Result<Option<SentMessage>, Unavailable>;
     /// How many entries there are.
     fn entry_count(&self) -> Result<u64, Unavailable>;
 }
@@ -118,8 +167,8 @@ pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send 
 
 /// The unsubscribe address of a running gateway.
 pub trait Mailbox: Send + Sync + std::fmt::Debug {
-    /// Take one mail; what it asks for is durable when this is done.
-    fn take(&self, reverse_path: ReversePath, message: Vec<u8>) -> Doing<'_>;
+    /// Take one mail, which came from `<>` if `null_path` says so; what it asks for is durable when this is done.
+    fn take(&self, null_path: bool, message: Vec<u8>) -> Doing<'_>;
     /// Unsubscribe `address`, or else whoever the mail of entry `number` is from, and answer that mail.
     fn answer(&self, number: EntryNumber, address: Option<Address>, sender: SenderId) -> Doing<'_>;
 }

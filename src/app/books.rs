@@ -1,16 +1,23 @@
 //! The ledger as the admin room reads it, over the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Cursor;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memmem;
 
-use crate::admin::{Books, Filed, Query, Subject, Tally, Verified};
+use crate::admin::{Books, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Subject, Tally, Verified};
 use crate::clock::Timestamp;
-use crate::ledger::{Entry, EntryNumber, Event, Suppressed, pack};
+use crate::ledger::consistency::Consistency;
+use crate::ledger::{Entry, EntryNumber, Event, Fact, Keep, Suppressed, pack};
 use crate::mail::{AddressKey, SenderId};
-use crate::policy::{Refusal, Unavailable};
-use crate::store::{About, Found, Page, Store, Window};
+use crate::policy::{Profile, Refusal, Unavailable};
+use crate::store::{About, Archived, Findings, Found, ImportPlace, Page, Store, Window};
+
+/// Entries that are read in one go.
+const PAGE: usize = 1_000;
 
 /// Entries that one request for refusals looks at.
 const STRETCH: usize = 200_000;
@@ -22,12 +29,13 @@ const MAX_ENTRIES: usize = 50_000;
 #[derive(Debug, Clone)]
 pub struct StoreBooks {
     store: Store,
+    progress: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 impl StoreBooks {
     /// Over `store`.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, progress: Arc::default() }
     }
 
     fn page(&self, query: &Query, after: Option<EntryNumber>, limit: usize) -> Result<Page, Unavailable> {
@@ -44,21 +52,63 @@ impl StoreBooks {
 }
 
 impl StoreBooks {
-    /// Add the consent texts that `found` rests on: evidence is the text as it was shown, not its hash.
-    fn add_texts(&self, found: &mut Vec<Found>) -> Result<(), Unavailable> {
-        let mut hashes: Vec<String> = Vec::new();
-        for hash in found.iter().flat_map(|found| found.entry.event.consent_texts()) {
-            if !hashes.iter().any(|known| known == hash) {
-                hashes.push(hash.to_owned());
-            }
+    /// The entry `number`, unless it was erased.
+    fn entry(&self, number: EntryNumber) -> Result<Option<Entry>, Unavailable> {
+        Ok(self.store.entries(number..number.saturating_add(1))?.pop().map(|found| found.entry))
+    }
+
+    /// An import as its entries tell it; `None` once they were erased.
+    fn import_line(&self, place: ImportPlace) -> Result<Option<ImportLine>, Unavailable> {
+        let Some(Entry { at, event: Event::ImportBegun(begun), .. }) = self.entry(place.begun)? else {
+            return Ok(None);
+        };
+        let ended = place.ended.map(|number| self.entry(number)).transpose()?.flatten();
+        let result = match ended.map(|entry| entry.event) {
+            Some(Event::ImportEnded(it)) => Some((it.added, it.already, it.rejected)),
+            _ => None,
+        };
+        Ok(Some(ImportLine {
+            id: place.id,
+            at,
+            format: begun.format,
+            file: begun.file,
+            sha256: begun.sha256,
+            begun: place.begun,
+            ended: place.ended,
+            result,
+            undone: place.undone.is_some(),
+        }))
+    }
+
+    /// Add the entries that `found` rests on: consents, the texts as they were shown and not only their hashes,
+    /// the public keys of its signatures.
+    fn add_evidence(&self, found: &mut Vec<Found>) -> Result<(), Unavailable> {
+        let numbers: BTreeSet<EntryNumber> =
+            found.iter().flat_map(|found| found.entry.event.rests_on()).collect();
+        for number in numbers {
+            found.extend(self.store.entries(number..number.saturating_add(1))?);
         }
-        for hash in hashes {
-            found.extend(self.store.consent_text(&hash)?);
+        let labels: BTreeSet<String> = found.iter().flat_map(|found| found.entry.event.refers_to()).collect();
+        for label in labels {
+            found.extend(self.store.labelled(&label)?);
         }
         found.sort_by_key(|found| found.number);
         found.dedup_by_key(|found| found.number);
         Ok(())
     }
+}
+
+/// The fact of the register that an entry took in.
+fn fact_of(event: Event) -> Option<Owned> {
+    Some(match event {
+        Event::Consent(it) => (it.sender, it.address, Fact::Consent { purpose: it.purpose, event: it.event }),
+        Event::Relation(it) => (it.sender, it.address, Fact::Relation(it.relation)),
+        Event::Published(it) => {
+            (it.sender, it.address, Fact::Published { purpose: it.purpose, published: it.published })
+        }
+        Event::Suppression(it) => (it.sender, it.address, Fact::Suppression(it.suppression)),
+        _ => return None,
+    })
 }
 
 /// Rule, sender, and the clause by word and number.
@@ -72,6 +122,16 @@ fn refusals_in(event: &Event, observed: bool) -> Vec<&Refusal> {
         }
         Event::Refused { recipients, .. } if !observed => recipients.iter().map(|one| &one.refusal).collect(),
         _ => Vec::new(),
+    }
+}
+
+fn verified(findings: Findings) -> Verified {
+    Verified {
+        entries: findings.entries,
+        erased: findings.erased,
+        counts: findings.counts,
+        checkpoints: findings.checkpoints,
+        findings: findings.problems,
     }
 }
 
@@ -91,6 +151,17 @@ impl Books for StoreBooks {
         let mut filed: Vec<Filed> = found.chain(erased).collect();
         filed.sort_by_key(|one| one.number);
         Ok((filed, page.next))
+    }
+
+    fn register(
+        &self,
+        sender: Option<&SenderId>,
+        after: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<(SenderId, AddressKey, Profile)>, Unavailable> {
+        let after = after.map(|(sender, address)| (sender, address));
+        let rows = self.store.register(sender, after, limit)?;
+        Ok(rows.into_iter().map(|row| (row.sender, row.address, row.profile)).collect())
     }
 
     fn suppressions(
@@ -147,8 +218,50 @@ impl Books for StoreBooks {
         Ok((counts.into_iter().map(tally).collect(), next.map(|next| next.saturating_sub(1))))
     }
 
+    fn imports(&self, after: Option<&str>, limit: usize) -> Result<Vec<ImportLine>, Unavailable> {
+        let places = self.store.imports(after, limit)?;
+        places.into_iter().filter_map(|place| self.import_line(place).transpose()).collect()
+    }
+
+    fn import(&self, id: &str) -> Result<Option<ImportLine>, Unavailable> {
+        self.store.import(id)?.map_or(Ok(None), |place| self.import_line(place))
+    }
+
+    fn facts_of(
+        &self,
+        id: &str,
+        range: Range<EntryNumber>,
+        stretch: usize,
+        most: usize,
+    ) -> Result<(Vec<Owned>, Option<EntryNumber>), Unavailable> {
+        // As it stands at the end of a JSON text.
+        let sign = format!("import {id}\"");
+        let sign = memmem::Finder::new(&sign);
+        let (mut facts, mut rest) = (Vec::new(), None);
+        let next = self.store.scan(range.start, stretch, |number, bytes| {
+            if number >= range.end || rest.is_some() || sign.find(bytes).is_none() {
+                return;
+            }
+            if facts.len() == most {
+                rest = Some(number);
+            } else if let Some(fact) = Entry::parse(bytes).ok().and_then(|entry| fact_of(entry.event)) {
+                facts.push(fact);
+            }
+        })?;
+        let next = rest.or(next).filter(|next| *next < range.end);
+        Ok((facts, next.map(|next| next.saturating_sub(1))))
+    }
+
+    fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, Unavailable> {
+        let text = |found: Found| match found.entry.event {
+            Event::ConsentText { sha256, text, .. } => Some((sha256, text)),
+            _ => None,
+        };
+        Ok(self.store.texts(after, limit)?.into_iter().filter_map(text).collect())
+    }
+
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
-        Ok(self.store.consent_text(sha256)?.map(|found| found.number))
+        Ok(self.store.labelled(sha256)?.map(|found| found.number))
     }
 
     fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable> {
@@ -163,20 +276,77 @@ impl Books for StoreBooks {
         if found.is_empty() {
             return Ok(None);
         }
-        self.add_texts(&mut found)?;
+        self.add_evidence(&mut found)?;
         let pack = self.store.pack(&query.to_string(), found)?;
         let zip = pack::write(&pack, self.store.signer(), Cursor::new(Vec::new()))
             .map_err(|error| Unavailable(error.to_string()))?;
         Ok(Some(zip.into_inner()))
     }
 
-    fn verify(&self) -> Result<Verified, Unavailable> {
-        let findings = self.store.verify_all(&[])?;
-        Ok(Verified {
-            entries: findings.entries,
-            checkpoints: findings.checkpoints,
-            findings: findings.problems,
-        })
+    fn verify(&self, anchors: &[String]) -> Result<Verified, Unavailable> {
+        let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        let findings = self.store.verify_with(anchors, &mut |done, all| place(Some((done, all))));
+        place(None);
+        Ok(verified(findings?))
+    }
+
+    fn holds(&self) -> Result<Vec<HoldLine>, Unavailable> {
+        let holds = self.store.holds()?.into_iter();
+        Ok(holds.map(|hold| HoldLine { number: hold.number, about: hold.about }).collect())
+    }
+
+    fn purge(&self) -> Result<u64, Unavailable> {
+        self.store.purge(&|| false).map_err(|error| Unavailable(error.to_string()))
+    }
+
+    fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable> {
+        let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        let made = self.store.backup(file, &mut |done, all| place(Some((done, all))));
+        place(None);
+        Ok(made.map(verified).map_err(|error| error.to_string()))
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn checkpoint(&self) -> Result<Option<String>, Unavailable> {
+        Ok(self.store.latest_checkpoint()?.map(|(_, note)| note))
+    }
+
+    fn consistency(&self, old: &str, new: Option<&str>) -> Result<Result<Consistency, String>, Unavailable> {
+        self.store.consistency(old, new)
+    }
+
+    fn message(&self, query: &Query, to: &AddressKey) -> Result<Option<SentMessage>, Unavailable> {
+        let (mut after, mut all) = (None, Vec::new());
+        loop {
+            let page = self.page(query, after, PAGE)?;
+            all.extend(page.found.into_iter().filter_map(|found| match found.entry.event {
+                Event::Admitted(it) if it.recipients.iter().any(|one| one.recipient.key() == to) => {
+                    Some((found.number, it))
+                }
+                _ => None,
+            }));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let Some((number, newest)) = all.pop() else { return Ok(None) };
+        let (kept, bytes) = match self.store.rebuild(newest.copy)? {
+            Some(Archived::Whole(rope)) => (Keep::Full, SentMessage::encode(&rope.to_vec())),
+            Some(Archived::Headers(bytes)) => (Keep::Headers, SentMessage::encode(&bytes)),
+            None => (Keep::Hash, String::new()),
+        };
+        Ok(Some(SentMessage {
+            number,
+            copy: newest.copy,
+            sent_sha256: newest.sent_sha256,
+            kept,
+            bytes,
+            others: all.into_iter().map(|(_, it)| it.copy).collect(),
+        }))
     }
 
     fn entry_count(&self) -> Result<u64, Unavailable> {

@@ -1,28 +1,147 @@
-//! Mail to the unsubscribe address, from the gateway's own SMTP listener and from `sluis unsubscribe-mail`.
+//! Mail to the unsubscribe address, from the gateway's own SMTP and LMTP listeners and from
+//! `sluis unsubscribe-mail` (RULES P9).
 
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::Result;
 use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
+use super::keys::KeyFolder;
+use super::rooms;
 use crate::admin::{Doing, Mailbox};
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
+use crate::config;
 use crate::gateway::{Client, Submission};
 use crate::ledger::{EntryNumber, Event};
+use crate::limits::Limits;
 use crate::mail::{Address, Class, Reference, ReversePath, SenderId};
+use crate::net::dkim;
 use crate::policy::Unavailable;
 use crate::relay::Abilities;
 use crate::secret::{SharedEntropy, random};
+use crate::shutdown::Shutdown;
 use crate::smtp::reply::Reply;
 use crate::store::Store;
-use crate::submission::Journey;
-use crate::unsubscribe::{Handled, MailError, Mailroom, Sending, Sendings};
+use crate::submission::{self, Journey};
+use crate::unsubscribe::{Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Vouch};
 
 /// Entries with one Message-ID that are looked at: a message to many has one for each copy.
 const ENTRIES: usize = 5_000;
+
+/// The listeners for it, and what a reload changes.
+#[derive(Debug)]
+pub(super) struct Post {
+    listeners: Vec<(Door, watch::Sender<Arc<submission::Settings>>)>,
+    settings: watch::Sender<Arc<MailSettings>>,
+    limits: Limits,
+    entropy: SharedEntropy,
+}
+
+/// By which protocol a listener takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// From anybody.
+    Smtp,
+    /// From the server that has the mailbox (RFC 2033).
+    Lmtp,
+}
+
+impl Post {
+    /// Serve what is bound. `settings` are those that `room` sees.
+    pub(super) fn open(
+        bound: Vec<(Door, TcpListener)>,
+        config: &config::Settings,
+        folder: &KeyFolder,
+        letterbox: &Letterbox,
+        settings: watch::Sender<Arc<MailSettings>>,
+        shutdown: &Shutdown,
+    ) -> Result<Self> {
+        let limits = Limits::new(rooms::letterbox_limits(config), &letterbox.clock);
+        let mut post = Self { listeners: Vec::new(), settings, limits, entropy: letterbox.entropy.clone() };
+        for (door, listener) in bound {
+            let one = post.listener(door, config, folder, letterbox.clock.now())?;
+            let (sender, seen) = watch::channel(Arc::new(one));
+            post.listeners.push((door, sender));
+            shutdown.spawn(submission::run(listener, seen, letterbox.clone(), shutdown.clone()));
+        }
+        Ok(post)
+    }
+
+    fn listener(
+        &self,
+        door: Door,
+        config: &config::Settings,
+        folder: &KeyFolder,
+        now: Timestamp,
+    ) -> Result<submission::Settings> {
+        let tls = Some(rooms::server_tls(config, folder, now)?);
+        Ok(rooms::letterbox(config, &self.limits, &self.entropy, tls, door == Door::Lmtp))
+    }
+
+    /// What a reload to `config` means here; given to [`Post::change`] once nothing can fail any more.
+    pub(super) fn prepare(
+        &self,
+        config: &config::Settings,
+        folder: &KeyFolder,
+        now: Timestamp,
+    ) -> Result<Vec<submission::Settings>> {
+        self.listeners.iter().map(|(door, _)| self.listener(*door, config, folder, now)).collect()
+    }
+
+    /// Take what [`Post::prepare`] made.
+    pub(super) fn change(&self, config: &config::Settings, prepared: Vec<submission::Settings>) {
+        self.limits.change(rooms::letterbox_limits(config));
+        self.settings.send_replace(Arc::new(rooms::mailroom(config)));
+        for ((_, sender), one) in self.listeners.iter().zip(prepared) {
+            sender.send_replace(Arc::new(one));
+        }
+    }
+}
+
+/// The addresses that are listened on for it: SMTP, LMTP.
+pub(super) fn doors(config: &config::Settings) -> Vec<(Door, SocketAddr)> {
+    let smtp = config.unsubscribe.mail_listen.map(|address| (Door::Smtp, address));
+    let lmtp = config.unsubscribe.lmtp_listen.map(|address| (Door::Lmtp, address));
+    smtp.into_iter().chain(lmtp).collect()
+}
+
+/// Checks signatures by the DNS.
+#[derive(Debug)]
+pub(super) struct DnsVouch(Option<dkim::Signatures>);
+
+impl DnsVouch {
+    pub(super) fn new(config: &config::Settings) -> Self {
+        match dkim::Signatures::new(config.unsubscribe.resolver, config.limits.dns_timeout) {
+            Ok(signatures) => Self(Some(signatures)),
+            Err(error) => {
+                // Whoever cannot be vouched for is asked about: no reason not to start.
+                tracing::warn!(%error, "DKIM signatures of mail to the unsubscribe address cannot be checked");
+                Self(None)
+            }
+        }
+    }
+}
+
+impl Vouch for DnsVouch {
+    fn signers<'a>(&'a self, message: &'a [u8]) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + 'a>> {
+        Box::pin(async move {
+            match &self.0 {
+                Some(signatures) => signatures.of(message).await,
+                None => Vec::new(),
+            }
+        })
+    }
+}
 
 /// The journey of a mail that comes to the unsubscribe address: it goes nowhere else.
 #[derive(Debug, Clone)]
 pub(super) struct Letterbox {
     pub room: Mailroom,
-    pub address: Address,
     pub clock: SharedClock,
     pub entropy: SharedEntropy,
 }
@@ -33,15 +152,19 @@ impl Journey for Letterbox {
     }
 
     async fn screen(&self, _: &Client, _: &ReversePath, recipient: &Address) -> Result<(), Reply> {
-        if recipient.key() == self.address.key() {
-            return Ok(());
+        match &self.room.settings().address {
+            Some(address) if recipient.key() == address.key() => Ok(()),
+            _ => Err(Reply::refused_recipient(
+                recipient,
+                "nothing but mail to the unsubscribe address is taken here",
+            )),
         }
-        Err(Reply::refused_recipient(recipient, "nothing but mail to the unsubscribe address is taken here"))
     }
 
     async fn admit(&self, submission: Submission) -> Reply {
         let reference = Reference::new(self.clock.now(), random(&*self.entropy));
-        match self.room.take(&submission.envelope.reverse_path, submission.message).await {
+        let null_path = matches!(submission.envelope.reverse_path, ReversePath::Null);
+        match self.room.take(null_path, submission.message).await {
             Ok(_) => Reply::accepted(reference, "taken"),
             Err(error) => {
                 Reply::unavailable("it cannot be recorded now; please try again", error.to_string())
@@ -51,9 +174,9 @@ impl Journey for Letterbox {
 }
 
 impl Mailbox for Letterbox {
-    fn take(&self, reverse_path: ReversePath, message: Vec<u8>) -> Doing<'_> {
+    fn take(&self, null_path: bool, message: Vec<u8>) -> Doing<'_> {
         Box::pin(async move {
-            let handled = self.room.take(&reverse_path, Bytes::from(message)).await;
+            let handled = self.room.take(null_path, Bytes::from(message)).await;
             handled.map(|handled| said(&handled)).map_err(|error: MailError| error.to_string())
         })
     }

@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result};
 use super::keys::{self, KeyFolder};
 use ipnet::IpNet;
 
-use crate::clock::{SharedClock, Timestamp};
+use crate::clock::Timestamp;
 use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
+use crate::ledger::KeyInForce;
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
 use crate::net::call::{Caller, Reach, Target};
@@ -21,6 +22,7 @@ use crate::notify::webhook::Webhook;
 use crate::secret::{Secret, SharedEntropy};
 use crate::smtp::session::Tolerance;
 use crate::submission::{self, Accounts, Tls};
+use crate::unsubscribe::MailSettings;
 use crate::{net, notify, relay, store, token, unsubscribe};
 
 /// Time for the health check of one public address.
@@ -29,25 +31,25 @@ const HEALTH: Duration = Duration::from_secs(10);
 /// Octets that our own headers and footers may add to a message (RULES P5).
 const EDIT_ROOM: u64 = 64 * 1024;
 
-pub(super) fn limits(settings: &config::Settings, clock: &SharedClock) -> Limits {
+pub(super) fn limits(settings: &config::Settings) -> LimitSettings {
     let limits = &settings.limits;
     let at_least_one = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-    Limits::new(
-        LimitSettings {
-            connections: limits.connections,
-            connections_per_ip: limits.connections_per_ip,
-            sign_in_failures_per_ip: at_least_one(limits.sign_in_failures_per_ip),
-            sign_in_failures_per_account: at_least_one(limits.sign_in_failures_per_account),
-            sign_in_window: limits.sign_in_window,
-            messages_per_account: NonZeroU32::new(limits.messages_per_hour),
-            refusals: NonZeroU32::new(limits.refusals_per_hour),
-            message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
-            memory_wait: limits.memory_wait,
-            keys: limits.remembered,
-        },
-        clock,
-    )
+    LimitSettings {
+        connections: limits.connections,
+        connections_per_ip: limits.connections_per_ip,
+        sign_in_failures_per_ip: at_least_one(limits.sign_in_failures_per_ip),
+        sign_in_failures_per_account: at_least_one(limits.sign_in_failures_per_account),
+        sign_in_window: limits.sign_in_window,
+        messages_per_account: NonZeroU32::new(limits.messages_per_hour),
+        refusals: NonZeroU32::new(limits.refusals_per_hour),
+        message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
+        memory_wait: limits.memory_wait,
+        keys: limits.remembered,
+    }
 }
+
+/// Mails to the unsubscribe address, of the largest size, that are in memory at once.
+const MAILS_AT_ONCE: usize = 4;
 
 /// One value per listener, in the order of the config.
 pub(super) fn listeners(
@@ -68,21 +70,17 @@ pub(super) fn listeners(
     let one = |listener: &config::Listener| submission::Settings {
         name: listener.name.clone(),
         hostname: settings.name.ascii().to_owned(),
+        lmtp: false,
         tls: tls(listener.tls),
         accounts: accounts.clone(),
+        pass_through: listener.pass_through,
         loopback_auth_without_tls: listener.auth_without_tls_on_loopback,
         trusted: if listener.auth_required { Vec::new() } else { settings.trusted.networks.clone() },
         trusted_senders: settings.trusted.senders.clone(),
         size_limit: settings.limits.message_size,
         edit_room: EDIT_ROOM,
         recipients: settings.limits.recipients,
-        tolerance: Tolerance {
-            errors: settings.limits.bad_commands,
-            refused_recipients: settings.limits.refused_recipients,
-            idle_commands: settings.limits.idle_commands,
-            commands: settings.limits.commands,
-            sign_in_failures: settings.limits.sign_in_failures_per_session,
-        },
+        tolerance: tolerance(settings),
         normalise_bare_lf: listener.normalise_bare_lf,
         timeouts: timeouts(settings),
         limits: limits.clone(),
@@ -158,9 +156,9 @@ fn hop(hop: &config::HopSettings, helo: &str) -> relay::Settings {
         timeouts: relay::Timeouts {
             connect: limits.connect_timeout,
             command: limits.command_timeout,
+            data_start: limits.data_timeout,
             data_block: limits.data_timeout,
             data_end: limits.final_timeout,
-            ..relay::Timeouts::default()
         },
         pool: relay::PoolSettings {
             connections: limits.connections,
@@ -170,6 +168,7 @@ fn hop(hop: &config::HopSettings, helo: &str) -> relay::Settings {
             wait: limits.connection_wait,
             ..relay::PoolSettings::default()
         },
+        pass_through: hop.pass_through,
     }
 }
 
@@ -178,6 +177,7 @@ pub(super) fn spool(settings: &config::Settings) -> relay::SpoolSettings {
     relay::SpoolSettings {
         retry: hop.retry.clone(),
         expire_after: hop.expire_after,
+        delay_notice: hop.delay_notice,
         in_doubt: hop.in_doubt,
         concurrency: hop.background,
         structure: structure(settings),
@@ -196,6 +196,7 @@ pub(super) fn store(
         queue: settings.limits.ledger_queue,
         max_batch: settings.limits.ledger_batch,
         checkpoint_every: settings.ledger.checkpoint_every,
+        retention: settings.ledger.retention,
     }
 }
 
@@ -209,6 +210,7 @@ pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Resul
         queue_when_down: settings.relay.queue_when_down,
         expire_after: jiff::SignedDuration::try_from(settings.relay.expire_after)?,
         spool_copies: settings.limits.spool_copies,
+        footers: settings.footers.clone(),
         structure: structure(settings),
         max_received: settings.limits.received,
         archive: settings.ledger.archive,
@@ -217,12 +219,14 @@ pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Resul
     })
 }
 
-pub(super) fn structure(settings: &config::Settings) -> message::Limits {
+/// Bounds on message structure.
+pub fn structure(settings: &config::Settings) -> message::Limits {
     message::Limits {
         depth: settings.limits.depth,
         parts: settings.limits.parts,
         headers: settings.limits.header_fields,
         header_bytes: settings.limits.header,
+        placeholders: settings.limits.placeholders,
     }
 }
 
@@ -267,6 +271,7 @@ pub(super) fn letterbox(
     limits: &Limits,
     entropy: &SharedEntropy,
     tls: Option<Arc<rustls::ServerConfig>>,
+    lmtp: bool,
 ) -> submission::Settings {
     let everywhere =
         [IpNet::from(IpAddr::from(Ipv4Addr::UNSPECIFIED)), IpNet::from(IpAddr::from(Ipv6Addr::UNSPECIFIED))];
@@ -275,20 +280,54 @@ pub(super) fn letterbox(
     submission::Settings {
         name: "unsubscribe".to_owned(),
         hostname: settings.name.ascii().to_owned(),
+        lmtp,
         tls: tls.map_or(Tls::None, Tls::StartTls),
         accounts: None,
+        pass_through: false,
         loopback_auth_without_tls: false,
         trusted: everywhere,
         trusted_senders: Vec::new(),
         size_limit: settings.limits.unsubscribe_mail,
         edit_room: 0,
         recipients: settings.limits.recipients,
-        errors: settings.limits.bad_commands,
-        sign_in_failures: settings.limits.sign_in_failures_per_session,
+        tolerance: tolerance(settings),
         normalise_bare_lf: false,
         timeouts: timeouts(settings),
         limits: limits.clone(),
         entropy: entropy.clone(),
+    }
+}
+
+/// Its own counters: whoever floods that address keeps no tool from sending.
+pub(super) fn letterbox_limits(settings: &config::Settings) -> LimitSettings {
+    let size = usize::try_from(settings.limits.unsubscribe_mail).unwrap_or(usize::MAX);
+    LimitSettings {
+        connections: settings.limits.unsubscribe_connections,
+        connections_per_ip: settings.limits.unsubscribe_connections,
+        message_memory: size.saturating_mul(MAILS_AT_ONCE),
+        // A mailbox provider hands in the mails of many.
+        messages_per_account: None,
+        ..limits(settings)
+    }
+}
+
+/// What the mailroom goes by.
+pub(super) fn mailroom(settings: &config::Settings) -> MailSettings {
+    MailSettings {
+        address: settings.unsubscribe.mailto.clone(),
+        trusted: settings.unsubscribe.trusted_results.clone(),
+        check_dkim: settings.unsubscribe.check_dkim,
+        inbox: settings.limits.inbox,
+    }
+}
+
+fn tolerance(settings: &config::Settings) -> Tolerance {
+    Tolerance {
+        errors: settings.limits.bad_commands,
+        refused_recipients: settings.limits.refused_recipients,
+        idle_commands: settings.limits.idle_commands,
+        commands: settings.limits.commands,
+        sign_in_failures: settings.limits.sign_in_failures_per_session,
     }
 }
 
@@ -297,6 +336,7 @@ fn timeouts(settings: &config::Settings) -> submission::Timeouts {
         command: settings.limits.command_timeout,
         data_block: settings.limits.data_timeout,
         message: settings.limits.message_timeout,
+        data_rate: settings.limits.data_rate,
         write: settings.limits.write_timeout,
         handshake: settings.limits.handshake_timeout,
         screen: settings.limits.decision_timeout,
@@ -305,7 +345,7 @@ fn timeouts(settings: &config::Settings) -> submission::Timeouts {
 }
 
 /// The DKIM keys by domain.
-fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
+pub(super) fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
     let Dkim::Keys(wanted) = &settings.dkim else { return Ok(Vec::new()) };
     let mut signers: Vec<Signers> = Vec::new();
     for one in wanted {
@@ -313,9 +353,16 @@ fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
             .with_context(|| format!("DKIM key {} of {}", one.selector, one.domain))?;
         let signer =
             Signer { domain: one.domain.ascii().to_owned(), selector: one.selector.clone(), key: key.key };
+        let name = format!("{}._domainkey.{}", one.selector, one.domain.ascii());
+        let name = KeyInForce::dkim(name, &key.record);
         match signers.iter_mut().find(|signers| signers.domain == one.domain) {
-            Some(signers) => signers.keys.push(signer),
-            None => signers.push(Signers { domain: one.domain.clone(), keys: vec![signer] }),
+            Some(signers) => {
+                signers.keys.push(signer);
+                signers.names.push(name);
+            }
+            None => {
+                signers.push(Signers { domain: one.domain.clone(), keys: vec![signer], names: vec![name] })
+            }
         }
     }
     Ok(signers)

@@ -11,15 +11,17 @@ use tokio::sync::watch;
 use super::books::StoreBooks;
 use super::certificate;
 use super::control::{Facts, Remote};
+use super::fixed;
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::links::StoreLinks;
-use super::mailbox::{Letterbox, StoreSendings};
+use super::mailbox::{self, DnsVouch, Door, Letterbox, Post, StoreSendings};
 use super::rooms;
+use super::sockets::Sockets;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
-use crate::ledger::{Event, Record, Scribe, Side};
+use crate::ledger::{Event, KeyInForce, KeyUse, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
 use crate::notify::{self, Outbox};
@@ -37,6 +39,10 @@ use crate::{admin, metrics};
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
 const BACKLOG: u32 = 1024;
 
+/// When the first purge after a start begins, and how long it is to the next one.
+const PURGE_FIRST: std::time::Duration = std::time::Duration::from_secs(3_600);
+const PURGE_EVERY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
 /// A listener and where it is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
@@ -53,7 +59,7 @@ pub struct Bound {
 pub struct Running {
     submission: Vec<Bound>,
     unsubscribe: SocketAddr,
-    unsubscribe_mail: Option<SocketAddr>,
+    unsubscribe_mail: (Option<SocketAddr>, Option<SocketAddr>),
     metrics: Option<SocketAddr>,
     shutdown: Shutdown,
     store: Store,
@@ -74,13 +80,15 @@ pub(super) struct Reload {
     clock: SharedClock,
     entropy: SharedEntropy,
     scribe: Scribe,
-    bound: Vec<config::Listener>,
+    store: Store,
+    started: config::Settings,
     listeners: Vec<watch::Sender<Arc<submission::Settings>>>,
     relay: Relay,
     in_force: watch::Sender<Arc<InForce>>,
     rules: watch::Sender<Arc<Rules>>,
     desk: watch::Sender<Arc<unsubscribe::Settings>>,
     tell: watch::Sender<Arc<notify::Settings>>,
+    post: Post,
     page: SocketAddr,
     certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
 }
@@ -89,6 +97,16 @@ impl Running {
     /// Start a gateway: keys, store, recovery, listeners, in that order; nothing is accepted before what an
     /// earlier run left behind is recorded.
     pub async fn start(
+        settings: config::Settings,
+        clock: SharedClock,
+        entropy: SharedEntropy,
+    ) -> Result<Self> {
+        Self::start_on(Sockets::default(), settings, clock, entropy).await
+    }
+
+    /// The same, with sockets that listen already.
+    pub async fn start_on(
+        mut sockets: Sockets,
         settings: config::Settings,
         clock: SharedClock,
         entropy: SharedEntropy,
@@ -102,9 +120,10 @@ impl Running {
         recover(&store, &settings)?;
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
         scribe.record(config_entry(&settings)).await?;
+        record_keys(&store, &scribe, keys_in_force(&settings, &store, &tokens)?).await?;
 
         let shutdown = Shutdown::new();
-        let limits = rooms::limits(&settings, &clock);
+        let limits = Limits::new(rooms::limits(&settings), &clock);
         let rules = Arc::new(settings.rules.clone());
         let (in_force, in_force_seen) = watch::channel(Arc::new(InForce {
             rules: rules.clone(),
@@ -128,6 +147,7 @@ impl Running {
         });
         let gateway = Gateway::new(gateway::Parts {
             in_force: in_force_seen,
+            limits: limits.clone(),
             register: Arc::new(store.clone()),
             scribe: scribe.clone(),
             relay: relay.clone(),
@@ -138,19 +158,26 @@ impl Running {
         });
 
         // Every port is bound before anything is served, so that a port that is taken stops the start.
-        let page = bind(settings.unsubscribe.listen, "the unsubscribe page")?;
+        let page = bind(&mut sockets, settings.unsubscribe.listen, "the unsubscribe page")?;
         let unsubscribe = page.local_addr()?;
         let mut bound = Vec::new();
         for listener in &settings.listeners {
-            bound.push(bind(listener.address, &format!("listener {}", listener.name))?);
+            bound.push(bind(&mut sockets, listener.address, &format!("listener {}", listener.name))?);
         }
-        let mail = settings.unsubscribe.mail_listen;
-        let mail = mail.map(|address| bind(address, "the unsubscribe address")).transpose()?;
-        let unsubscribe_mail = mail.as_ref().map(TcpListener::local_addr).transpose()?;
+        let mut mail = Vec::new();
+        for (door, address) in mailbox::doors(&settings) {
+            mail.push((door, bind(&mut sockets, address, "the unsubscribe address")?));
+        }
+        let address_of =
+            |wanted| mail.iter().find(|(door, _)| *door == wanted).map(|(_, it)| it.local_addr()).transpose();
+        let unsubscribe_mail = (address_of(Door::Smtp)?, address_of(Door::Lmtp)?);
+        let metrics_at = settings.metrics;
         let metrics_listener =
-            settings.metrics.map(|address| bind(address, "the metrics listener")).transpose()?;
+            metrics_at.map(|address| bind(&mut sockets, address, "the metrics listener")).transpose()?;
+        sockets.finish()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
+        shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
         let outside = rooms::outside(&settings, unsubscribe)?;
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
         let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
@@ -197,30 +224,22 @@ impl Running {
             shutdown.clone(),
         ));
         shutdown.spawn(health.clone().watch_over(desk.clone(), entropy.clone(), shutdown.clone()));
-        let letterbox = settings.unsubscribe.mailto.clone().map(|address| Letterbox {
+        let (mail_sender, mail_seen) = watch::channel(Arc::new(rooms::mailroom(&settings)));
+        let letterbox = Letterbox {
             room: Mailroom {
                 desk,
                 scribe: scribe.clone(),
                 sendings: Arc::new(StoreSendings(store.clone())),
                 inbox: Arc::new(store.clone()),
-                trusted: settings.unsubscribe.trusted_results.clone(),
-                limit: settings.limits.inbox,
+                vouch: Arc::new(DnsVouch::new(&settings)),
+                settings: mail_seen,
+                shelf: Arc::default(),
                 clock: clock.clone(),
             },
-            address,
             clock: clock.clone(),
             entropy: entropy.clone(),
-        });
-        if let (Some(listener), Some(letterbox)) = (mail, letterbox.clone()) {
-            let tls = rooms::server_tls(&settings, &folder, clock.now())?;
-            let settings = rooms::letterbox(&settings, &limits, &entropy, Some(tls));
-            let (sender, seen) = watch::channel(Arc::new(settings));
-            let stop = shutdown.clone();
-            shutdown.spawn(async move {
-                submission::run(listener, seen, letterbox, stop).await;
-                drop(sender);
-            });
-        }
+        };
+        let post = Post::open(mail, &settings, &folder, &letterbox, mail_sender, &shutdown)?;
 
         // The next hop's limits shape EHLO, so they are asked for before the first client comes; a next
         // hop that is down is no reason not to start.
@@ -251,13 +270,15 @@ impl Running {
             clock: clock.clone(),
             entropy,
             scribe: scribe.clone(),
-            bound: settings.listeners.clone(),
+            store: store.clone(),
+            started: settings.clone(),
             listeners,
             relay: relay.clone(),
             in_force,
             rules: rules_sender,
             desk: desk_sender,
             tell: tell_sender,
+            post,
             page: unsubscribe,
             certificate,
         });
@@ -268,7 +289,7 @@ impl Running {
             spool: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
             inbox: Arc::new(store.clone()),
-            mailbox: letterbox.map(|letterbox| Arc::new(letterbox) as Arc<dyn admin::Mailbox>),
+            mailbox: Some(Arc::new(letterbox)),
             control: Arc::new(Remote {
                 reload: reload.clone(),
                 spool,
@@ -333,8 +354,8 @@ impl Running {
         self.unsubscribe
     }
 
-    /// Where mail to the unsubscribe address comes in, if it does here.
-    pub fn unsubscribe_mail(&self) -> Option<SocketAddr> {
+    /// Where mail to the unsubscribe address comes in by SMTP and by LMTP, if it does here.
+    pub fn unsubscribe_mail(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         self.unsubscribe_mail
     }
 
@@ -410,46 +431,50 @@ impl Reload {
     pub(super) fn reload(&self) -> Result<String, String> {
         let environment = config::Environment::of_process(self.clock.now());
         let settings = config::load(&self.file, &environment).map_err(|problems| problems.to_string())?;
-        let same = |(old, new): (&config::Listener, &config::Listener)| old.address == new.address;
-        if settings.listeners.len() != self.bound.len()
-            || !self.bound.iter().zip(&settings.listeners).all(same)
-        {
-            return Err("listener addresses cannot change while the gateway runs; restart it".to_owned());
+        let fixed = fixed::differences(&self.started, &settings);
+        if !fixed.is_empty() {
+            return Err(format!(
+                "{} cannot change while the gateway runs; nothing was changed: restart it, or put the old value back",
+                fixed.join(", ")
+            ));
         }
         let error = |error: anyhow::Error| format!("{error:#}");
         let listeners =
             rooms::listeners(&settings, &self.folder, &self.limits, &self.entropy, self.clock.now())
                 .map_err(error)?;
+        let post = self.post.prepare(&settings, &self.folder, self.clock.now()).map_err(error)?;
         let tokens = self.folder.token(&*self.entropy).map_err(error)?;
         let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
         let tell = rooms::tell(&settings).map_err(error)?;
         let outside = rooms::outside(&settings, self.page).map_err(error)?;
-        if settings.unsubscribe.tls.is_some() != self.certificate.is_some() {
-            return Err(
-                "the unsubscribe page begins or ends to speak TLS at a start only; restart it".to_owned()
-            );
-        }
         let certificate =
             settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
+        let keys = keys_in_force(&settings, &self.store, &tokens).map_err(error)?;
         self.relay
             .replace(rooms::hops(&settings), &settings.relay.routes)
             .map_err(|error| error.to_string())?;
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         // First who opens links, then who seals them: a new key's first link must open.
+        self.limits.change(rooms::limits(&settings));
         self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens, outside)));
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
         if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
             sender.send_replace(certificate);
         }
+        self.post.change(&settings, post);
         self.tell.send_replace(Arc::new(tell));
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }
-        let (scribe, record) = (self.scribe.clone(), config_entry(&settings));
+        let (scribe, store, record) = (self.scribe.clone(), self.store.clone(), config_entry(&settings));
         tokio::spawn(async move {
-            if let Err(error) = scribe.record(record).await {
+            let written = match scribe.record(record).await {
+                Ok(_) => record_keys(&store, &scribe, keys).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = written {
                 tracing::error!(%error, "the new config is in force, but its entry could not be written");
             }
         });
@@ -486,7 +511,50 @@ fn config_entry(settings: &config::Settings) -> Record {
     })
 }
 
-fn desk_settings(
+/// Destroy what was kept long enough (RULES L11): an hour after the start, then daily, in steps that hold up
+/// nobody.
+async fn purge_daily(store: Store, shutdown: Shutdown) {
+    let mut wait = PURGE_FIRST;
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = PURGE_EVERY;
+        let (store, stop) = (store.clone(), shutdown.clone());
+        match tokio::task::spawn_blocking(move || store.purge(&|| stop.is_requested())).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(entries)) => tracing::info!(entries, "purged: their time had passed"),
+            Ok(Err(error)) => tracing::error!(%error, "the purge stopped; it is tried again tomorrow"),
+            Err(error) => tracing::error!(%error, "the purge ended by a panic"),
+        }
+    }
+}
+
+/// The keys that sign and seal from now on, as the ledger tells of them.
+fn keys_in_force(settings: &config::Settings, store: &Store, tokens: &Keys) -> Result<Vec<KeyInForce>> {
+    let mut keys = vec![store.signer().in_force()];
+    keys.push(KeyInForce {
+        does: KeyUse::Token,
+        name: String::new(),
+        id: tokens.newest().to_string(),
+        public: None,
+    });
+    keys.extend(rooms::signers(settings)?.into_iter().flat_map(|signers| signers.names));
+    Ok(keys)
+}
+
+/// Record those of which the ledger does not tell yet: one entry for each key that came into use.
+async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> Result<()> {
+    for key in keys {
+        if store.labelled(&key.label())?.is_none() {
+            scribe.record(Record::of(Event::KeyInForce(key))).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn desk_settings(
     settings: &config::Settings,
     tokens: &Keys,
     outside: unsubscribe::Outside,
@@ -501,7 +569,10 @@ fn desk_settings(
     }
 }
 
-fn bind(address: SocketAddr, what: &str) -> Result<TcpListener> {
+fn bind(sockets: &mut Sockets, address: SocketAddr, what: &str) -> Result<TcpListener> {
+    if let Some(socket) = sockets.take(address) {
+        return TcpListener::from_std(socket).with_context(|| format!("{what} cannot use its socket"));
+    }
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::import::Kind as ImportKind;
+use super::import::dates::Order;
 use crate::admin::Subject;
 use crate::consent::ConsentEventKind;
 use crate::ledger::OwedId;
@@ -46,18 +48,36 @@ pub enum Command {
     /// Suppressions: who may not be mailed any more
     #[command(subcommand)]
     Suppress(SuppressCommand),
+    /// Take in the export of a mailing tool or the orders of a shop
+    Import(Box<ImportCommand>),
+    /// Write what is on record: about one address, of a sender, or opt-outs for other tools
+    #[command(subcommand)]
+    Export(ExportCommand),
+    /// Consent texts and privacy texts, stored once by their hash
+    #[command(subcommand)]
+    Text(TextCommand),
     /// Rules: try them on cases of your own
     #[command(subcommand)]
     Rules(RulesCommand),
     /// Tell why a message may or may not go: by its addresses, by the message itself, or by the reference of one
     /// that was answered
     Explain(Box<Explain>),
+    /// Show what a recipient would get of a message, before anything is sent: before, after, and a page to look at
+    Preview(PreviewArgs),
     /// Count what was refused
     #[command(subcommand)]
     Report(ReportCommand),
     /// Proof of what was sent, refused and recorded
     #[command(subcommand)]
     Proof(ProofCommand),
+    /// The ledger as a whole: check it, sign it, show that it was only added to
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Copy the store to a file while the gateway runs, and check the copy
+    Backup {
+        /// The file; it must not be there yet
+        file: PathBuf,
+    },
     /// Copies that wait for the next hop
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -354,7 +374,7 @@ impl From<Why> for Reason {
 /// A file of rows.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// CSV (with , or ; and a header line) or JSON lines; "-" for standard input
+    /// CSV (with a header line) or JSON lines; "-" for standard input
     pub file: PathBuf,
     /// The form of the file [default: by its name, .jsonl or .ndjson; else CSV]
     #[arg(long, value_enum)]
@@ -362,21 +382,185 @@ pub struct Import {
     /// For rows without one: a value for any column, as COLUMN=VALUE
     #[arg(long = "set", value_name = "COLUMN=VALUE")]
     pub set: Vec<String>,
-    /// Time zone of times without one
-    #[arg(long, default_value = super::fields::ZONE)]
-    pub zone: String,
+    /// A column that is called otherwise in the file, as OURS=THEIRS
+    #[arg(long = "map", value_name = "OURS=THEIRS")]
+    pub map: Vec<String>,
+    /// Time zone of times without one [default: asked for on a terminal, else Europe/Amsterdam]
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// Which number of 01/02/2026 is the day [default: as the file tells]
+    #[arg(long, value_enum)]
+    pub dates: Option<Order>,
+    /// Where rows that are not taken go [default: FILE.rejects.csv]
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
     /// Judge every row and write nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
+/// Files of mailing tools and shops.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct ImportCommand {
+    /// What was imported before
+    #[command(subcommand)]
+    pub command: Option<ImportsCommand>,
+    /// The file
+    #[command(flatten)]
+    pub file: Option<ImportFile>,
+}
+
+/// What was imported before.
+#[derive(Debug, Subcommand)]
+pub enum ImportsCommand {
+    /// List the imports
+    List,
+    /// Take back what an import added
+    Undo {
+        /// Its id
+        id: String,
+        /// Opt-outs, too: they stay otherwise, because an opt-out always wins
+        #[arg(long)]
+        opt_outs: bool,
+        /// Only tell how much would be taken back
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// A file of a mailing tool or a shop, or with columns of our own.
+#[derive(Debug, Args)]
+pub struct ImportFile {
+    /// CSV, JSON lines, or a zip of them; "-" for standard input
+    pub file: PathBuf,
+    /// Which tool made it
+    #[arg(long, value_enum, default_value_t = Format::Auto)]
+    pub format: Format,
+    /// What the rows are, in a file with columns of our own
+    #[arg(long = "as", value_enum, default_value_t = ImportKind::Consents, value_name = "KIND")]
+    pub kind: ImportKind,
+    /// A column that is called otherwise in the file, as OURS=THEIRS
+    #[arg(long = "map", value_name = "OURS=THEIRS")]
+    pub map: Vec<String>,
+    /// For rows without one: a value for any column, as COLUMN=VALUE
+    #[arg(long = "set", value_name = "COLUMN=VALUE")]
+    pub set: Vec<String>,
+    /// The sender, by name or id [default: the only one of the config]
+    #[arg(long)]
+    pub sender: Option<String>,
+    /// What the people on the list consented to, in the words of the rule
+    #[arg(long)]
+    pub purpose: Option<String>,
+    /// A file with the consent text that the sign-up form showed
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// How consent was given on that form: ticked_box, typed, signed, clicked_confirm or spoken_recorded
+    #[arg(long)]
+    pub act: Option<String>,
+    /// Where that form was, for rows that do not say
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Your written word that consent was given, where the text is unknown (grade C)
+    #[arg(long, value_name = "TEXT")]
+    pub attest: Option<String>,
+    /// When consent was given, where the file does not know; with --attest
+    #[arg(long, value_name = "DATE", requires = "attest")]
+    pub given_at: Option<String>,
+    /// The product group of every order [default: what the file says was bought]
+    #[arg(long)]
+    pub product: Option<String>,
+    /// Opting out was offered at the checkout where the addresses were taken
+    #[arg(long)]
+    pub opt_out_offered: bool,
+    /// Time zone of times without one [default: asked for on a terminal, else Europe/Amsterdam]
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// Which number of 01/02/2026 is the day [default: as the file tells]
+    #[arg(long, value_enum)]
+    pub dates: Option<Order>,
+    /// Where rows that are not taken go [default: FILE.rejects.csv]
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// Judge every row and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl ImportFile {
+    /// A file with columns of our own, of which nothing is said but what `rows` says.
+    pub fn of(rows: Import) -> Self {
+        Self {
+            file: rows.file,
+            format: Format::Csv,
+            kind: ImportKind::Consents,
+            map: rows.map,
+            set: rows.set,
+            sender: None,
+            purpose: None,
+            text: None,
+            act: None,
+            source: None,
+            attest: None,
+            given_at: None,
+            product: None,
+            opt_out_offered: false,
+            zone: rows.zone,
+            dates: rows.dates,
+            rejects: rows.rejects,
+            dry_run: rows.dry_run,
+        }
+    }
+}
+
 /// The form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Comma- or semicolon-separated, with a header line
+    /// By its columns
+    Auto,
+    /// An audience export, or the zip of one
+    Mailchimp,
+    /// A subscriber export
+    Mailerlite,
+    /// A contact export
+    Brevo,
+    /// A subscriber export
+    Listmonk,
+    /// A relations export
+    Laposta,
+    /// A subscriber export
+    Mailwizz,
+    /// A contact export
+    Hubspot,
+    /// A subscriber export
+    CampaignMonitor,
+    /// An order export
+    Shopify,
+    /// An order export
+    Woocommerce,
+    /// Columns of our own, with a header line
     Csv,
-    /// One JSON object per line
+    /// Columns of our own, one JSON object per line
     Jsonl,
+}
+
+impl Format {
+    /// The tool that makes it.
+    pub fn tool(self) -> Option<&'static str> {
+        match self {
+            Self::Mailchimp => Some("mailchimp"),
+            Self::Mailerlite => Some("mailerlite"),
+            Self::Brevo => Some("brevo"),
+            Self::Listmonk => Some("listmonk"),
+            Self::Laposta => Some("laposta"),
+            Self::Mailwizz => Some("mailwizz"),
+            Self::Hubspot => Some("hubspot"),
+            Self::CampaignMonitor => Some("campaign-monitor"),
+            Self::Shopify => Some("shopify"),
+            Self::Woocommerce => Some("woocommerce"),
+            Self::Auto | Self::Csv | Self::Jsonl => None,
+        }
+    }
 }
 
 /// Rules.
@@ -387,6 +571,99 @@ pub enum RulesCommand {
         /// A TOML file with a [[case]] for each decision that is expected
         cases: PathBuf,
     },
+}
+
+/// Texts that people are shown.
+#[derive(Debug, Subcommand)]
+pub enum TextCommand {
+    /// Say what is wrong with a text, and put it on record
+    Add {
+        /// A file with the text as it is shown
+        file: PathBuf,
+        /// What it asks consent for, in the words of the rule
+        #[arg(long, required_unless_present = "privacy")]
+        purpose: Option<String>,
+        /// The sender, by name or id [default: the only one of the config]
+        #[arg(long)]
+        sender: Option<String>,
+        /// It is a privacy text, shown beside a consent text
+        #[arg(long)]
+        privacy: bool,
+        /// Only say what is wrong with it
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the texts on record by their SHA-256
+    List,
+}
+
+/// What is written.
+#[derive(Debug, Subcommand)]
+pub enum ExportCommand {
+    /// Everything about one address: the answer to an access request
+    Address {
+        /// Whose
+        address: Address,
+        /// As a page to read, rather than JSON
+        #[arg(long)]
+        html: bool,
+        /// The file to write; it must not be there yet [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// The register, one line of CSV for each fact
+    Register {
+        /// One sender only, by name or id
+        #[arg(long)]
+        sender: Option<String>,
+        /// The file to write; it must not be there yet [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Who may not be mailed, as other tools take them in
+    Suppressions {
+        /// One sender only, by name or id
+        #[arg(long)]
+        sender: Option<String>,
+        /// For which tool
+        #[arg(long, value_enum, default_value_t = ToolFormat::Csv)]
+        format: ToolFormat,
+        /// The file to write; it must not be there yet [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Tools that opt-outs are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ToolFormat {
+    /// Columns of our own, which sluis suppress import takes in
+    Csv,
+    /// To be imported as unsubscribed contacts
+    Mailchimp,
+    /// To be imported as blocklisted contacts
+    Brevo,
+    /// To be imported in the mode blocklist
+    Listmonk,
+}
+
+/// A message to look at.
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// The message, an .eml file
+    pub message: PathBuf,
+    /// The recipient
+    #[arg(long)]
+    pub to: Address,
+    /// MAIL FROM [default: the From address]
+    #[arg(long)]
+    pub from: Option<Address>,
+    /// The account that hands it over
+    #[arg(long)]
+    pub account: Option<String>,
+    /// The folder for before.eml, after.eml and preview.html
+    #[arg(long, value_name = "FOLDER", default_value = "preview")]
+    pub out: PathBuf,
 }
 
 /// A message that is asked about.
@@ -439,6 +716,22 @@ pub enum ProofCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Give back the exact bytes that one person got, to standard output
+    Message {
+        /// Of which message: its Message-ID in <…>, our reference, a copy, or an entry number
+        subject: Subject,
+        /// Who got it
+        #[arg(long, value_name = "ADDRESS")]
+        to: Address,
+    },
+    /// Find what a complaint is about: the message as it was saved, forwarded as an attachment, or quoted
+    Lookup {
+        /// The mail file; "-" for standard input
+        complaint: PathBuf,
+        /// The entries as they stand in the ledger, one JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
     /// Check an evidence pack with the public key alone; without one, the whole ledger
     Verify {
         /// The pack
@@ -458,6 +751,69 @@ pub enum ProofCommand {
         /// The zip file to write; it must not be there yet
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
+    },
+}
+
+/// The ledger as a whole.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Derive everything anew from the entries and say what differs
+    Fsck {
+        /// A checkpoint that was kept elsewhere, or a folder of them: the ledger must continue each
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Vec<PathBuf>,
+    },
+    /// Sign what there is, and print the checkpoint
+    Checkpoint,
+    /// Legal holds: what is held is not purged
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Destroy now what was kept long enough; the gateway does so by itself every day
+    Purge,
+    /// Prove that the ledger continues an earlier checkpoint
+    Consistency {
+        /// The earlier checkpoint
+        old: PathBuf,
+        /// The later one [default: the newest]
+        new: Option<PathBuf>,
+        /// Where to write the proof; it must not be there yet [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Check such a proof with the public key alone
+    Check {
+        /// The proof
+        proof: PathBuf,
+        /// The public key, or a file with it [default: keys/ledger.pub in the data folder]
+        #[arg(long)]
+        key: Option<String>,
+    },
+}
+
+/// Legal holds.
+#[derive(Debug, Subcommand)]
+pub enum HoldCommand {
+    /// Put one on a mailbox, or on everything
+    Add {
+        /// Whose entries
+        #[arg(required_unless_present = "everything")]
+        address: Option<Address>,
+        /// The whole ledger
+        #[arg(long, conflicts_with = "address")]
+        everything: bool,
+        /// The case, the claim, the letter
+        #[arg(long)]
+        why: String,
+    },
+    /// List those that stand
+    List,
+    /// End one
+    End {
+        /// The entry that holds
+        hold: u64,
+        /// Why it ends
+        #[arg(long)]
+        why: String,
     },
 }
 
@@ -542,7 +898,7 @@ fn owed_id(text: &str) -> Result<OwedId, String> {
 /// A mail to the unsubscribe address.
 #[derive(Debug, Args)]
 pub struct UnsubscribeMail {
-    /// Its envelope sender; empty for a bounce. Postfix: ${sender}, Exim: $sender_address
+    /// Its envelope sender; empty for a bounce [default: that of $SENDER, of a "From " line, or of Return-Path]
     #[arg(long, value_name = "ADDRESS")]
     pub sender: Option<String>,
 }
@@ -557,8 +913,8 @@ pub enum InboxCommand {
         /// Which
         letter: u64,
     },
-    /// Unsubscribe whoever it is from, and answer it
-    Unsubscribe {
+    /// Unsubscribe whoever it is from, and be done with it
+    Apply {
         /// Which
         letter: u64,
         /// Another address than that in From
@@ -568,8 +924,8 @@ pub enum InboxCommand {
         #[arg(long)]
         sender: Option<String>,
     },
-    /// Answer it without unsubscribing anybody
-    Drop {
+    /// Be done with it without unsubscribing anybody
+    Dismiss {
         /// Which
         letter: u64,
     },

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::admin::{Answer, Client, Request, handle};
+use crate::admin::{Answer, Client, LedgerAnswer, LedgerRequest, Request, handle};
 use crate::app::Offline;
 use crate::clock::SystemClock;
 use crate::config::Settings;
@@ -27,6 +27,9 @@ pub(super) enum Link {
         store: Option<Offline>,
     },
 }
+
+/// How far a check is, each time it is asked: entries done, and all of them.
+pub(super) type Watch = Box<dyn FnMut() -> Option<(u64, u64)> + Send>;
 
 impl Link {
     /// The gateway that runs, if one does.
@@ -62,6 +65,27 @@ impl Link {
             std::thread::sleep(AGAIN);
             if let Some(gateway) = Self::gateway(settings)? {
                 return Ok(gateway);
+            }
+        }
+    }
+
+    /// Asks how far a check is, from another thread than the one that waits for its end.
+    pub(super) fn watch(&self, settings: &Settings) -> Result<Watch> {
+        match self {
+            Self::Store { store, .. } => {
+                let books = store.as_ref().map(|store| store.services.books.clone());
+                Ok(Box::new(move || books.as_ref().and_then(|books| books.progress())))
+            }
+            Self::Gateway(_) => {
+                let mut second = Client::connect(&settings.admin_socket(), settings.limits.admin_message)?;
+                Ok(Box::new(move || {
+                    let request = Request::Ledger(LedgerRequest::Progress);
+                    match second.as_mut()?.ask(&request) {
+                        Ok(Answer::Ledger(LedgerAnswer::Progress { at })) => at,
+                        // Without a bar the check goes on all the same.
+                        _ => None,
+                    }
+                }))
             }
         }
     }

@@ -6,18 +6,23 @@
 //! `app`), and colours.
 
 mod args;
+mod complaint;
 mod explain;
+mod export;
 mod fields;
 mod import;
 mod inbox;
 mod keys;
+mod ledger;
 mod link;
 mod outbox;
+mod preview;
 mod print;
 mod proof;
 mod register;
 mod rules;
 mod table;
+mod text;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _};
@@ -33,12 +38,16 @@ use crate::config::{self, Environment, LogFormat, Settings};
 use crate::mail::CopyId;
 use crate::secret::{Secret, SystemEntropy};
 use crate::{app, submission, telemetry};
-use args::{Cli, Command, QueueCommand, RulesCommand};
+use args::{Cli, Command, ImportCommand, QueueCommand, RulesCommand};
 use link::{Link, unexpected};
 use print::Out;
 
 /// sysexits.h: the command was used wrongly.
 const USAGE: u8 = 64;
+/// It failed.
+const FAILURE: u8 = 1;
+/// sysexits.h: what takes mail from a pipe cannot take it now.
+const TRY_AGAIN: u8 = 75;
 /// sysexits.h: something is wrong with the config.
 const CONFIG: u8 = 78;
 /// Longest password, in octets (RULES P4: what SASL PLAIN takes).
@@ -60,14 +69,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) if print::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<config::Problems>() {
-            Some(problems) => {
+            Some(problems) if !error.is::<inbox::TryAgain>() => {
                 problems.warnings.iter().for_each(|warning| print::note(&format!("warning: {warning}")));
                 print::note(&problems.to_string());
                 ExitCode::from(CONFIG)
             }
-            None => {
+            _ => {
                 print::note(&format!("sluis: {error:#}"));
-                ExitCode::FAILURE
+                ExitCode::from(if error.is::<inbox::TryAgain>() { TRY_AGAIN } else { FAILURE })
             }
         },
     }
@@ -80,16 +89,25 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Serve => serve(&path),
         Command::Demo => runtime()?.block_on(app::demo::run()).map(|()| true),
         Command::Check => check(&path, out),
-        Command::Consent(command) => register::consent(command, &mut connect(&path)?, out),
-        Command::Customer(command) => register::customer(command, &mut connect(&path)?, out),
-        Command::Published(command) => register::published(command, &mut connect(&path)?, out),
-        Command::Suppress(command) => register::suppression(command, &mut connect(&path)?, out),
+        Command::Import(import) => {
+            let ImportCommand { command, file } = *import;
+            import::command(command, file, &path, out)
+        }
+        Command::Consent(command) => register::consent(command, &path, out),
+        Command::Customer(command) => register::customer(command, &path, out),
+        Command::Published(command) => register::published(command, &path, out),
+        Command::Suppress(command) => register::suppression(command, &path, out),
+        Command::Text(command) => text::run(command, &mut connect(&path)?, out),
+        Command::Export(command) => export::run(command, &mut connect(&path)?),
         Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
         Command::Explain(asked) => explain::explain(*asked, &path, out),
+        Command::Preview(asked) => preview::run(&asked, &load(&path)?, out),
         Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
+        Command::Ledger(command) => ledger::run(command, &path, out),
+        Command::Backup { file } => ledger::backup(&file, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
-        Command::UnsubscribeMail(command) => inbox::mail(command, &mut connect(&path)?, out),
+        Command::UnsubscribeMail(command) => inbox::mail(command, &path, out),
         Command::Inbox(command) => inbox::inbox(command, &mut connect(&path)?, out),
         Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),
@@ -128,7 +146,9 @@ fn serve(path: &Path) -> Result<bool> {
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::log_to_stderr(format, &settings.log.level)?;
-    runtime()?.block_on(app::serve(settings)).map(|()| true)
+    // Before there are threads: it reads the environment and takes out of it what it used.
+    let sockets = app::Sockets::of_process()?;
+    runtime()?.block_on(app::serve(settings, sockets)).map(|()| true)
 }
 
 fn check(path: &Path, out: &mut Out) -> Result<bool> {

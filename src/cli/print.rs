@@ -21,6 +21,12 @@ impl Out {
         Ok(())
     }
 
+    /// Octets as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.write_all(bytes)?;
+        Ok(())
+    }
+
     pub(super) fn finish(mut self) -> Result<()> {
         self.0.flush()?;
         Ok(())

@@ -1,7 +1,7 @@
 //! Commands on the ledger.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
@@ -9,13 +9,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::args::{Period, ProofCommand};
-use super::fields;
 use super::link::{Link, unexpected};
 use super::print::{self, Out};
+use super::{complaint, fields};
 use super::{connect, load};
-use crate::admin::{Answer, MAX_PAGE, Query, Request, Subject};
+use crate::admin::{Answer, LedgerAnswer, LedgerRequest, MAX_PAGE, Query, Request, Subject};
+use crate::ledger::Keep;
 use crate::ledger::verify::verify_pack;
+use crate::mail::{Address, hex, sha256};
 
+/// Longest complaint.
+const MAX_COMPLAINT: u64 = 64 << 20;
 /// Longest file with a public key.
 const MAX_KEY: u64 = 4_096;
 
@@ -27,7 +31,9 @@ pub(super) fn run(command: ProofCommand, config: &Path, out: &mut Out) -> Result
         ProofCommand::Export { subject, period, output } => {
             export(query(subject, &period)?, &output, &mut connect(config)?, out)
         }
-        ProofCommand::Verify { pack: None, .. } => verify_ledger(&mut connect(config)?, out),
+        ProofCommand::Verify { pack: None, .. } => super::ledger::fsck(&[], config, out),
+        ProofCommand::Message { subject, to } => message(subject, &to, &mut connect(config)?, out),
+        ProofCommand::Lookup { complaint, json } => lookup(&complaint, json, &mut connect(config)?, out),
         ProofCommand::Verify { pack: Some(pack), key } => {
             // With a key of its own, a pack is checked without a config: on any machine, years later.
             let key = match key {
@@ -76,17 +82,7 @@ fn export(query: Query, output: &Path, link: &mut Link, out: &mut Out) -> Result
         other => return Err(unexpected(&other)),
     };
     let zip = BASE64.decode(zip).context("the gateway's answer is no pack")?;
-    // An evidence pack is never written over another one.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(output)
-        .with_context(|| format!("{} cannot be made", output.display()))?;
-    let written = file.write_all(&zip).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(output);
-        return Err(error).with_context(|| format!("{} cannot be written", output.display()));
-    }
+    write_new(output, &zip)?;
     out.line(format_args!(
         "{}: the evidence about {query}, {} octets; check it with: sluis proof verify {}",
         output.display(),
@@ -96,9 +92,101 @@ fn export(query: Query, output: &Path, link: &mut Link, out: &mut Out) -> Result
     Ok(true)
 }
 
+/// Write a file that must not be there: no evidence is ever written over another.
+pub(super) fn write_new(output: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(output)
+        .with_context(|| format!("{} cannot be made", output.display()))?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(output);
+        return Err(error).with_context(|| format!("{} cannot be written", output.display()));
+    }
+    Ok(())
+}
+
+/// What stands in a file of bounded length; "-" is standard input.
+pub(super) fn read_bounded(path: &Path, longest: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(longest + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(longest + 1).read_to_end(&mut bytes))
+    };
+    read.with_context(|| format!("{} cannot be read", path.display()))?;
+    if bytes.len() as u64 > longest {
+        bail!("{} is longer than {longest} octets", path.display());
+    }
+    Ok(bytes)
+}
+
+/// The exact bytes to standard output, and what they are to standard error.
+fn message(subject: Subject, to: &Address, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let request = LedgerRequest::Message { query: subject.into(), to: to.key().clone() };
+    let message = match link.ask(Request::Ledger(request))? {
+        Answer::Ledger(LedgerAnswer::Message(message)) => message,
+        other => return Err(unexpected(&other)),
+    };
+    let bytes = message.decoded().context("the gateway's answer is no message")?;
+    for other in &message.others {
+        print::note(&format!("copy {other} went to {to} as well; name it to see it"));
+    }
+    let (copy, number) = (message.copy, message.number);
+    match message.kept {
+        Keep::Full if hex(&sha256(&bytes)) != message.sent_sha256 => {
+            bail!(
+                "the bytes of copy {copy} are not what entry {number} says was sent; run: sluis ledger fsck"
+            )
+        }
+        Keep::Full => {
+            out.bytes(&bytes)?;
+            print::note(&format!("copy {copy}, entry {number}: SHA-256 {} holds", message.sent_sha256));
+            Ok(true)
+        }
+        Keep::Headers => {
+            out.bytes(&bytes)?;
+            print::note(&format!(
+                "copy {copy}, entry {number}: of this class only the header section is kept (ledger.archive); the \
+                 whole had SHA-256 {}",
+                message.sent_sha256
+            ));
+            Ok(false)
+        }
+        Keep::Hash => bail!(
+            "copy {copy}, entry {number}: of this class nothing but the hash is kept (ledger.archive); a message \
+             you hold is this one if its SHA-256 is {}",
+            message.sent_sha256
+        ),
+    }
+}
+
+/// Follow the clues of a complaint until one leads somewhere.
+fn lookup(complaint: &Path, exact: bool, link: &mut Link, out: &mut Out) -> Result<bool> {
+    let clues = complaint::clues(&read_bounded(complaint, MAX_COMPLAINT)?);
+    for clue in &clues {
+        let query = Query::from(clue.clone());
+        let request = Request::Entries { query: query.clone(), after: None, limit: 1 };
+        let Answer::Entries { entries, .. } = link.ask(request)? else { continue };
+        if !entries.is_empty() {
+            print::note(&format!("found by {clue}"));
+            return show(&query, exact, link, out);
+        }
+    }
+    if clues.is_empty() {
+        bail!(
+            "{}: neither a Sluis-Trace field nor a Message-ID is in it; forward the message as an attachment, or \
+             look for the address: sluis proof show ADDRESS",
+            complaint.display()
+        );
+    }
+    let tried: Vec<String> = clues.iter().map(ToString::to_string).collect();
+    bail!("{}: nothing is on record about {}", complaint.display(), tried.join(", "))
+}
+
 /// The key itself, or what stands in the file of this name.
-fn public_key(key: &str) -> Result<String> {
-    use std::io::Read as _;
+pub(super) fn public_key(key: &str) -> Result<String> {
     if key.contains('+') && !Path::new(key).exists() {
         return Ok(key.trim().to_owned());
     }
@@ -131,19 +219,5 @@ fn verify(pack: &Path, key: &str, out: &mut Out) -> Result<bool> {
     }
     let sound = report.is_sound();
     out.line(if sound { "the pack is sound" } else { "the pack is NOT sound" })?;
-    Ok(sound)
-}
-
-fn verify_ledger(link: &mut Link, out: &mut Out) -> Result<bool> {
-    let verified = match link.ask(Request::Verify)? {
-        Answer::Verified(verified) => verified,
-        other => return Err(unexpected(&other)),
-    };
-    for finding in &verified.findings {
-        out.line(format_args!("WRONG         {finding}"))?;
-    }
-    let sound = verified.findings.is_empty();
-    let verdict = if sound { "the ledger is sound" } else { "the ledger is NOT sound" };
-    out.line(format_args!("{verdict}: {} entries, {} checkpoints", verified.entries, verified.checkpoints))?;
     Ok(sound)
 }

@@ -11,8 +11,9 @@ use super::problem::{Problem, Problems};
 use super::reader::{Doc, Section};
 use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
-use super::{inbound, include, limits, outbound, rules, tell};
+use super::{inbound, include, limits, next_hop, outbound, rules, tell};
 use crate::clock::Timestamp;
+use crate::ledger::keeping::Retention;
 use crate::ledger::{Archive, Keep};
 use crate::mail::Address;
 
@@ -147,7 +148,10 @@ fn read_root(
     let rules = rules::rules(&root, &included, &senders, &accounts, environment.now);
     let listeners = inbound::listeners(&root, &accounts, &trusted);
     let tls = inbound::tls(root.section("tls"));
-    let relay = outbound::relay(&root, &senders, &data, environment);
+    let mut relay = outbound::relay(&root, &included, &senders, &data, environment);
+    if let Some(relay) = &mut relay {
+        next_hop::pass_through(&root, relay, &listeners);
+    }
     let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay, &senders, &tls);
     let tell = tell::tell(root.section("notify"), &root, &senders);
     let dkim = outbound::dkim(&root, &senders, &relay);
@@ -178,6 +182,7 @@ fn read_root(
         tell,
         dkim,
         limits,
+        footers: senders.footers().clone(),
         rules,
         ledger,
         log,
@@ -195,9 +200,27 @@ fn ledger(section: Section<'_>) -> LedgerSettings {
         cache: section.size("cache", 1 << 20..=1 << 40).unwrap_or(defaults.cache),
         quick_repair: section.flag("quick_repair").unwrap_or(defaults.quick_repair),
         archive: archive(section.section("archive")),
+        retention: retention(section.section("retention")),
     };
     section.finish();
     settings
+}
+
+/// How long entries are kept. Proof of marketing is kept five years (RULES L11): less is refused here.
+fn retention(section: Section<'_>) -> Retention {
+    let defaults = Retention::default();
+    let months = |key, least: u32, default: u32| {
+        let given = section.number(key, u64::from(least)..=1_200);
+        given.and_then(|months| u32::try_from(months).ok()).unwrap_or(default)
+    };
+    let retention = Retention {
+        marketing: months("marketing_months", Retention::LEAST_MARKETING, defaults.marketing),
+        service: months("service_months", 1, defaults.service),
+        personal: months("personal_months", 1, defaults.personal),
+        refused: months("refused_months", 1, defaults.refused),
+    };
+    section.finish();
+    retention
 }
 
 /// What is kept of each copy's bytes.

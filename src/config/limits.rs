@@ -29,6 +29,7 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         command_timeout: wait("command_timeout", d.command_timeout),
         data_timeout: wait("data_timeout", d.data_timeout),
         message_timeout: wait("message_timeout", d.message_timeout),
+        data_rate: octets("data_rate", 0..=1 << 30, d.data_rate),
         write_timeout: wait("write_timeout", d.write_timeout),
         handshake_timeout: wait("handshake_timeout", d.handshake_timeout),
         decision_timeout: wait("decision_timeout", d.decision_timeout),
@@ -37,6 +38,7 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         header_fields: many("header_fields", 50..=100_000, d.header_fields),
         parts: many("parts", 1..=100_000, d.parts),
         depth: many("depth", 1..=100, d.depth),
+        placeholders: many("placeholders", 1..=100_000, d.placeholders),
         received: many("received", 5..=1_000, d.received),
         sign_in_failures_per_session: rate("sign_in_failures_per_session", d.sign_in_failures_per_session),
         sign_in_failures_per_ip: rate("sign_in_failures_per_ip", d.sign_in_failures_per_ip),
@@ -54,6 +56,8 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         http_idle: wait("http_idle", d.http_idle),
         http_pending: many("http_pending", 1..=1_000_000, d.http_pending),
         unsubscribe_mail: octets("unsubscribe_mail", 64 << 10..=1 << 30, d.unsubscribe_mail),
+        unsubscribe_connections: many("unsubscribe_connections", 1..=100_000, d.unsubscribe_connections),
+        dns_timeout: wait("dns_timeout", d.dns_timeout),
         inbox: section.number("inbox", 1..=1_000_000).unwrap_or(d.inbox),
         admin_connections: many("admin_connections", 1..=1_000, d.admin_connections),
         admin_wait: section.duration("admin_wait", Duration::ZERO..=seconds(600)).unwrap_or(d.admin_wait),
@@ -64,6 +68,13 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
     }
     if limits.connections_per_ip > limits.connections && section.has("connections_per_ip") {
         section.error("connections_per_ip", "is more than connections");
+    }
+    for (key, value, least) in
+        [("command_timeout", limits.command_timeout, 5), ("data_timeout", limits.data_timeout, 3)]
+    {
+        if value < seconds(least * 60) {
+            section.warn(key, format!("is less than the {least} minutes that RFC 5321 4.5.3.2 asks for"));
+        }
     }
     section.finish();
     limits

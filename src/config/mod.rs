@@ -12,6 +12,7 @@
 
 mod cases;
 mod check;
+mod footer;
 mod hash;
 mod inbound;
 mod include;

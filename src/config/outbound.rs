@@ -11,19 +11,20 @@ use super::reader::Section;
 use super::rules::Senders;
 use super::settings::{Algorithm, Dkim, DkimKey, RelaySettings, TlsFiles, UnsubscribeSettings};
 use super::value::{count, days, host_name, mailbox, network, seconds, socket};
-use super::{next_hop, place};
+use super::{inbound, next_hop, place};
 use crate::mail::Domain;
 use crate::net::call::Target;
 use crate::relay::InDoubt;
 
 pub(super) fn relay(
     root: &Section<'_>,
+    included: &[Section<'_>],
     senders: &Senders,
     data: &Path,
     environment: &Environment,
 ) -> Option<RelaySettings> {
     let section = root.section("relay");
-    let hops = next_hop::hops(root, &section, senders, data, environment);
+    let hops = next_hop::hops(root, included, &section, senders, data, environment);
     let retry = section.durations("retry", seconds(1)..=days(2));
     if section.has("retry") && section.texts("retry").is_empty() {
         section.error("retry", "is empty; write the waits between tries: [\"1m\", \"5m\", \"15m\"]");
@@ -33,6 +34,7 @@ pub(super) fn relay(
         section.duration("patience", Duration::ZERO..=seconds(540)),
         section.duration("expire_after", seconds(60)..=days(30)),
     );
+    let delay_notice = section.duration("delay_notice", seconds(60)..=days(30));
     let queue_when_down = section.flag("queue_when_down").unwrap_or(false);
     let in_doubt = section.choice("in_doubt", &[("retry", InDoubt::Retry), ("hold", InDoubt::Hold)]);
     let background = count(&section, "background", 1..=1_000, 10);
@@ -45,6 +47,7 @@ pub(super) fn relay(
         queue_when_down,
         in_doubt: in_doubt.unwrap_or_default(),
         retry: if retry.is_empty() { defaults } else { retry },
+        delay_notice: delay_notice.unwrap_or(seconds(14_400)),
         expire_after: expire_after.unwrap_or(days(5)),
         background,
     })
@@ -97,6 +100,9 @@ pub(super) fn unsubscribe(
         check_via: socket(&section, "health_via"),
         check_ca_file: check_ca_file.map(|file| PathBuf::from(file.value)),
         mailto: section.parsed("mailto", mailbox),
+        lmtp_listen: socket(&section, "lmtp_listen"),
+        check_dkim: section.flag("check_dkim").unwrap_or(true),
+        resolver: socket(&section, "resolver"),
         mail_listen: socket(&section, "mail_listen"),
         trusted_results: section
             .list("trusted_results", |text| host_name(text).map(|host| host.ascii().to_owned())),
@@ -108,8 +114,12 @@ pub(super) fn unsubscribe(
         hosts,
         trusted_proxies: section.list("trusted_proxies", network),
     };
-    if settings.mail_listen.is_some() && settings.mailto.is_none() {
-        section.error("mail_listen", "for which address? write mailto = \"afmelden@example.nl\" (RULES P9)");
+    for (key, listens) in
+        [("mail_listen", settings.mail_listen.is_some()), ("lmtp_listen", settings.lmtp_listen.is_some())]
+    {
+        if listens && settings.mailto.is_none() {
+            section.error(key, "for which address? write mailto = \"afmelden@example.nl\" (RULES P9)");
+        }
     }
     section.finish();
     settings
@@ -117,22 +127,7 @@ pub(super) fn unsubscribe(
 
 /// The page's own certificate, or that of the mail listeners.
 fn page_tls(section: &Section<'_>, mail: &Option<TlsFiles>) -> Option<TlsFiles> {
-    let certificate = section.text("certificate_file").map(|file| PathBuf::from(file.value));
-    let key = section.text("key_file").map(|file| PathBuf::from(file.value));
-    if let Some(file) = &certificate
-        && let Err(message) = place::readable(file)
-    {
-        section.error("certificate_file", message);
-    }
-    if let Some(file) = &key
-        && let Err(message) = place::closed(file)
-    {
-        section.error("key_file", message);
-    }
-    if section.has("certificate_file") != section.has("key_file") {
-        section.error("certificate_file", "belongs together with key_file; write both or neither");
-    }
-    let own = certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key });
+    let own = inbound::certificate(section);
     if !section.flag("tls").unwrap_or(own.is_some()) {
         return None;
     }

@@ -47,6 +47,17 @@ pub(super) fn bytes(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// The content of a text file that is no secret.
+pub(super) fn text(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    open(path)?
+        .0
+        .take(MAX_SECRET)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    Ok(text)
+}
+
 fn open(path: &Path) -> Result<(std::fs::File, std::fs::Metadata), String> {
     let file =
         std::fs::File::open(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;

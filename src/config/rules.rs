@@ -1,12 +1,13 @@
 //! Senders and rules (DESIGN section 5), and what must hold between them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
+use super::footer::footers;
 use super::hash;
 use super::manner::{Manner, manner};
 use super::reader::{Section, Spot, meant, quoted};
@@ -14,18 +15,20 @@ use super::settings::Account;
 use super::value::{host_name, mailbox, network};
 use crate::clock::Timestamp;
 use crate::mail::{Class, Language, Purpose, Sender, SenderId};
+use crate::message::Templates;
 use crate::policy::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
 
 /// Longest name, purpose or reason, in octets: they stand in replies and entries.
 const MAX_TEXT: usize = 300;
 
-/// The senders of the file, to be referred to by name or id.
-pub(super) struct Senders(Vec<Arc<Sender>>, Vec<(SenderId, Manner)>);
+/// The senders of the file, to be referred to by name or id; the footer templates of each, and how each wants to be
+/// shown and told.
+pub(super) struct Senders(Vec<Arc<Sender>>, BTreeMap<SenderId, Templates>, Vec<(SenderId, Manner)>);
 
 impl Senders {
     /// Those of rules that were read before.
     pub(super) fn of(senders: &[Arc<Sender>]) -> Self {
-        Self(senders.to_vec(), Vec::new())
+        Self(senders.to_vec(), BTreeMap::new(), Vec::new())
     }
 
     pub(super) fn all(&self) -> &[Arc<Sender>] {
@@ -34,6 +37,10 @@ impl Senders {
 
     /// How each wants to be shown and told.
     pub(super) fn manners(&self) -> &[(SenderId, Manner)] {
+        &self.2
+    }
+
+    pub(super) fn footers(&self) -> &BTreeMap<SenderId, Templates> {
         &self.1
     }
 
@@ -61,10 +68,13 @@ pub(super) fn senders(root: &Section<'_>, included: &[Section<'_>]) -> Senders {
         root.warn("sender", "is missing; without a [[sender]] all marketing is refused (RULES L7)");
     }
     let mut senders: Vec<Arc<Sender>> = Vec::with_capacity(sections.len());
+    let mut own = BTreeMap::new();
     let mut manners = Vec::with_capacity(sections.len());
     for section in sections {
         let manner = manner(&section);
+        let footers = footers(&section);
         if let Some(sender) = sender(&section) {
+            own.insert(sender.id.clone(), footers);
             for other in &senders {
                 compare(&section, &sender, other);
             }
@@ -73,7 +83,7 @@ pub(super) fn senders(root: &Section<'_>, included: &[Section<'_>]) -> Senders {
         }
         section.finish();
     }
-    Senders(senders, manners)
+    Senders(senders, own, manners)
 }
 
 /// The tables of one name, those of the config file first.
@@ -138,7 +148,7 @@ fn sender(section: &Section<'_>) -> Option<Sender> {
             "is missing: nobody is told of unsubscribes; notify = [\"beheer@example.nl\"] (RULES L10)";
         section.warn("notify", message);
     }
-    let languages = [("nl", Language::Nl), ("en", Language::En), ("de", Language::De), ("fr", Language::Fr)];
+    let languages = Language::ALL.map(|one| (one.code(), one));
     let language = section.choice("language", &languages).unwrap_or_default();
     let kvk = kvk?.value;
     Some(Sender {
@@ -188,6 +198,9 @@ pub(super) fn rules(
     let policy = root.section("policy");
     let customer_window_months = policy.number("customer_window_months", 1..=120).unwrap_or(36) as u32;
     let personal_max_recipients = policy.number("personal_max_recipients", 1..=1_000).unwrap_or(5) as usize;
+    let personal_max_alike = policy.number("personal_max_alike", 1..=100_000).unwrap_or(20) as usize;
+    let texts = [("warn", false), ("refuse", true)];
+    let strict_texts = policy.choice("consent_texts", &texts).unwrap_or_default();
     policy.finish();
 
     let mut rules: Vec<Rule> = Vec::new();
@@ -220,6 +233,8 @@ pub(super) fn rules(
         on_refused,
         customer_window_months,
         personal_max_recipients,
+        personal_max_alike,
+        strict_texts,
         hash: String::new(),
     };
     Rules { hash: hash::of(&rules), ..rules }

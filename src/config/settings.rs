@@ -1,5 +1,8 @@
 //! What the program runs with: plain, checked values, with the default of each.
 
+// Long because it is declarations only: every value there is, in the order of the file.
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -11,7 +14,9 @@ use jiff::tz::TimeZone;
 
 use super::Problem;
 use crate::ledger::Archive;
+use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
+use crate::message::Templates;
 use crate::net::call::Target;
 use crate::net::socks::Proxy;
 use crate::policy::Rules;
@@ -52,6 +57,8 @@ pub struct Settings {
     pub dkim: Dkim,
     /// Every bound (promise 10).
     pub limits: Limits,
+    /// The footer templates of each sender.
+    pub footers: BTreeMap<SenderId, Templates>,
     /// Senders, rules, mode and windows.
     pub rules: Rules,
     /// How the ledger is kept.
@@ -82,6 +89,9 @@ pub struct Listener {
     pub tls: ListenerTls,
     /// Whether clients from trusted networks must sign in, too (all others always must).
     pub auth_required: bool,
+    /// Clients sign in with their own accounts at the next hop (RULES P4), rather than with those of the
+    /// config.
+    pub pass_through: bool,
     /// Bare LF becomes CRLF before anything is parsed (RULES P1); only where `auth_required`.
     pub normalise_bare_lf: bool,
     /// AUTH is offered without TLS to clients on loopback (RULES P3).
@@ -150,6 +160,8 @@ pub struct RelaySettings {
     pub in_doubt: InDoubt,
     /// Waits between tries from the spool; the last one repeats.
     pub retry: Vec<Duration>,
+    /// When the sender of a waiting copy is told, if it asked for that (default 4 h).
+    pub delay_notice: Duration,
     /// When a waiting copy is given up (default 5 days).
     pub expire_after: Duration,
     /// Copies from the spool that are tried at once (default 10).
@@ -179,6 +191,8 @@ pub struct HopSettings {
     pub credentials: Option<Credentials>,
     /// The SOCKS5 proxy on the way there.
     pub proxy: Option<Proxy>,
+    /// Clients of some listener sign in with accounts that they have there.
+    pub pass_through: bool,
     /// Messages in a minute (default: any number).
     pub messages_per_minute: Option<NonZeroU32>,
     /// The rest of its bounds.
@@ -257,6 +271,12 @@ pub struct UnsubscribeSettings {
     pub check_ca_file: Option<PathBuf>,
     /// How the pages of some senders look.
     pub looks: Vec<(SenderId, Look)>,
+    /// Where mail to `mailto` comes in over LMTP; `None`: not here.
+    pub lmtp_listen: Option<SocketAddr>,
+    /// Whether DKIM signatures of such mail are checked.
+    pub check_dkim: bool,
+    /// The DNS server that is asked for keys; `None`: those of the system.
+    pub resolver: Option<SocketAddr>,
     /// Where mail to `mailto` comes in over SMTP; `None`: not here.
     pub mail_listen: Option<SocketAddr>,
     /// Servers whose Authentication-Results are believed (RFC 8601): their names there.
@@ -275,6 +295,9 @@ impl Default for UnsubscribeSettings {
             url: "http://127.0.0.1:8025".to_owned(),
             mailto: None,
             mail_listen: None,
+            lmtp_listen: None,
+            check_dkim: true,
+            resolver: None,
             trusted_results: Vec::new(),
             urls: Vec::new(),
             check_public: true,
@@ -394,6 +417,8 @@ pub struct Limits {
     pub data_timeout: Duration,
     /// Wait for the whole of a message.
     pub message_timeout: Duration,
+    /// Octets of a message in a second, on average, once `data_timeout` was spent waiting for it; 0: any.
+    pub data_rate: u64,
     /// Wait for a client to take a reply.
     pub write_timeout: Duration,
     /// Wait for a TLS handshake.
@@ -410,6 +435,8 @@ pub struct Limits {
     pub parts: usize,
     /// Nesting of MIME parts.
     pub depth: usize,
+    /// Placeholders such as `{{unsubscribe_url}}` in one part.
+    pub placeholders: usize,
     /// `Received` fields, against loops (RFC 5321 6.3).
     pub received: usize,
     /// Failed sign-ins of one session, before it is closed.
@@ -444,6 +471,10 @@ pub struct Limits {
     pub http_pending: usize,
     /// One mail to the unsubscribe address.
     pub unsubscribe_mail: u64,
+    /// Connections to the listeners for it.
+    pub unsubscribe_connections: usize,
+    /// What the DNS may take about one mail.
+    pub dns_timeout: Duration,
     /// Mails to the unsubscribe address that wait for a person.
     pub inbox: u64,
     /// Connections to the admin socket.
@@ -469,6 +500,7 @@ impl Default for Limits {
             command_timeout: Duration::from_secs(5 * 60),
             data_timeout: Duration::from_secs(3 * 60),
             message_timeout: Duration::from_secs(3_600),
+            data_rate: 1 << 10,
             write_timeout: Duration::from_secs(2 * 60),
             handshake_timeout: Duration::from_secs(30),
             decision_timeout: Duration::from_secs(60),
@@ -477,6 +509,7 @@ impl Default for Limits {
             header_fields: 2_000,
             parts: 512,
             depth: 16,
+            placeholders: 1_000,
             received: 50,
             sign_in_failures_per_session: 3,
             sign_in_failures_per_ip: 20,
@@ -494,6 +527,8 @@ impl Default for Limits {
             http_idle: Duration::from_secs(30),
             http_pending: 4_096,
             unsubscribe_mail: 10 << 20,
+            unsubscribe_connections: 50,
+            dns_timeout: Duration::from_secs(10),
             inbox: 1_000,
             admin_connections: 8,
             admin_wait: Duration::from_secs(5),
@@ -513,6 +548,8 @@ pub struct LedgerSettings {
     pub quick_repair: bool,
     /// What is kept of each copy's bytes, by class.
     pub archive: Archive,
+    /// How long entries are kept, in months.
+    pub retention: Retention,
 }
 
 impl Default for LedgerSettings {
@@ -522,6 +559,7 @@ impl Default for LedgerSettings {
             cache: 64 << 20,
             quick_repair: false,
             archive: Archive::default(),
+            retention: Retention::default(),
         }
     }
 }

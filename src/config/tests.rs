@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::*;
 use crate::mail::Class;
+use crate::mail::{Language, SenderId};
+use crate::message::{Flavour, Template, Templates};
 use crate::policy::Effect;
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxMjM0NTY$\
@@ -34,6 +36,13 @@ fn committed() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sluis.toml")).unwrap()
 }
 
+/// A sender with nothing to warn of.
+const SENDER: &str = "[[sender]]\nname = \"S\"\nkvk = \"12345678\"\naddress = \"A\"\ncontact = \"i@s.nl\"\n\
+    domains = [\"s.nl\"]\nnotify = []\n";
+
+const FOOTER: &str = "{{#identity}}\n{{sender_name}} {{sender_address}} {{sender_kvk}} {{sender_contact}}\n{{/identity}}\n\
+    {{#opt_out}}\n{{unsubscribe}}: {{unsubscribe_url}}\n{{/opt_out}}\n";
+
 /// Files that the commented examples name, in a folder of the test.
 fn files() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -53,6 +62,12 @@ fn files() -> tempfile::TempDir {
         ("webhook-crm.key", "0123456789abcdef0123456789abcdef"),
         ("crm-ca.pem", "certificate"),
         ("logo.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        ("footer.de.txt", FOOTER),
+        (
+            "footer.de.html",
+            "{{#identity}}{{sender_name}} {{sender_address}} {{sender_kvk}} {{sender_contact}}\n\
+            {{/identity}}{{#opt_out}}<a href=\"{{unsubscribe_url}}\">{{unsubscribe}}</a>{{/opt_out}}",
+        ),
     ] {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -230,6 +245,26 @@ fn next_hops_are_named_and_chosen() {
 }
 
 #[test]
+fn p4_sign_ins_are_passed_on_to_the_first_next_hop() {
+    let listener = "[[listener]]\naddress = \"127.0.0.1:1\"\nauth = \"pass-through\"\nauth_required = true\n";
+    let relay = "[relay]\nnext_hop = \"127.0.0.1:25\"\n";
+    let source = format!("name = \"a.example\"\n{listener}{relay}");
+    let settings = check(&source).unwrap();
+    assert!(settings.listeners[0].pass_through && settings.relay.hops[0].pass_through);
+    assert!(settings.warnings.iter().any(|warning| warning.message.contains("credentials_file")));
+    for (relay, expected) in [
+        ("[relay]\nnext_hop = \"directory\"\n", "listener[2].auth: nobody can sign in to a folder"),
+        (
+            "[relay]\nnext_hop = \"smtp.example:25\"\ntls = \"none\"\n",
+            "listener[2].auth: passwords would cross",
+        ),
+    ] {
+        let text = problems(&format!("{relay}{listener}"));
+        assert!(text.contains(expected), "{relay}\nexpected: {expected}\nfound: {text}");
+    }
+}
+
+#[test]
 fn all_mistakes_are_named_at_once() {
     let source = include_str!("../../tests/config/mistakes.toml");
     let problems = parse(Path::new("mistakes.toml"), source, &environment(&[])).unwrap_err();
@@ -288,9 +323,28 @@ fn secrets_come_from_closed_files_or_the_environment() {
 }
 
 #[test]
+fn l7_a_sender_has_its_own_footers() {
+    let folder = files();
+    let source = format!(
+        "name = \"a.example\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[trusted]\nnetworks = [\"::1\"]\n\
+         [relay]\nnext_hop = \"directory\"\n{SENDER}[[sender.footer]]\nlanguage = \"de\"\n\
+         text_file = \"{folder}/footer.de.txt\"\nhtml_file = \"{folder}/footer.de.html\"\n",
+        folder = folder.path().display()
+    );
+    let settings = check(&source).unwrap();
+    let own = &settings.footers[&SenderId("12345678".into())];
+    let mut expected = Templates::default();
+    expected.set(Some(Language::De), Template::parse(FOOTER, Flavour::Text).unwrap());
+    assert_ne!(*own, expected, "the html one is there, too");
+    let html = std::fs::read_to_string(folder.path().join("footer.de.html")).unwrap();
+    expected.set(Some(Language::De), Template::parse(&html, Flavour::Html).unwrap());
+    assert_eq!(*own, expected);
+    let built_in = check(&committed()).unwrap().footers;
+    assert!(!built_in.is_empty() && built_in.values().all(|own| *own == Templates::default()));
+}
+
+#[test]
 fn what_must_hold_between_values() {
-    let sender = "[[sender]]\nname = \"S\"\nkvk = \"12345678\"\naddress = \"A\"\ncontact = \"i@s.nl\"\n\
-                  domains = [\"s.nl\"]\nnotify = []\n";
     for (extra, expected) in [
         (
             "[[listener]]\naddress = \"0.0.0.0:2525\"\ntls = \"none\"\n[[listener]]\naddress = \"127.0.0.1:2525\"\n",
@@ -306,6 +360,19 @@ fn what_must_hold_between_values() {
         ("[unsubscribe]\nurl = \"http://afmelden.example.nl\"\n", "RULES P7"),
         ("[unsubscribe]\nurl = \"https://a.example/?u=\"\n", "no URL that links can begin with"),
         ("[limits]\nmessage_memory = \"1 MiB\"\n", "not even one message would fit"),
+        (
+            &format!("{SENDER}[[sender.footer]]\nlanguage = \"de\"\n"),
+            "sender[1].footer[1]: has neither text_file nor html_file",
+        ),
+        (
+            &format!("{SENDER}[[sender.footer]]\nlanguage = \"es\"\ntext_file = \"x\"\n"),
+            "sender[1].footer[1].language: ",
+        ),
+        (
+            &format!("{SENDER}[[sender.footer]]\ntext_file = \"nowhere\"\n"),
+            "footer[1].text_file: nowhere cannot be read",
+        ),
+        (&format!("{SENDER}[[sender.footer]]\ntext_file = \"Cargo.toml\"\n"), "Cargo.toml, line "),
         ("[limits]\nmessage_sise = 5\n", "limits.message_sise: unknown key; did you mean \"message_size\"?"),
         ("[log]\nlevel = \"sluis=loud\"\n", "is no level"),
         (
@@ -339,7 +406,7 @@ fn what_must_hold_between_values() {
             "[[sender]]\nname = \"S\"\nkvk = \"12345678\"\naddress = \"A\"\ncontact = \"no-reply@s.nl\"\ndomains = [\"s.nl\"]\n",
             "RULES L7",
         ),
-        (&format!("{sender}{sender}"), "s.nl belongs to S, too"),
+        (&format!("{SENDER}{SENDER}"), "s.nl belongs to S, too"),
         ("unknown_table = { a = 1 }\n", "unknown key"),
         ("[metrics]\nlisten = \"0.0.0.0:9125\"\n", "warning: "),
     ] {

@@ -45,8 +45,13 @@ impl Gateway {
             in_force: &in_force,
             now,
         };
-        let verdicts = self.decide(&in_force.rules, &submission.client, &submission.envelope, &message, now);
+        let mut verdicts =
+            self.decide(&in_force.rules, &submission.client, &submission.envelope, &message, now);
+        let counted = verdicts.counted.take();
         let reply = self.carry_out(&journey, verdicts).await;
+        if let Some(counted) = counted.filter(|_| reply.is_positive()) {
+            counted.keep();
+        }
         tracing::info!(
             reference = %journey.reference,
             recipients = submission.envelope.recipients.len(),

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+
 use super::admit::{Journey, Rejected};
 use super::{Gateway, Settings, Signers};
 use crate::mail::{Class, CopyId, Purpose, SenderId, TokenId};
@@ -42,6 +44,8 @@ pub(super) struct Draft {
     /// Positions in the envelope, with the permits.
     pub recipients: Vec<(usize, Permit)>,
     pub composed: Composed,
+    /// SHA-256 of what is sent.
+    pub sha256: [u8; 32],
     pub token: Option<TokenId>,
     /// Where it may go.
     pub route: Route,
@@ -69,14 +73,17 @@ impl Gateway {
         let mut rejected = Vec::new();
         let mut plans = Plans::default();
         let groups = grouped(permits, |permit| self.parts.relay.route(handed(journey, permit)));
-        for (index, (route, group)) in (0..).zip(groups) {
-            let id = CopyId { reference: journey.reference, index };
-            match self.compose_one(journey, &mut plans, id, route, group)? {
-                Ok(draft) => drafts.push(draft),
-                Err(refused) => rejected.extend(refused),
+        let octets = journey.message.original().len().saturating_mul(groups.len());
+        aside(octets, || {
+            for (index, (route, group)) in (0..).zip(groups) {
+                let id = CopyId { reference: journey.reference, index };
+                match self.compose_one(journey, &mut plans, id, route, group)? {
+                    Ok(draft) => drafts.push(draft),
+                    Err(refused) => rejected.extend(refused),
+                }
             }
-        }
-        Ok((drafts, rejected))
+            Ok((drafts, rejected))
+        })
     }
 
     fn compose_one(
@@ -115,7 +122,8 @@ impl Gateway {
             }
         };
         let token = if observed.is_none() { token } else { None };
-        Ok(Ok(Draft { id, class, recipients, composed, token, route, observed }))
+        let sha256 = composed.rope.sha256();
+        Ok(Ok(Draft { id, class, recipients, composed, sha256, token, route, observed }))
     }
 
     fn compose_as(
@@ -134,6 +142,7 @@ impl Gateway {
             class,
             sender: permit.sender().map(Arc::as_ref),
             purpose: permit.purpose(),
+            templates: permit.sender().and_then(|sender| settings.footers.get(&sender.id)),
             unsubscribe,
             trace: &trace,
             received: Some(&received(journey)),
@@ -196,6 +205,16 @@ fn is_ours(settings: &Settings, permit: &Permit, candidate: &str) -> bool {
     class == Class::Service.as_str()
         && of == sender.id.0
         && settings.tokens.is_marked(&format!("{copy} {hostname} {class} {of}"), mark)
+}
+
+/// Octets in all copies together above which the work leaves the asynchronous workers to others: signing and
+/// hashing them takes milliseconds, and of a large message to many, seconds.
+const LARGE: usize = 1 << 20;
+
+/// Do `work` on this thread; when it is about many octets, other tasks go on elsewhere meanwhile.
+fn aside<T>(octets: usize, work: impl FnOnce() -> T) -> T {
+    let several = Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if several && octets > LARGE { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Marketing gets a copy per recipient; recipients of any other class, sender and route share one.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Client, Gateway};
+use crate::limits::Counted;
 use crate::mail::{Address, Envelope};
 use crate::message::Message;
 use crate::metrics;
@@ -19,6 +20,8 @@ pub(super) struct Verdicts {
     pub refusals: Vec<(usize, Refusal)>,
     /// Cannot be decided now: why.
     pub deferred: Option<String>,
+    /// The place of a personal message among those like it; kept if it is taken.
+    pub counted: Option<Counted>,
 }
 
 impl Gateway {
@@ -31,9 +34,12 @@ impl Gateway {
         message: &Message,
         now: Timestamp,
     ) -> Verdicts {
-        let message = MessageFacts::of(rules, envelope.recipients.iter().map(|one| &one.address), message);
+        let mut known = MessageFacts::of(rules, envelope.recipients.iter().map(|one| &one.address), message);
         let facts = EnvelopeFacts { reverse_path: envelope.reverse_path.clone() };
-        let mut verdicts = Verdicts::default();
+        let counted = self.count_alike(rules, client, envelope, &facts, &known, message);
+        known.alike = counted.as_ref().map_or(0, |counted| counted.count);
+        let message = known;
+        let mut verdicts = Verdicts { counted, ..Verdicts::default() };
         for (index, recipient) in envelope.recipients.iter().enumerate() {
             let address = &recipient.address;
             let profiles = self.gather(rules, &client.connection, &facts, address, Some(&message));
@@ -56,6 +62,27 @@ impl Gateway {
             metrics::recipient_decided(decision.class.as_str(), answer);
         }
         verdicts
+    }
+
+    /// Count a message that is personal to anybody among those that say nearly the same (RULES L13).
+    fn count_alike(
+        &self,
+        rules: &Rules,
+        client: &Client,
+        envelope: &Envelope,
+        facts: &EnvelopeFacts,
+        known: &MessageFacts,
+        message: &Message,
+    ) -> Option<Counted> {
+        let (nothing, now) = (Profiles::default(), self.parts.clock.now());
+        let personal = envelope.recipients.iter().any(|one| {
+            let facts = self.facts(&client.connection, facts, &one.address, Some(known), &nothing, now);
+            policy::is_personal(rules, &facts)
+        });
+        let words = personal.then(|| message.fingerprint()).flatten()?;
+        let from = known.from.as_ref().map_or("", |from| from.as_str());
+        let connection = &client.connection;
+        Some(self.parts.limits.alike(connection.account.as_deref(), connection.ip, from, words))
     }
 
     /// Read the register for every sender that the decision may ask about: the only reads of a decision.

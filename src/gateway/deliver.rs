@@ -4,7 +4,9 @@ use super::admit::{Journey, Rejected, named, needs_smtputf8, refused_by_policy};
 use super::compose::Draft;
 use super::settle::spooled_reply;
 use super::{Gateway, handover};
-use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
+use crate::ledger::{
+    Admitted, AdmittedRecipient, DkimSigned, Event, Keep, Party, Record, Side, SpoolState, Spooled,
+};
 use crate::mail::{Class, hex, sha256};
 use crate::metrics;
 use crate::policy::{self, Answer, Profiles, Waiting};
@@ -140,10 +142,10 @@ impl Gateway {
             recipients: recipients.collect(),
             message_id: draft.composed.message_id.clone(),
             original_sha256: hex(&original),
-            sent_sha256: hex(&draft.composed.rope.sha256()),
+            sent_sha256: hex(&draft.sha256),
             size: draft.composed.rope.len() as u64,
             edits: draft.composed.edits.clone(),
-            dkim: draft.composed.dkim.clone(),
+            dkim: signed_by(journey, draft),
             token: draft.token.clone(),
             next_hop: self.parts.relay.name_for(&draft.route),
         })));
@@ -185,6 +187,16 @@ impl Gateway {
     }
 }
 
+/// The signatures of a copy, each with the key that the ledger knows by its id.
+fn signed_by(journey: &Journey<'_>, draft: &Draft) -> Vec<DkimSigned> {
+    let known = || journey.in_force.settings.signers.iter().flat_map(|signers| &signers.names);
+    let signed = |name: &String| DkimSigned {
+        name: name.clone(),
+        key: known().find(|key| key.name == *name).map(|key| key.id.clone()).unwrap_or_default(),
+    };
+    draft.composed.dkim.iter().map(signed).collect()
+}
+
 /// What rebuilding the copy needs: the original, once per record, and the edits of this copy.
 pub(super) fn keep_bytes(record: &mut Record, journey: &Journey<'_>, draft: &Draft, original: [u8; 32]) {
     if !record.sides.iter().any(|side| matches!(side, Side::Original { sha256, .. } if *sha256 == original)) {
@@ -216,5 +228,6 @@ pub(super) fn copy(journey: &Journey<'_>, draft: &Draft) -> Copy {
         ret: envelope.ret,
         envid: envelope.envid.clone(),
         route: draft.route.clone(),
+        login: journey.submission.client.login.clone(),
     }
 }

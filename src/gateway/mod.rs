@@ -11,8 +11,10 @@ mod admit;
 mod compose;
 mod decide;
 mod deliver;
+mod preview;
 mod settle;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +22,18 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub use preview::Preview;
+
 use crate::clock::SharedClock;
-use crate::ledger::{Archive, Event, Handover, Record, RefusedRecipient, Scribe, Stage};
+use crate::ledger::{Archive, Event, Handover, KeyInForce, Record, RefusedRecipient, Scribe, Stage};
+use crate::limits::Limits;
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
 use crate::policy::{self, Answer, Connection, EnvelopeFacts, Register, Rules};
-use crate::relay::{Abilities, Relay, Spool};
+use crate::relay::{Abilities, Login, NotSignedIn, Relay, Spool};
 use crate::secret::{SharedEntropy, random};
 use crate::smtp::reply::Reply;
+use crate::smtp::sasl::{Credentials, Mechanism};
 use crate::{metrics, token};
 
 /// Who hands messages over in one SMTP session.
@@ -43,6 +49,8 @@ pub struct Client {
     pub protocol: &'static str,
     /// TLS version, when there is TLS.
     pub tls: Option<String>,
+    /// Its account at the next hop, when it signed in there.
+    pub login: Option<Login>,
 }
 
 /// A message with its envelope, read to its true end.
@@ -76,6 +84,8 @@ pub struct Settings {
     /// Copies in the spool above which a message to several is put off (452). What the gateway owes already
     /// (the rest of a message, its DSNs, notices) is taken in any case (promise 2).
     pub spool_copies: u64,
+    /// The footer templates of each sender.
+    pub footers: BTreeMap<SenderId, message::Templates>,
     /// Bounds on message structure.
     pub structure: message::Limits,
     /// Received fields above which a message is a loop (RFC 5321 6.3).
@@ -103,6 +113,8 @@ pub struct Signers {
     pub domain: Domain,
     /// One per algorithm, as a rule.
     pub keys: Vec<Signer>,
+    /// Which keys these are, for the ledger.
+    pub names: Vec<KeyInForce>,
 }
 
 /// Rules and settings that belong together; swapped whole by a reload.
@@ -119,6 +131,8 @@ pub struct InForce {
 pub struct Parts {
     /// Rules and settings.
     pub in_force: watch::Receiver<Arc<InForce>>,
+    /// Counts what personal mail says (RULES L13).
+    pub limits: Limits,
     /// Who may be mailed.
     pub register: Arc<dyn Register>,
     /// The pen.
@@ -150,6 +164,23 @@ impl Gateway {
     /// What the next hop can do: EHLO offers no more (RULES P5).
     pub fn abilities(&self) -> Abilities {
         self.parts.relay.abilities()
+    }
+
+    /// The ways to sign in at the next hop that can be passed on.
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        self.parts.relay.mechanisms()
+    }
+
+    /// Sign a client in with its account at the next hop (RULES P4); `Err` is what it is told: the next
+    /// hop's own words, or that it could not be asked.
+    pub async fn sign_in(&self, credentials: Credentials) -> Result<Login, Reply> {
+        self.parts.relay.sign_in(credentials).await.map_err(|why| match why {
+            NotSignedIn::Refused(answer) => {
+                Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text)
+                    .logged("the next hop does not take these credentials")
+            }
+            NotSignedIn::Unavailable(why) => Reply::sign_in_unavailable(why),
+        })
     }
 
     /// Answer RCPT: `Err` with the refusal when no message could change the answer.

@@ -10,6 +10,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use signed_note::{Note, Signer as _, StandardSigner, StandardVerifier, VerifierList};
 
 use super::counts::Counts;
+use super::event::{KeyInForce, KeyUse};
 use super::tree::Hash;
 use crate::secret::{Entropy, Secret, random};
 
@@ -94,6 +95,16 @@ impl Signer {
     /// The public key: `name+id+base64`.
     pub fn verifier(&self) -> &str {
         &self.verifier
+    }
+
+    /// The key, as the ledger tells of it.
+    pub fn in_force(&self) -> KeyInForce {
+        KeyInForce {
+            does: KeyUse::Ledger,
+            name: self.name().to_owned(),
+            id: format!("{:08x}", self.inner.key_id()),
+            public: Some(self.verifier.clone()),
+        }
     }
 
     /// The name of the gateway.

@@ -7,10 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::choice::{Corrected, Explained};
 use super::counts::Counts;
-use super::inbox::{Answered, Held, Returned};
+use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
+use super::inbox::{Answered, Held, Ignored, Returned};
+use super::keeping::Keeping;
 use super::outbox::{Telling, Told};
 use crate::consent::{ConsentEvent, Published, Relation};
-use crate::mail::{Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId};
+use crate::mail::{
+    Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId, hex, sha256,
+};
 use crate::policy::{Basis, Refusal};
 use crate::suppression::Suppression;
 
@@ -44,12 +48,23 @@ pub enum Event {
         /// Version of the program.
         version: String,
     },
+    /// A key came into use, or was in use at the first start that recorded its keys: written once for each key.
+    KeyInForce(KeyInForce),
     /// A consent text, as it was shown: recorded once, and referred to by its hash.
     ConsentText {
         /// SHA-256 (hex) of the text's UTF-8 bytes.
         sha256: String,
         /// The text.
         text: String,
+        /// Of which sender, where that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<SenderId>,
+        /// For what, where that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        purpose: Option<Purpose>,
+        /// Whether it is a privacy text, shown beside a consent text.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        privacy: bool,
     },
     /// A consent event was taken into the register.
     Consent(Consented),
@@ -57,6 +72,14 @@ pub enum Event {
     Relation(Related),
     /// A published business address was taken into the register (RULES L5).
     Published(Publication),
+    /// A file is about to be taken in (RULES L19).
+    ImportBegun(ImportBegun),
+    /// It was taken in to its end.
+    ImportEnded(ImportEnded),
+    /// One fact of an import is taken back.
+    TakenBack(Box<TakenBack>),
+    /// An import was undone.
+    ImportUndone(ImportUndone),
     /// An address was suppressed other than by an unsubscribe.
     Suppression(Suppressed),
     /// A recipient unsubscribed: suppression and withdrawal in one.
@@ -67,6 +90,8 @@ pub enum Event {
     Explained(Explained),
     /// A message of ours came back from further on (RULES P14).
     Returned(Returned),
+    /// An automatic mail to the unsubscribe address names a message of ours, and nothing follows (RULES P9).
+    Ignored(Ignored),
     /// A mail to the unsubscribe address waits for a person.
     Held(Held),
     /// A person answered it.
@@ -109,6 +134,8 @@ pub enum Event {
         /// The copy that carries it.
         copy: CopyId,
     },
+    /// Something was done about keeping: a hold, a purge, an erasure.
+    Keeping(Keeping),
     /// A checkpoint was signed.
     Checkpoint {
         /// Entries before it.
@@ -133,6 +160,62 @@ pub struct Party {
     pub id: SenderId,
     /// Its name at the time.
     pub name: String,
+}
+
+/// A key that came into use. Private halves stand nowhere in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyInForce {
+    /// What it does.
+    pub does: KeyUse,
+    /// The DNS name of a DKIM key, the name of a gateway; empty for a token key.
+    pub name: String,
+    /// What messages and links call it: the first 16 hex digits of the SHA-256 of `public`, the number of a
+    /// token key, the key id of a checkpoint's signature.
+    pub id: String,
+    /// The public half: the DNS record of a DKIM key, the verifier key of checkpoints.
+    pub public: Option<String>,
+}
+
+/// What a key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyUse {
+    /// Signs messages (RULES P11).
+    Dkim,
+    /// Seals unsubscribe links.
+    Token,
+    /// Signs checkpoints.
+    Ledger,
+}
+
+impl KeyInForce {
+    /// A DKIM key by its DNS name and record.
+    pub fn dkim(name: String, record: &str) -> Self {
+        let id = hex(&sha256(record.as_bytes())[..8]);
+        Self { does: KeyUse::Dkim, name, id, public: Some(record.to_owned()) }
+    }
+
+    /// Under which label the entry is found again.
+    pub fn label(&self) -> String {
+        match self.does {
+            KeyUse::Dkim => dkim_label(&self.name, &self.id),
+            KeyUse::Token => format!("token {}", self.id),
+            KeyUse::Ledger => format!("ledger {} {}", self.name, self.id),
+        }
+    }
+}
+
+fn dkim_label(name: &str, id: &str) -> String {
+    format!("dkim {name} {id}")
+}
+
+/// A DKIM signature that a copy carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DkimSigned {
+    /// Where its key is published: `selector._domainkey.domain`.
+    pub name: String,
+    /// Which key: the id of the entry that holds the record as it was published.
+    pub key: String,
 }
 
 /// Who handed the message over, and how (RULES L15).
@@ -291,8 +374,8 @@ pub struct Admitted {
     pub size: u64,
     /// What was edited, in words: `footer text/plain part 1`, `List-Unsubscribe replaced`.
     pub edits: Vec<String>,
-    /// Selector and domain of each DKIM signature made.
-    pub dkim: Vec<String>,
+    /// The DKIM signatures made.
+    pub dkim: Vec<DkimSigned>,
     /// The unsubscribe token in it.
     pub token: Option<TokenId>,
     /// The next hop it is meant for.
@@ -321,7 +404,8 @@ pub struct Outcome {
     pub reply: String,
     /// The next hop.
     pub next_hop: String,
-    /// Its TLS version, when there was TLS.
+    /// TLS version and certificate of the next hop, when there was TLS: `TLSv1.3 sha256=` and the
+    /// certificate's fingerprint.
     pub tls: Option<String>,
     /// How often it was tried, this time included.
     pub attempt: u32,
@@ -357,16 +441,22 @@ impl Event {
     pub fn kind(&self) -> Kind {
         Kind(match self {
             Self::ConfigInForce { .. } => "config_in_force",
+            Self::KeyInForce(_) => "key_in_force",
             Self::ConsentText { .. } => "consent_text",
             Self::Consent(_) => "consent",
             Self::Relation(_) => "relation",
             Self::Published(_) => "published",
+            Self::ImportBegun(_) => "import_begun",
+            Self::ImportEnded(_) => "import_ended",
+            Self::TakenBack(_) => "taken_back",
+            Self::ImportUndone(_) => "import_undone",
             Self::Suppression(_) => "suppression",
             Self::Unsubscribed(_) => "unsubscribed",
             Self::Corrected(_) => "corrected",
             Self::Explained(_) => "explained",
             Self::Told(_) => "told",
             Self::Returned(_) => "returned",
+            Self::Ignored(_) => "ignored",
             Self::Held(_) => "held",
             Self::Answered(_) => "answered",
             Self::Admitted(_) => "admitted",
@@ -377,6 +467,7 @@ impl Event {
             Self::InDoubt(_) => "in_doubt",
             Self::Cancelled(_) => "cancelled",
             Self::NoticeSent { .. } => "notice_sent",
+            Self::Keeping(_) => "keeping",
             Self::Checkpoint { .. } => "checkpoint",
         })
     }
@@ -390,21 +481,28 @@ impl Event {
             | Self::InDoubt(outcome)
             | Self::Cancelled(outcome) => Some(outcome),
             Self::ConfigInForce { .. }
+            | Self::KeyInForce(_)
             | Self::ConsentText { .. }
             | Self::Consent(_)
             | Self::Relation(_)
             | Self::Published(_)
+            | Self::ImportBegun(_)
+            | Self::ImportEnded(_)
+            | Self::TakenBack(_)
+            | Self::ImportUndone(_)
             | Self::Suppression(_)
             | Self::Unsubscribed(_)
             | Self::Corrected(_)
             | Self::Explained(_)
             | Self::Told(_)
             | Self::Returned(_)
+            | Self::Ignored(_)
             | Self::Held(_)
             | Self::Answered(_)
             | Self::Admitted(_)
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
+            | Self::Keeping(_)
             | Self::Checkpoint { .. } => None,
         }
     }
@@ -426,6 +524,7 @@ impl Event {
             Self::Corrected(corrected) => corrected.reference,
             Self::Explained(explained) => explained.reference,
             Self::Returned(returned) => Some(returned.reference),
+            Self::Ignored(ignored) => Some(ignored.reference),
             other => other.copy().map(|copy| copy.reference),
         }
     }
@@ -436,18 +535,26 @@ impl Event {
             Self::Consent(consented) => vec![&consented.address],
             Self::Relation(related) => vec![&related.address],
             Self::Published(publication) => vec![&publication.address],
+            Self::TakenBack(taken) => vec![&taken.address],
             Self::Suppression(suppressed) => vec![&suppressed.address],
             Self::Unsubscribed(unsubscribed) => vec![&unsubscribed.address],
             Self::Corrected(corrected) => vec![&corrected.address],
             Self::Explained(explained) => vec![&explained.address],
             Self::Told(told) => vec![&told.address],
             Self::Returned(returned) => vec![&returned.address],
+            Self::Ignored(ignored) => vec![&ignored.address],
             Self::Held(held) => held.from.iter().map(Address::key).collect(),
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::NoticeSent { to, .. } => vec![to.key()],
-            Self::ConfigInForce { .. }
+            Self::Keeping(Keeping::Held { about: Some(about), .. }) => vec![about],
+            Self::Keeping(_)
+            | Self::ConfigInForce { .. }
+            | Self::KeyInForce(_)
             | Self::ConsentText { .. }
+            | Self::ImportBegun(_)
+            | Self::ImportEnded(_)
+            | Self::ImportUndone(_)
             | Self::Relayed(_)
             | Self::Bounced(_)
             | Self::Delayed(_)
@@ -467,16 +574,41 @@ impl Event {
         }
     }
 
-    /// SHA-256 (hex) of each consent text that it rests on.
-    pub fn consent_texts(&self) -> Vec<&str> {
+    /// The labels of the entries that it refers to: consent texts by their SHA-256 (hex), DKIM keys.
+    pub fn refers_to(&self) -> Vec<String> {
         match self {
-            Self::Consent(it) => it.event.evidence.text_sha256.as_deref().into_iter().collect(),
+            Self::Consent(it) => it.event.evidence.text_sha256.iter().cloned().collect(),
+            Self::Admitted(it) => {
+                let texts = it.recipients.iter().filter_map(|one| match &one.basis {
+                    Basis::Consent { text_sha256, .. } => text_sha256.clone(),
+                    _ => None,
+                });
+                texts.chain(it.dkim.iter().map(|signed| dkim_label(&signed.name, &signed.key))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The label under which others refer to it.
+    pub fn label(&self) -> Option<String> {
+        match self {
+            Self::ConsentText { sha256, .. } => Some(sha256.clone()),
+            Self::KeyInForce(key) => Some(key.label()),
+            _ => None,
+        }
+    }
+
+    /// The numbers of the entries that its basis rests on.
+    pub fn rests_on(&self) -> Vec<EntryNumber> {
+        match self {
             Self::Admitted(it) => it
                 .recipients
                 .iter()
-                .filter_map(|one| match &one.basis {
-                    Basis::Consent { text_sha256, .. } => text_sha256.as_deref(),
-                    _ => None,
+                .flat_map(|one| match &one.basis {
+                    Basis::Consent { entries, .. }
+                    | Basis::Customer { entries, .. }
+                    | Basis::Published { entries, .. } => entries.clone(),
+                    Basis::Allowed { .. } | Basis::NotNeeded | Basis::Missing => Vec::new(),
                 })
                 .collect(),
             _ => Vec::new(),
@@ -487,7 +619,8 @@ impl Event {
     pub fn summary(&self) -> String {
         match self {
             Self::ConfigInForce { mode, rules_sha256, .. } => format!("rules {rules_sha256} in {mode} mode"),
-            Self::ConsentText { sha256, text } => format!("{sha256}: {text:?}"),
+            Self::KeyInForce(key) => key.label(),
+            Self::ConsentText { sha256, text, .. } => format!("{sha256}: {text:?}"),
             Self::Consent(it) => {
                 format!("{:?} by {} for {} ({})", it.event.kind, it.address, it.sender, it.purpose)
             }
@@ -496,6 +629,19 @@ impl Event {
             }
             Self::Published(it) => {
                 format!("{} at {} for {} ({})", it.address, it.published.url, it.sender, it.purpose)
+            }
+            Self::ImportBegun(it) => {
+                format!("{} of {} ({}, SHA-256 {})", it.id, it.file, it.format, it.sha256)
+            }
+            Self::ImportEnded(it) => {
+                format!(
+                    "{}: {} added, {} already there, {} rejected",
+                    it.id, it.added, it.already, it.rejected
+                )
+            }
+            Self::TakenBack(it) => format!("{} of {}: {}", it.import, it.address, it.fact.word()),
+            Self::ImportUndone(it) => {
+                format!("{}: {} taken back, {} opt-outs kept", it.id, it.taken_back, it.kept)
             }
             Self::Suppression(it) => {
                 format!("{} for {}: {:?}", it.address, it.sender, it.suppression.reason)
@@ -507,6 +653,7 @@ impl Event {
                 let kind = if it.hard { "hard" } else { "soft" };
                 format!("{} of {}: {kind}, {} {}", it.address, it.sender, it.status, it.diagnostic)
             }
+            Self::Ignored(it) => format!("about {} of {}: {}", it.address, it.sender, it.why),
             Self::Held(it) => {
                 let from = it.from.as_ref().map_or("nobody", Address::as_str);
                 format!("from {from}, {:?}: {}", it.subject, it.why)
@@ -536,6 +683,7 @@ impl Event {
                 format!("from <{reverse_path}> to {}", who.join(", "))
             }
             Self::NoticeSent { to, about, copy } => format!("{copy} {about} to {to}"),
+            Self::Keeping(keeping) => keeping.summary(),
             Self::Checkpoint { size, root, counts, .. } => format!("{size} entries, root {root}, {counts}"),
             Self::Relayed(it)
             | Self::Bounced(it)

@@ -27,6 +27,19 @@ pub struct Returned {
     pub diagnostic: String,
 }
 
+/// An automatic mail that names a message of ours, and from which nothing follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ignored {
+    /// Whom the message was sent for.
+    pub sender: SenderId,
+    /// To whom.
+    pub address: AddressKey,
+    /// The submission.
+    pub reference: Reference,
+    /// Why nothing follows.
+    pub why: String,
+}
+
 /// A mail that a person has to answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {

@@ -9,13 +9,17 @@
 pub mod checkpoint;
 mod choice;
 pub mod codec;
+pub mod consistency;
 mod counts;
 mod event;
+mod import;
 mod inbox;
+pub mod keeping;
 mod outbox;
 pub mod pack;
 mod page;
 pub mod pieces;
+mod record;
 mod scribe;
 pub mod tree;
 pub mod verify;
@@ -23,12 +27,12 @@ pub mod verify;
 pub use choice::{Corrected, Explained, News, Why};
 pub use counts::Counts;
 pub use event::{
-    Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Kind, Outcome, Party,
-    Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed, Way, head,
+    Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
+    KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
+    Way, head,
 };
-pub use inbox::{Answered, Held, InboxView, Letter, Returned};
+pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
+pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
-pub use scribe::{
-    Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
-    Spooled, WeakScribe,
-};
+pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};
+pub use scribe::{Batch, Book, Inbox, Ready, RecordError, Scribe, Spelled, WeakScribe};

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::checkpoint::Checkpoint;
 use super::event::{Admitted, Entry, EntryNumber, Event, Handover, Outcome};
+use super::keeping::Keeping;
 use super::outbox::Telling;
 use super::pack::{entry_name, message_name};
 use crate::mail::CopyId;
@@ -77,15 +78,23 @@ fn step(number: EntryNumber, entry: &Entry, story: &Story<'_>) -> Markup {
 fn title(event: &Event) -> String {
     match event {
         Event::ConfigInForce { mode, .. } => format!("The rules in force were recorded ({mode})"),
+        Event::KeyInForce(key) => format!("A key came into use: {}", key.label()),
         Event::ConsentText { .. } => "The text by which consent was asked for".to_owned(),
         Event::Consent(it) => format!("Consent of {}: {:?}", it.address, it.event.kind).to_lowercase_first(),
         Event::Relation(it) => format!("{} was recorded as a customer", it.address),
         Event::Published(it) => format!("{} was recorded as published for being mailed", it.address),
+        Event::ImportBegun(it) => format!("The file {} was about to be taken in", it.file),
+        Event::ImportEnded(_) => "A file was taken in".to_owned(),
+        Event::TakenBack(it) => {
+            format!("A {} of {} was taken back with its import", it.fact.word(), it.address)
+        }
+        Event::ImportUndone(_) => "An import was undone".to_owned(),
         Event::Suppression(it) => format!("{} was put on the list of those who get no marketing", it.address),
         Event::Unsubscribed(it) => format!("{} unsubscribed", it.address),
         Event::Corrected(it) => format!("{} took back an unsubscribe made by mistake", it.address),
         Event::Explained(it) => format!("{} said why", it.address),
         Event::Returned(it) => format!("A message to {} came back", it.address),
+        Event::Ignored(it) => format!("An automatic mail about a message to {} changed nothing", it.address),
         Event::Held(_) => "A mail to the unsubscribe address waited for a person".to_owned(),
         Event::Answered(it) => format!("The mail of entry {} was answered", it.held),
         Event::Told(it) => match it.outcome {
@@ -103,6 +112,12 @@ fn title(event: &Event) -> String {
         Event::InDoubt(_) => "It is not known whether the message arrived".to_owned(),
         Event::Cancelled(_) => "The message was cancelled before it went out".to_owned(),
         Event::NoticeSent { about, to, .. } => format!("A notice ({about}) was sent to {to}"),
+        Event::Keeping(it) => match it {
+            Keeping::Held { .. } => "A legal hold was put on".to_owned(),
+            Keeping::Released { .. } => "A legal hold ended".to_owned(),
+            Keeping::Purged { .. } => "Entries were purged: their time had passed".to_owned(),
+            Keeping::Erased { .. } => "Data of a person were erased on request".to_owned(),
+        },
         Event::Checkpoint { size, .. } => format!("The root over {size} entries was signed"),
     }
 }
@@ -127,7 +142,10 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         Event::ConfigInForce { rules_sha256, version, .. } => html! {
             dl { dt { "rules" } dd { "SHA-256 " code { (rules_sha256) } } dt { "program" } dd { (version) } }
         },
-        Event::ConsentText { sha256, text } => html! { dl {
+        Event::KeyInForce(key) => html! { dl {
+            @if let Some(public) = &key.public { dt { "public key" } dd { code { (public) } } }
+        } },
+        Event::ConsentText { sha256, text, .. } => html! { dl {
             dt { "text" } dd { (text) }
             dt { "SHA-256" } dd { code { (sha256) } }
         } },
@@ -155,6 +173,23 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "review by" } dd { (it.published.review_by) }
             dt { "known from" } dd { (it.source) }
         } },
+        Event::ImportBegun(it) => html! { dl {
+            dt { "import" } dd { (it.id) ", read as " (it.format) ", times in " (it.zone) }
+            dt { "file" } dd { (it.size) " octets, SHA-256 " code { (it.sha256) } }
+            @if let Some(attestation) = &it.attestation { dt { "attested" } dd { (attestation) } }
+        } },
+        Event::ImportEnded(it) => html! { dl {
+            dt { "import" } dd { (it.id) }
+            dt { "rows" } dd { (it.added) " added, " (it.already) " already there, " (it.rejected) " rejected" }
+        } },
+        Event::TakenBack(it) => html! { dl {
+            dt { "import" } dd { (it.import) }
+            dt { "sender" } dd { (it.sender) }
+        } },
+        Event::ImportUndone(it) => html! { dl {
+            dt { "import" } dd { (it.id) }
+            dt { "facts" } dd { (it.taken_back) " taken back, " (it.kept) " opt-outs kept" }
+        } },
         Event::Suppression(it) => html! { dl {
             dt { "sender" } dd { (it.sender) }
             dt { "reason" } dd { (format!("{:?}", it.suppression.reason)) }
@@ -177,6 +212,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "status" } dd { (it.status) " (" (if it.hard { "no such mailbox" } else { "it may still work" }) ")" }
             dt { "the far server" } dd { (it.diagnostic) }
         } },
+        Event::Ignored(it) => html! { dl { dt { "why" } dd { (it.why) } } },
         Event::Held(it) => html! { dl {
             dt { "subject" } dd { (it.subject) }
             dt { "why" } dd { (it.why) }
@@ -201,6 +237,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         | Event::InDoubt(it)
         | Event::Cancelled(it) => outcome(it),
         Event::NoticeSent { copy, .. } => html! { dl { dt { "copy" } dd { (copy) } } },
+        Event::Keeping(it) => html! { dl { dt { "what" } dd { (it.summary()) } } },
         Event::Checkpoint { root, counts, .. } => html! { dl {
             dt { "root" } dd { code { (root) } }
             dt { "recipients" } dd { (counts) }
@@ -235,7 +272,7 @@ fn admitted(it: &Admitted, story: &Story<'_>) -> Markup {
             }
         }
         @if !it.edits.is_empty() { dt { "edited" } dd { (it.edits.join("; ")) } }
-        @if !it.dkim.is_empty() { dt { "signed by" } dd { (it.dkim.join(", ")) } }
+        @if !it.dkim.is_empty() { dt { "signed by" } dd { @for one in &it.dkim { (one.name) " (key " (one.key) ") " } } }
     } }
 }
 

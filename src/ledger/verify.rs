@@ -10,7 +10,7 @@ use super::event::{Entry, EntryNumber, Event};
 use super::pack::{PAGE, Proof, TITLE, entry_name, message_name, proof_name};
 use super::page::{self, Story};
 use super::tree::{self, Hash, leaf};
-use crate::mail::{hex, sha256};
+use crate::mail::{hex, sha256, unhex};
 
 /// Files in a pack, at most.
 const MAX_FILES: usize = 200_000;
@@ -247,15 +247,4 @@ fn check_page(files: &Files, list: &str, report: &mut Report) {
     if page::render(&story) != text(files, "index.html") {
         report.problems.push("index.html: tells another story than the entries; read those".to_owned());
     }
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

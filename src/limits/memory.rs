@@ -1,7 +1,7 @@
 //! The budget of message octets held in memory over all sessions (promise 10).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,9 +18,16 @@ pub struct MessageMemory(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     permits: Arc<Semaphore>,
-    units: usize,
-    wait: Duration,
+    size: Mutex<Size>,
     used: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    units: usize,
+    /// Units that the budget has lost while they were held: they are not given back.
+    owed: usize,
+    wait: Duration,
 }
 
 /// The budget is used up, and stayed so for as long as anybody may wait.
@@ -39,9 +46,30 @@ pub struct Held {
 impl MessageMemory {
     /// A budget of `octets`; a session waits up to `wait` for its part.
     pub fn new(octets: usize, wait: Duration) -> Self {
-        let units = octets.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
+        let units = units_of(octets);
         let permits = Arc::new(Semaphore::new(units));
-        Self(Arc::new(Inner { permits, units, wait, used: AtomicU64::new(0) }))
+        let size = Mutex::new(Size { units, owed: 0, wait });
+        Self(Arc::new(Inner { permits, size, used: AtomicU64::new(0) }))
+    }
+
+    /// Another budget from now on. What is held stays held; a smaller budget takes it in as it is given back.
+    pub fn resize(&self, octets: usize, wait: Duration) {
+        let mut size = self.size();
+        let units = units_of(octets);
+        if units >= size.units {
+            let more = units - size.units;
+            let paid = more.min(size.owed);
+            size.owed -= paid;
+            self.0.permits.add_permits(more - paid);
+        } else {
+            let less = size.units - units;
+            size.owed += less - self.0.permits.forget_permits(less);
+        }
+        (size.units, size.wait) = (units, wait);
+    }
+
+    fn size(&self) -> MutexGuard<'_, Size> {
+        self.0.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An empty share.
@@ -64,13 +92,14 @@ impl Held {
         let Some(more) = wanted.checked_sub(self.units).filter(|&more| more > 0) else {
             return Ok(());
         };
+        let Size { units, wait, .. } = *self.memory.size();
         let inner = &self.memory.0;
         let count = u32::try_from(more).map_err(|_| Exhausted)?;
         let permits = Arc::clone(&inner.permits);
         let granted = match Arc::clone(&permits).try_acquire_many_owned(count) {
             Ok(granted) => granted,
-            Err(_) if wanted > inner.units => return Err(exhausted()),
-            Err(_) => match tokio::time::timeout(inner.wait, permits.acquire_many_owned(count)).await {
+            Err(_) if wanted > units => return Err(exhausted()),
+            Err(_) => match tokio::time::timeout(wait, permits.acquire_many_owned(count)).await {
                 Ok(Ok(granted)) => granted,
                 Ok(Err(_)) | Err(_) => return Err(exhausted()),
             },
@@ -92,6 +121,11 @@ impl Held {
     }
 }
 
+fn units_of(octets: usize) -> usize {
+    // The semaphore's own limit, less room for a budget that grows while units are owed.
+    octets.div_ceil(UNIT).min(Semaphore::MAX_PERMITS / 2)
+}
+
 impl MessageMemory {
     fn changed(&self, change: impl Fn(u64) -> u64) {
         let update = |used| Some(change(used));
@@ -105,6 +139,14 @@ impl Drop for Held {
         if self.units > 0 {
             let octets = (self.units * UNIT) as u64;
             self.memory.changed(|used| used.saturating_sub(octets));
+        }
+        if let Some(mut permit) = self.permit.take() {
+            let mut size = self.memory.size();
+            let lost = size.owed.min(permit.num_permits());
+            if let Some(part) = permit.split(lost) {
+                part.forget();
+                size.owed -= lost;
+            }
         }
     }
 }
@@ -145,6 +187,29 @@ mod tests {
         let second = waiting.await.unwrap().unwrap();
         assert_eq!(memory.used(), UNIT as u64);
         drop(second);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn promise_10_a_budget_that_shrinks_takes_in_what_is_given_back() {
+        let wait = Duration::from_secs(1);
+        let memory = MessageMemory::new(10 * UNIT, wait);
+        let (mut one, mut two) = (memory.share(), memory.share());
+        one.cover(8 * UNIT).await.unwrap();
+        memory.resize(4 * UNIT, wait);
+        assert_eq!(two.cover(UNIT).await, Err(Exhausted));
+        assert_eq!(memory.share().cover(5 * UNIT).await, Err(Exhausted), "never more than the whole of it");
+        drop(one);
+        two.cover(4 * UNIT).await.unwrap();
+        assert_eq!(memory.share().cover(1).await, Err(Exhausted));
+        memory.resize(6 * UNIT, wait);
+        let mut three = memory.share();
+        three.cover(2 * UNIT).await.unwrap();
+        assert_eq!(memory.share().cover(1).await, Err(Exhausted));
+        memory.resize(3 * UNIT, wait);
+        memory.resize(10 * UNIT, wait);
+        drop((two, three));
+        assert_eq!(memory.0.permits.available_permits(), 10);
         assert_eq!(memory.used(), 0);
     }
 }

@@ -8,15 +8,21 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock::SharedClock;
+use crate::message::Fingerprint;
 use crate::metrics;
 
+mod alike;
+mod known;
 mod memory;
 mod rate;
 
+use alike::Alike;
+pub use alike::Counted;
+use known::Known;
 pub use memory::{Exhausted, Held, MessageMemory};
 use rate::Rate;
 
@@ -69,13 +75,53 @@ pub struct Limits(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    settings: LimitSettings,
+    in_force: RwLock<Arc<InForce>>,
     connections: Mutex<Connections>,
-    failures_by_ip: Rate<IpAddr>,
-    failures_by_account: Rate<String>,
-    messages: Option<Rate<String>>,
-    refusals: Option<Rate<String>>,
+    known: Known,
+    alike: Alike,
     memory: MessageMemory,
+    clock: SharedClock,
+}
+
+/// The settings, and the counters that are made for them.
+#[derive(Debug)]
+struct InForce {
+    settings: LimitSettings,
+    failures_by_ip: Arc<Rate<IpAddr>>,
+    failures_by_account: Arc<Rate<String>>,
+    messages: Option<Arc<Rate<String>>>,
+    refusals: Option<Arc<Rate<String>>>,
+}
+
+impl InForce {
+    /// Counters for `settings`; those of `before` go on where their own settings are the same.
+    fn new(settings: LimitSettings, before: Option<&Self>, clock: &SharedClock) -> Self {
+        let hour = Duration::from_secs(3600);
+        let (window, keys) = (settings.sign_in_window, settings.keys);
+        Self {
+            failures_by_ip: Rate::again(
+                before.map(|b| &b.failures_by_ip),
+                settings.sign_in_failures_per_ip,
+                window,
+                keys,
+                clock,
+            ),
+            failures_by_account: Rate::again(
+                before.map(|b| &b.failures_by_account),
+                settings.sign_in_failures_per_account,
+                window,
+                keys,
+                clock,
+            ),
+            messages: settings
+                .messages_per_account
+                .map(|count| Rate::again(before.and_then(|b| b.messages.as_ref()), count, hour, keys, clock)),
+            refusals: settings
+                .refusals
+                .map(|count| Rate::again(before.and_then(|b| b.refusals.as_ref()), count, hour, keys, clock)),
+            settings,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -99,23 +145,34 @@ pub struct Connected {
 impl Limits {
     /// Counters at zero.
     pub fn new(settings: LimitSettings, clock: &SharedClock) -> Self {
-        let hour = Duration::from_secs(3600);
-        let (window, keys) = (settings.sign_in_window, settings.keys);
         Self(Arc::new(Inner {
             connections: Mutex::default(),
-            failures_by_ip: Rate::new(settings.sign_in_failures_per_ip, window, keys, clock),
-            failures_by_account: Rate::new(settings.sign_in_failures_per_account, window, keys, clock),
-            messages: settings.messages_per_account.map(|count| Rate::new(count, hour, keys, clock)),
-            refusals: settings.refusals.map(|count| Rate::new(count, hour, keys, clock)),
+            known: Known::default(),
+            alike: Alike::new(settings.keys, clock),
             memory: MessageMemory::new(settings.message_memory, settings.memory_wait),
-            settings,
+            in_force: RwLock::new(Arc::new(InForce::new(settings, None, clock))),
+            clock: Arc::clone(clock),
         }))
+    }
+
+    /// Go by other settings from now on. What is counted stays counted, but for a rate whose own settings
+    /// change: that begins anew. What is open and held already stays so.
+    pub fn change(&self, settings: LimitSettings) {
+        self.0.memory.resize(settings.message_memory, settings.memory_wait);
+        self.0.alike.resize(settings.keys);
+        let mut in_force = self.0.in_force.write().unwrap_or_else(PoisonError::into_inner);
+        *in_force = Arc::new(InForce::new(settings, Some(&in_force), &self.0.clock));
+    }
+
+    fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.0.in_force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Count a new connection from `ip`, unless there are too many.
     pub fn connect(&self, ip: IpAddr) -> Result<Connected, Reached> {
         let client = client(ip);
-        let settings = &self.0.settings;
+        let in_force = self.in_force();
+        let settings = &in_force.settings;
         let mut connections = self.connections();
         let own = connections.by_client.get(&client).copied().unwrap_or(0);
         if connections.all >= settings.connections {
@@ -132,25 +189,37 @@ impl Limits {
 
     /// Whether `ip` may try to sign in to `account`; to be asked before the password is looked at.
     pub fn may_sign_in(&self, ip: IpAddr, account: &str) -> Result<(), Reached> {
-        if !self.0.failures_by_ip.has_room(client(ip)) {
+        let in_force = self.in_force();
+        if !in_force.failures_by_ip.has_room(client(ip)) {
             return Err(reached("sign_in_failures_per_ip"));
         }
-        if !self.0.failures_by_account.has_room(account.to_lowercase()) {
+        // Who was right before is held to his own failures only, not to those of somebody else at this account.
+        let account = account.to_lowercase();
+        if !in_force.failures_by_account.has_room(account.clone())
+            && !self.0.known.has(client(ip), &account, self.0.clock.now())
+        {
             return Err(reached("sign_in_failures_per_account"));
         }
         Ok(())
     }
 
+    /// `ip` signed in to `account`.
+    pub fn signed_in(&self, ip: IpAddr, account: &str) {
+        let most = self.in_force().settings.keys;
+        self.0.known.add(client(ip), account.to_lowercase(), self.0.clock.now(), most);
+    }
+
     /// Count a failed sign-in.
     pub fn sign_in_failed(&self, ip: IpAddr, account: &str) {
-        self.0.failures_by_ip.take(client(ip));
-        self.0.failures_by_account.take(account.to_lowercase());
+        let in_force = self.in_force();
+        in_force.failures_by_ip.take(client(ip));
+        in_force.failures_by_account.take(account.to_lowercase());
     }
 
     /// Count a message of `account`, or of a client that did not sign in, unless there were too many in the
     /// last hour.
     pub fn message(&self, account: Option<&str>, ip: IpAddr) -> Result<(), Reached> {
-        match &self.0.messages {
+        match &self.in_force().messages {
             Some(messages) if !messages.take(who(account, ip)) => Err(reached("messages_per_hour")),
             _ => Ok(()),
         }
@@ -159,7 +228,7 @@ impl Limits {
     /// Whether one more recipient may be looked at for `account`, or for a client that did not sign in; to be
     /// asked before the register is.
     pub fn may_be_refused(&self, account: Option<&str>, ip: IpAddr) -> Result<(), Reached> {
-        match &self.0.refusals {
+        match &self.in_force().refusals {
             Some(refusals) if !refusals.has_room(who(account, ip)) => Err(reached("refusals_per_hour")),
             _ => Ok(()),
         }
@@ -167,9 +236,19 @@ impl Limits {
 
     /// Count a recipient that was refused.
     pub fn recipient_refused(&self, account: Option<&str>, ip: IpAddr) {
-        if let Some(refusals) = &self.0.refusals {
+        if let Some(refusals) = &self.in_force().refusals {
             refusals.take(who(account, ip));
         }
+    }
+
+    /// Count a message of `account`, or of `from` at a client that did not sign in (which may be a mail server
+    /// for many), among those that say nearly the same (RULES L13).
+    pub fn alike(&self, account: Option<&str>, ip: IpAddr, from: &str, words: Fingerprint) -> Counted {
+        let who = match account {
+            Some(account) => account.to_lowercase(),
+            None => format!("{} {}", who(None, ip), from.to_lowercase()),
+        };
+        self.0.alike.count(who, words)
     }
 
     /// The budget of buffered message octets.
@@ -183,7 +262,7 @@ impl Limits {
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.0.connections.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -285,6 +364,36 @@ mod tests {
     }
 
     #[test]
+    fn p4_nobody_locks_an_account_s_own_client_out() {
+        let (limits, clock) = limits(LimitSettings {
+            sign_in_failures_per_ip: count(3),
+            sign_in_failures_per_account: count(2),
+            keys: 100,
+            ..LimitSettings::default()
+        });
+        let (owner, stranger) = (ip("192.0.2.1"), ip("198.51.100.1"));
+        limits.signed_in(owner, "Anna");
+        for _ in 0..2 {
+            limits.sign_in_failed(stranger, "anna");
+        }
+        assert_eq!(limits.may_sign_in(stranger, "anna"), Err(Reached("sign_in_failures_per_account")));
+        assert_eq!(limits.may_sign_in(owner, "anna"), Ok(()));
+        assert!(limits.may_sign_in(ip("192.0.2.2"), "anna").is_err(), "nobody knows that client");
+        for _ in 0..3 {
+            limits.sign_in_failed(owner, "anna");
+        }
+        assert_eq!(limits.may_sign_in(owner, "anna"), Err(Reached("sign_in_failures_per_ip")));
+        for n in 0..1000u32 {
+            limits.signed_in(IpAddr::V4(n.into()), "bob");
+        }
+        assert!(limits.0.known.len() <= 100);
+        clock.set(Timestamp::from_second(1_700_000_000 + 30 * 24 * 3600).unwrap());
+        limits.sign_in_failed(stranger, "bob");
+        limits.sign_in_failed(stranger, "bob");
+        assert!(limits.may_sign_in(IpAddr::V4(999.into()), "bob").is_err(), "not for ever");
+    }
+
+    #[test]
     fn messages_of_an_account_in_an_hour() {
         let settings = LimitSettings { messages_per_account: Some(count(2)), ..LimitSettings::default() };
         let (limits, clock) = limits(settings);
@@ -323,7 +432,30 @@ mod tests {
         for n in 0..5000u32 {
             limits.sign_in_failed(IpAddr::V4(n.into()), &format!("account{n}"));
         }
-        assert!(limits.0.failures_by_account.len() <= 100);
+        assert!(limits.in_force().failures_by_account.len() <= 100);
         assert!(limits.may_sign_in(ip("198.51.100.1"), "anna").is_err(), "who owes most is kept");
+    }
+
+    #[test]
+    fn changed_settings_count_at_once_and_what_was_counted_stays() {
+        let before = LimitSettings {
+            connections_per_ip: 1,
+            messages_per_account: Some(count(1)),
+            refusals: Some(count(1)),
+            ..LimitSettings::default()
+        };
+        let (limits, _) = limits(before.clone());
+        let here = ip("192.0.2.1");
+        let _one = limits.connect(here).unwrap();
+        assert!(limits.connect(here).is_err());
+        limits.message(Some("anna"), here).unwrap();
+        limits.recipient_refused(Some("anna"), here);
+        limits.change(LimitSettings { connections_per_ip: 2, refusals: Some(count(9)), ..before.clone() });
+        let _two = limits.connect(here).unwrap();
+        assert!(limits.connect(here).is_err(), "the first one still counts");
+        assert!(limits.message(Some("anna"), here).is_err(), "an untouched rate goes on");
+        assert!(limits.may_be_refused(Some("anna"), here).is_ok());
+        limits.change(LimitSettings { messages_per_account: None, ..before });
+        assert!(limits.message(Some("anna"), here).is_ok());
     }
 }

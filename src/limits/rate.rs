@@ -20,6 +20,7 @@ use crate::clock::SharedClock;
 #[derive(Debug)]
 pub(super) struct Rate<K: Hash + Eq + Clone> {
     limiter: RateLimiter<Ask<K>, Table<K>, Wall, NoOpMiddleware<Moment>>,
+    made_for: (NonZeroU32, Duration, usize),
     #[cfg(test)]
     table: Table<K>,
 }
@@ -31,11 +32,28 @@ impl<K: Hash + Eq + Clone> Rate<K> {
         let window = window.max(Duration::from_millis(1));
         let quota = Quota::with_period(window / count.get())
             .map_or_else(|| Quota::per_hour(count), |quota| quota.allow_burst(count));
+        let made_for = (count, window, keys);
         let table = Table { entries: Arc::default(), keys: keys.max(2) };
         Self {
             #[cfg(test)]
             table: table.clone(),
+            made_for,
             limiter: RateLimiter::new(quota, table, Wall(Arc::clone(clock))),
+        }
+    }
+
+    /// `before`, if it is made for the same; else a new one.
+    pub(super) fn again(
+        before: Option<&Arc<Self>>,
+        count: NonZeroU32,
+        window: Duration,
+        keys: usize,
+        clock: &SharedClock,
+    ) -> Arc<Self> {
+        let made_for = (count, window.max(Duration::from_millis(1)), keys);
+        match before {
+            Some(before) if before.made_for == made_for => Arc::clone(before),
+            _ => Arc::new(Self::new(count, window, keys, clock)),
         }
     }
 

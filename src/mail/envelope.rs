@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Address;
+use super::xtext::{utf8_addr_xtext, xtext_decoded};
 
 /// Where a bounce goes: nowhere, or to an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +73,39 @@ impl Notify {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginalRecipient(pub String);
 
+/// Longest ORCPT in octets (RFC 3461 4.2).
+const MAX_ORCPT: usize = 500;
+
+impl OriginalRecipient {
+    /// The type of the address, and the address with its xtext decoded.
+    pub fn decoded(&self) -> (&str, String) {
+        let (kind, address) = self.0.split_once(';').unwrap_or(("rfc822", &self.0));
+        (kind, xtext_decoded(address))
+    }
+
+    /// As a parameter that every server can take: `rfc822;` in xtext (RFC 3461 4), and what is not ASCII as
+    /// `utf-8;` with `\x{..}` (utf-8-addr-xtext, RFC 6533 3), whatever form the client chose. `None` when it would
+    /// be longer than a parameter may be.
+    pub fn parameter(&self) -> Option<String> {
+        let (kind, address) = self.decoded();
+        let is_utf8 = kind.eq_ignore_ascii_case("utf-8") || !address.is_ascii();
+        let text = if is_utf8 {
+            format!("utf-8;{}", utf8_addr_xtext(&address))
+        } else {
+            let mut text = format!("{kind};");
+            for byte in address.bytes() {
+                match byte {
+                    b'+' | b'=' => text.push_str(&format!("+{byte:02X}")),
+                    byte if byte.is_ascii_graphic() => text.push(char::from(byte)),
+                    byte => text.push_str(&format!("+{byte:02X}")),
+                }
+            }
+            text
+        };
+        (text.len() <= MAX_ORCPT).then_some(text)
+    }
+}
+
 /// One recipient and what the client asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
@@ -87,6 +121,11 @@ impl Recipient {
     /// A recipient without DSN wishes.
     pub fn new(address: Address) -> Self {
         Self { address, notify: None, orcpt: None }
+    }
+
+    /// Whether a DSN is due when delivery takes long: only when it was asked for.
+    pub fn wants_delay_dsn(&self) -> bool {
+        self.notify.is_some_and(|notify| notify.delay)
     }
 
     /// Whether a DSN is due when delivery fails for good.

@@ -11,10 +11,12 @@ mod envelope;
 mod hash;
 mod id;
 mod sender;
+mod xtext;
 
 pub use address::{Address, AddressError, AddressKey};
 pub use domain::{Domain, DomainError};
 pub use envelope::{Body, Envelope, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
-pub use hash::{hex, sha256};
+pub use hash::{hex, sha256, unhex};
 pub use id::{CopyId, IdError, Reference, SessionId, TokenId};
 pub use sender::{Class, Language, Purpose, Sender, SenderId};
+pub use xtext::{utf8_addr_xtext, xtext_decoded};

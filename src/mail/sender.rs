@@ -96,3 +96,18 @@ pub enum Language {
     /// Français.
     Fr,
 }
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Nl, Self::En, Self::De, Self::Fr];
+
+    /// The code of ISO 639-1, as in the config.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Nl => "nl",
+            Self::En => "en",
+            Self::De => "de",
+            Self::Fr => "fr",
+        }
+    }
+}

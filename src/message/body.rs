@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bytes::Bytes;
 use memchr::memmem;
 
 use super::charset::{Charset, TO_ASCII};
@@ -25,15 +26,10 @@ pub(crate) const MAX_LINE: usize = 998;
 enum Form {
     /// Spliced into the raw octets, as they are or as quoted-printable; a raw range for each edit.
     Spliced { places: Vec<Range<usize>>, quoted: bool },
-    /// Everything in `range` is written anew from these pieces.
-    Written { range: Range<usize>, pieces: Vec<Vec<u8>>, coding: Spelling },
-}
-
-/// The transfer encoding of what is written anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spelling {
-    Quoted,
-    Base64 { width: usize, last: bool },
+    /// The whole part in quoted-printable, written anew once for all copies, which splice into that.
+    Quoted { text: Bytes, places: Vec<Range<usize>> },
+    /// Base64, from these pieces; what is before `range` stays.
+    Base64 { range: Range<usize>, pieces: Vec<Vec<u8>>, width: usize, last: bool },
 }
 
 /// Everything to be done to one body part.
@@ -72,14 +68,28 @@ pub(crate) struct Wish<'a> {
     pub html: &'a Footer,
     /// A link as long as the copies' links, for marketing.
     pub link: Option<&'a str>,
+    /// Placeholders filled in per part, at most.
+    pub placeholders: usize,
     pub next_hop_8bit: bool,
 }
 
-/// A replacement in the raw message.
-pub(crate) type Splice = (Range<usize>, Vec<u8>);
+/// A replacement in the raw message; what is the same in all copies is shared by them.
+pub(crate) type Splice = (Range<usize>, Bytes);
 
-/// Why a part cannot be edited inside; the message is wrapped instead.
-pub(crate) type Reason = &'static str;
+/// Why a part cannot be edited inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The message is wrapped instead.
+    Wrap(&'static str),
+    /// Beyond the limits (promise 10).
+    Over,
+}
+
+impl From<&'static str> for Reason {
+    fn from(why: &'static str) -> Self {
+        Self::Wrap(why)
+    }
+}
 
 /// Plan the edit of `part`. `nested` says that it is in a multipart.
 pub(crate) fn plan(bytes: &[u8], part: &Part, nested: bool, wish: &Wish<'_>) -> Result<PartPlan, Reason> {
@@ -88,10 +98,10 @@ pub(crate) fn plan(bytes: &[u8], part: &Part, nested: bool, wish: &Wish<'_>) -> 
         Coding::SevenBit | Coding::EightBit | Coding::Binary => Cow::Borrowed(raw),
         Coding::QuotedPrintable => Cow::Owned(code::qp_decode(raw)),
         Coding::Base64 => Cow::Owned(code::base64_decode(raw).ok_or("base64 that cannot be read")?),
-        Coding::Unknown => return Err("unknown transfer encoding"),
+        Coding::Unknown => return Err("unknown transfer encoding".into()),
     };
     if part.parameters.iter().any(|p| p.name.starts_with("charset*")) {
-        return Err("charset in a form that readers do not share");
+        return Err("charset in a form that readers do not share".into());
     }
     let mut charset = Charset::of(part.parameter("charset").map(|p| p.value.as_str()));
     let mut convert = !charset.is_ascii_superset();
@@ -103,10 +113,11 @@ pub(crate) fn plan(bytes: &[u8], part: &Part, nested: bool, wish: &Wish<'_>) -> 
     let lead = lead(bytes, part, nested)?;
     let html = part.media == "text/html";
     if !html && is_pgp(&decoded) {
-        return Err("PGP inline");
+        return Err("PGP inline".into());
     }
     let lf_only = decoded.contains(&b'\n') && memmem::find(&decoded, b"\r\n").is_none();
-    let mut found = if html { in_html(&decoded, charset, wish) } else { in_text(&decoded, nested, wish) };
+    let found = if html { in_html(&decoded, charset, wish) } else { in_text(&decoded, nested, wish) };
+    let mut found = found.ok_or(Reason::Over)?;
     for edit in &mut found.edits {
         around_state(charset, &decoded, edit);
     }
@@ -123,21 +134,26 @@ pub(crate) fn plan(bytes: &[u8], part: &Part, nested: bool, wish: &Wish<'_>) -> 
         edits: found.edits,
         form: Form::Spliced { places: Vec::new(), quoted: false },
     };
-    let writable = plan.contents(footers, wish.link.unwrap_or_default());
-    if writable.is_none() && !convert {
-        convert = true;
-        decoded = plan.convert(&decoded)?;
-    }
-    let contents = plan.contents(footers, wish.link.unwrap_or_default()).ok_or("no common charset")?;
-    plan.form = plan.choose(raw, part, &decoded, &contents, convert, wish.next_hop_8bit);
-    if let Form::Written { coding, .. } = &plan.form {
-        let (name, same) = match coding {
-            Spelling::Quoted => ("quoted-printable", part.coding == Coding::QuotedPrintable),
-            Spelling::Base64 { .. } => ("base64", true),
-        };
-        if convert || !same {
-            plan.relabel = Some(Relabel { coding: name, charset: convert.then_some("utf-8") });
+    let link = wish.link.unwrap_or_default();
+    let contents = match plan.contents(footers, link) {
+        Some(contents) => contents,
+        None if convert => return Err("no common charset".into()),
+        None => {
+            convert = true;
+            decoded = plan.convert(&decoded)?;
+            plan.contents(footers, link).ok_or("no common charset")?
         }
+    };
+    plan.form = plan.choose(raw, part, &decoded, &contents, convert, wish.next_hop_8bit);
+    let written = match &plan.form {
+        Form::Spliced { .. } => None,
+        Form::Quoted { .. } => Some(("quoted-printable", part.coding == Coding::QuotedPrintable)),
+        Form::Base64 { .. } => Some(("base64", true)),
+    };
+    if let Some((coding, same)) = written
+        && (convert || !same)
+    {
+        plan.relabel = Some(Relabel { coding, charset: convert.then_some("utf-8") });
     }
     Ok(plan)
 }
@@ -148,7 +164,7 @@ fn lead(bytes: &[u8], part: &Part, nested: bool) -> Result<&'static [u8], Reason
     match nested && part.lacks_blank() {
         false => Ok(b""),
         true if header.is_empty() || header.ends_with(b"\n") => Ok(b"\r\n"),
-        true => Err("a part that ends in its header"),
+        true => Err("a part that ends in its header".into()),
     }
 }
 
@@ -183,16 +199,20 @@ impl PartPlan {
                 if edit.trim {
                     text.truncate(text.trim_end_matches("\r\n").len());
                 }
-                let encoded = self.charset.encode(&text)?;
-                let content = [&edit.before, &encoded, &edit.after].map(Vec::as_slice).concat();
-                Some(if self.lf_only { without_cr(&content) } else { content })
+                let mut content = self.charset.encode(text)?;
+                content.splice(0..0, edit.before.iter().copied());
+                content.extend_from_slice(&edit.after);
+                if self.lf_only {
+                    content.retain(|b| *b != b'\r');
+                }
+                Some(content)
             })
             .collect()
     }
 
     /// Turn the text into UTF-8, edits and all.
     fn convert(&mut self, decoded: &[u8]) -> Result<Cow<'static, [u8]>, Reason> {
-        const LOST: Reason = "text that is not in its own charset";
+        const LOST: Reason = Reason::Wrap("text that is not in its own charset");
         let mut text = String::with_capacity(decoded.len());
         let mut from = 0;
         for edit in &mut self.edits {
@@ -224,32 +244,61 @@ impl PartPlan {
         convert: bool,
         next_hop_8bit: bool,
     ) -> Form {
-        let whole =
-            |coding| Form::Written { range: part.body.clone(), pieces: pieces(decoded, &self.edits), coding };
+        let quoted = || {
+            let text = code::qp_encode(decoded);
+            let places = quoted_places(&text, &self.edits);
+            Form::Quoted { text: text.into(), places }
+        };
         let last = raw.ends_with(b"\n") || raw.is_empty();
         match part.coding {
-            Coding::Base64 if convert => whole(Spelling::Base64 { width: code::base64_width(raw), last }),
+            Coding::Base64 if convert => Form::Base64 {
+                range: part.body.clone(),
+                pieces: pieces(decoded, &self.edits),
+                width: code::base64_width(raw),
+                last,
+            },
             Coding::Base64 => self.base64_tail(raw, part, decoded, last),
-            _ if convert => whole(Spelling::Quoted),
+            _ if convert => quoted(),
             Coding::QuotedPrintable if raw.is_ascii() || next_hop_8bit => {
                 Form::Spliced { places: quoted_places(raw, &self.edits), quoted: true }
             }
-            Coding::QuotedPrintable => whole(Spelling::Quoted),
+            Coding::QuotedPrintable => quoted(),
             coding => {
                 let eight = coding != Coding::SevenBit && next_hop_8bit;
                 let ascii = contents.iter().all(|c| c.is_ascii()) && (next_hop_8bit || raw.is_ascii());
-                let short = self.edits.iter().zip(contents).all(|(edit, content)| {
-                    let kept = code::line_around(raw, edit.at.clone());
-                    kept + code::longest_line(content) <= MAX_LINE || edit.slot_has_own_lines(content)
-                });
-                if (ascii || eight) && short {
+                if (ascii || eight) && self.keeps_lines_short(raw, contents) {
                     let places = self.edits.iter().map(|edit| edit.at.clone()).collect();
                     Form::Spliced { places, quoted: false }
                 } else {
-                    whole(Spelling::Quoted)
+                    quoted()
                 }
             }
         }
+    }
+
+    /// Whether no line becomes too long by what is put in, several places in one line included.
+    fn keeps_lines_short(&self, raw: &[u8], contents: &[Vec<u8>]) -> bool {
+        let mut within = self
+            .edits
+            .iter()
+            .zip(contents)
+            .filter(|(edit, content)| !edit.slot_has_own_lines(content))
+            .map(|(edit, content)| (edit.at.clone(), code::longest_line(content)))
+            .peekable();
+        while let Some((mut places, mut put_in)) = within.next() {
+            let mut between = 0;
+            while let Some((at, more)) =
+                within.next_if(|(at, _)| memchr::memchr(b'\n', &raw[places.end..at.start]).is_none())
+            {
+                between += at.start - places.end;
+                places.end = at.end;
+                put_in += more;
+            }
+            if code::line_around(raw, places) + between + put_in > MAX_LINE {
+                return false;
+            }
+        }
+        true
     }
 
     /// Write base64 anew from the line in which the first change is.
@@ -261,10 +310,11 @@ impl PartPlan {
             .iter()
             .map(|edit| Edit { at: edit.at.start - from..edit.at.end - from, ..edit.clone() })
             .collect();
-        Form::Written {
+        Form::Base64 {
             range: part.body.start + place..part.body.end,
             pieces: pieces(&decoded[from..], &edits),
-            coding: Spelling::Base64 { width: code::base64_width(raw), last },
+            width: code::base64_width(raw),
+            last,
         }
     }
 
@@ -278,9 +328,9 @@ impl PartPlan {
     pub fn splices(&self, original: &[u8], footer: &Footer, link: &str) -> Option<Vec<Splice>> {
         let contents = self.contents(footer, link)?;
         let start = self.body.start;
-        let mut splices = Vec::with_capacity(contents.len() + 1);
+        let mut splices = Vec::with_capacity(2 * contents.len() + 2);
         if !self.lead.is_empty() {
-            splices.push((start..start, self.lead.to_vec()));
+            splices.push((start..start, Bytes::from_static(self.lead)));
         }
         match &self.form {
             Form::Spliced { places, quoted } => {
@@ -290,10 +340,23 @@ impl PartPlan {
                         true => code::qp_splice(raw, place.start, place.end, &content),
                         false => content,
                     };
-                    splices.push((start + place.start..start + place.end, out));
+                    splices.push((start + place.start..start + place.end, out.into()));
                 }
             }
-            Form::Written { range, pieces, coding } => {
+            Form::Quoted { text, places } => {
+                let end = self.body.end;
+                let mut range = self.body.clone();
+                let mut from = 0;
+                for (place, content) in places.iter().zip(contents) {
+                    splices.push((range, text.slice(from..place.start)));
+                    range = end..end;
+                    let out = code::qp_splice(text, place.start, place.end, &content);
+                    splices.push((range.clone(), out.into()));
+                    from = place.end;
+                }
+                splices.push((range, text.slice(from..)));
+            }
+            Form::Base64 { range, pieces, width, last } => {
                 let mut text = Vec::with_capacity(pieces.iter().map(Vec::len).sum::<usize>() + 1024);
                 for (number, piece) in pieces.iter().enumerate() {
                     text.extend_from_slice(piece);
@@ -301,13 +364,8 @@ impl PartPlan {
                         text.extend_from_slice(content);
                     }
                 }
-                let out = match *coding {
-                    Spelling::Quoted => code::qp_encode(&text),
-                    Spelling::Base64 { width, last } => {
-                        code::base64_encode(&text, width, if last { b"\n" } else { b"" })
-                    }
-                };
-                splices.push((range.clone(), out));
+                let out = code::base64_encode(&text, *width, if *last { b"\n" } else { b"" });
+                splices.push((range.clone(), out.into()));
             }
         }
         Some(splices)
@@ -331,8 +389,4 @@ fn quoted_places(raw: &[u8], edits: &[Edit]) -> Vec<Range<usize>> {
     let wanted: Vec<usize> = edits.iter().flat_map(|edit| [edit.at.start, edit.at.end]).collect();
     let found = code::qp_places(raw, &wanted);
     found.chunks(2).map(|pair| pair[0]..pair[pair.len() - 1]).collect()
-}
-
-fn without_cr(content: &[u8]) -> Vec<u8> {
-    content.iter().copied().filter(|b| *b != b'\r').collect()
 }

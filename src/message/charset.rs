@@ -50,19 +50,19 @@ impl Charset {
     }
 
     /// `text` in this charset; `None` when it cannot be written in it.
-    pub fn encode(self, text: &str) -> Option<Vec<u8>> {
+    pub fn encode(self, text: String) -> Option<Vec<u8>> {
         match self {
-            Self::Utf8 => Some(text.as_bytes().to_vec()),
+            Self::Utf8 => Some(text.into_bytes()),
             Self::Wide(_) | Self::Utf7 => None,
-            _ if text.is_ascii() => Some(text.as_bytes().to_vec()),
+            _ if text.is_ascii() => Some(text.into_bytes()),
             Self::Ascii | Self::Unknown => None,
             Self::Table { encoding, latin } => {
-                let (bytes, _, unmappable) = encoding.encode(text);
+                let (bytes, _, unmappable) = encoding.encode(&text);
                 let strict = !latin || !bytes.iter().any(|b| (0x80..0xa0).contains(b));
                 (!unmappable && strict).then(|| bytes.into_owned())
             }
             Self::Iso2022Jp => {
-                let (bytes, _, unmappable) = encoding_rs::ISO_2022_JP.encode(text);
+                let (bytes, _, unmappable) = encoding_rs::ISO_2022_JP.encode(&text);
                 (!unmappable).then(|| bytes.into_owned())
             }
         }
@@ -176,7 +176,7 @@ mod tests {
             (Some("x-nonsense"), "abc", Some(b"abc")),
             (Some("x-nonsense"), "é", None),
         ] {
-            assert_eq!(Charset::of(label).encode(text).as_deref(), bytes, "{label:?} {text}");
+            assert_eq!(Charset::of(label).encode(text.to_owned()).as_deref(), bytes, "{label:?} {text}");
         }
     }
 

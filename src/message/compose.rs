@@ -1,6 +1,5 @@
 //! One copy, as one recipient gets it.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use super::body::Splice;
 use super::header::{Block, Bounds, scan};
 use super::plan::{Plan, Wrap};
 use super::sign::BodyHash;
-use super::{Message, Piece, Rope, edit, list, recode, sign, trace, transfer};
+use super::{Message, Piece, Rope, Templates, edit, list, recode, sign, trace, transfer};
 use crate::mail::{Class, Purpose, Sender};
 
 /// What a copy is to carry. Everything variable comes in here; nothing is looked up.
@@ -23,6 +22,8 @@ pub struct Brief<'a> {
     pub sender: Option<&'a Sender>,
     /// What it is about.
     pub purpose: Option<&'a Purpose>,
+    /// The sender's footer templates; without them, the built-in ones are filled in anew.
+    pub templates: Option<&'a Templates>,
     /// The way out for this recipient; always there for marketing.
     pub unsubscribe: Option<&'a Unsubscribe>,
     /// Value of the `Sluis-Trace` header: our reference and copy, sealed as the gateway likes.
@@ -139,7 +140,7 @@ impl Plan {
         draft.added.push(trace::TRACE_KEY);
         let message_id = self.missing_fields(brief, &mut draft)?;
         for (range, name) in &self.head.removed {
-            draft.head.push((range.clone(), Vec::new()));
+            draft.head.push((range.clone(), Bytes::new()));
             draft.changed.push(name);
             if *name != trace::TRACE_KEY {
                 draft.edits.push(format!("{name} removed"));
@@ -183,10 +184,9 @@ impl Plan {
             return Err(ComposeError::NoOptOut("there is no unsubscribe link for this copy".to_owned()));
         };
         let fields = list::fields(way_out)?;
-        let post = fields.post.to_vec();
         for (name, place, text) in [
-            ("list-unsubscribe", &self.head.unsubscribe, fields.unsubscribe),
-            ("list-unsubscribe-post", &self.head.post, post),
+            ("list-unsubscribe", &self.head.unsubscribe, fields.unsubscribe.into()),
+            ("list-unsubscribe-post", &self.head.post, Bytes::from_static(fields.post)),
         ] {
             match place {
                 Some(range) => {
@@ -263,7 +263,7 @@ impl Plan {
             outer.push_str("Content-Transfer-Encoding: 8bit\r\n");
         }
         let mut before = vec![Piece::Own(Bytes::from(format!("--{boundary}\r\n")))];
-        let mut outer = Some(outer.into_bytes());
+        let mut outer = Some(Bytes::from(outer));
         for range in &wrap.fields {
             draft.head.push((range.clone(), outer.take().unwrap_or_default()));
             before.push(Piece::Original(range.clone()));
@@ -310,10 +310,10 @@ impl Plan {
             draft.top.splice(0..0, *b"\r\n");
         } else if open_line && needed {
             // Before any field that is added at the end of the header.
-            draft.head.insert(0, (end..end, b"\r\n".to_vec()));
+            draft.head.insert(0, (end..end, Bytes::from_static(b"\r\n")));
         }
         if !block.ended && needed {
-            draft.head.push((end..end, b"\r\n".to_vec()));
+            draft.head.push((end..end, Bytes::from_static(b"\r\n")));
         }
     }
 
@@ -329,7 +329,7 @@ impl Plan {
                 .iter()
                 .any(|s| s.domain.eq_ignore_ascii_case(&covered.domain) && s.selector == covered.selector);
             if broken || replaced {
-                draft.head.push((range.clone(), Vec::new()));
+                draft.head.push((range.clone(), Bytes::new()));
                 if !replaced {
                     draft.edits.push(format!("broken signature of {} removed", covered.domain));
                 }
@@ -349,7 +349,7 @@ impl Plan {
         let block = self.message.head();
         let failed = |what: &str| ComposeError::Failed(what.to_owned());
         let top = std::mem::take(&mut draft.top);
-        draft.head.insert(0, (block.top..block.top, top));
+        draft.head.insert(0, (block.top..block.top, top.into()));
         let splices = |list| edit::ordered(list).ok_or_else(|| failed("edits overlap"));
         let (head_splices, body_splices) = (splices(draft.head)?, splices(draft.body)?);
 
@@ -416,7 +416,7 @@ fn recoded(original: &[u8], tree: &super::structure::Tree, recode: &recode::Reco
     if let Some(label) = &recode.relabel {
         relabelled(original, tree, recode.part, label, draft);
     }
-    let (range, text): &(Range<usize>, Vec<u8>) = &recode.splice;
+    let (range, text) = &recode.splice;
     if !range.is_empty() {
         draft.body.push((range.clone(), text.clone()));
         draft.edits.push("recoded to 7-bit".to_owned());

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use super::Piece;
 use super::body::Splice;
 
@@ -25,7 +23,7 @@ pub(crate) fn pieces(range: Range<usize>, splices: &[Splice], out: &mut Vec<Piec
             out.push(Piece::Original(at..place.start));
         }
         if !new.is_empty() {
-            out.push(Piece::Own(Bytes::copy_from_slice(new)));
+            out.push(Piece::Own(new.clone()));
         }
         at = place.end;
     }
@@ -58,11 +56,10 @@ mod tests {
     #[test]
     fn promise_4_outside_the_splices_nothing_changes() {
         let original = b"0123456789";
-        let splices =
-            ordered(vec![(7..8, b"seven".to_vec()), (2..2, b"a".to_vec()), (2..2, b"b".to_vec())]).unwrap();
+        let splices = ordered(vec![(7..8, "seven".into()), (2..2, "a".into()), (2..2, "b".into())]).unwrap();
         let mut out = Vec::new();
         pieces(0..10, &splices, &mut out);
         assert_eq!(bytes(original, &out), b"01ab23456seven89");
-        assert!(ordered(vec![(1..4, vec![]), (3..5, vec![])]).is_none());
+        assert!(ordered(vec![(1..4, "".into()), (3..5, "".into())]).is_none());
     }
 }

@@ -1,28 +1,149 @@
 //! The footer: who sends, on whose behalf, and how to stop it (RULES L7, L8).
 //!
-//! Text and html, in the language of the sender. Rendered once per message; only the link differs per
-//! copy. Deliberately absent: where it goes (`body`), and any recognition by its text.
+//! A template, the sender's own or the one below, filled in with the sender's name, address and the words of the
+//! language, and kept: only the link differs per copy. Text is wrapped, and no row of it
+//! begins with what a mailbox or a reader would take for something else; html is ASCII with character
+//! references, so that it fits a part of any charset. Deliberately absent: where it goes (`body`), and any
+//! recognition by its text.
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::html::escape;
+use super::template::{Flavour, Shown, Template, Token, Word};
 use crate::mail::{Language, Purpose, Sender};
 
 /// Columns of the text footer; format=flowed readers show it unflowed (RFC 3676 4.2).
 const COLUMNS: usize = 72;
 
-/// Parts the text footer from the text. Not of hyphens: a boundary may be a hyphen, and then a line of
-/// three would be its delimiter.
-const RULE: &str = "____________________\r\n";
+/// Not a rule of hyphens: a boundary may be a hyphen, and then a line of three would be its delimiter.
+pub(crate) const TEXT: &str = "\
+____________________
+{{#identity}}
+{{on_behalf_of}} {{sender_name}}
+{{sender_address}}
+{{register}} {{sender_kvk}} | {{contact}}: {{sender_contact}}
+{{/identity}}
+{{#opt_out}}
+{{reason}}
+{{unsubscribe}}:
+{{unsubscribe_url}}
+{{/opt_out}}
+";
+
+/// Plain and small. Its own background, so that it can be read on whatever the author painted; where the
+/// message follows a dark scheme, so does the footer, in readers that know `light-dark()`.
+pub(crate) const HTML: &str = "\
+<div style=\"clear:both;margin:24px 0 0;padding:12px 16px;background:#f4f4f4;color:#4d4d4d;
+background:light-dark(#f4f4f4,#262626);color:light-dark(#4d4d4d,#c6c6c6);
+font:12px/1.5 Arial,Helvetica,sans-serif;text-align:center\">
+{{#identity}}
+<b>{{on_behalf_of}} {{sender_name}}</b><br>
+{{sender_address}}<br>
+{{register}} {{sender_kvk}} | {{contact}}: {{sender_contact}}<br>
+{{/identity}}
+{{#opt_out}}
+{{reason}}<br>
+<a href=\"{{unsubscribe_url}}\"
+style=\"display:inline-block;padding:4px;color:#0b57d0;color:light-dark(#0b57d0,#8ab4f8);text-decoration:underline\">{{unsubscribe}}</a>
+{{/opt_out}}
+</div>
+";
+
+static BUILT_IN: LazyLock<[Template; 2]> = LazyLock::new(|| {
+    [(TEXT, Flavour::Text), (HTML, Flavour::Html)].map(|(text, flavour)| {
+        // Fixed texts; a test reads them, too.
+        Template::parse(text, flavour).expect("the built-in templates are sound")
+    })
+});
+
+/// The footer templates of one sender, where it has its own; and the footers that were made from them.
+#[derive(Debug, Clone, Default)]
+pub struct Templates {
+    own: Vec<(Option<Language>, Template)>,
+    made: Arc<Mutex<Vec<Made>>>,
+}
+
+/// Footers that will be wanted again with the next message.
+#[derive(Debug)]
+struct Made {
+    sender: Sender,
+    purpose: Option<Purpose>,
+    language: Language,
+    footers: Arc<Footers>,
+}
+
+/// Footers kept for one sender: its purposes, in a few languages. The oldest goes first.
+const KEPT: usize = 32;
+
+impl PartialEq for Templates {
+    fn eq(&self, other: &Self) -> bool {
+        self.own == other.own
+    }
+}
+
+impl Templates {
+    /// Use `template` for messages in `language`; without one, for all languages that have no own.
+    pub fn set(&mut self, language: Option<Language>, template: Template) {
+        self.own.retain(|(known, other)| *known != language || other.flavour != template.flavour);
+        self.own.push((language, template));
+        self.made = Arc::default();
+    }
+
+    pub(crate) fn of(&self, language: Language, flavour: Flavour) -> &Template {
+        let find = |wanted| self.own.iter().find(|(known, t)| *known == wanted && t.flavour == flavour);
+        let built_in = &BUILT_IN[usize::from(flavour == Flavour::Html)];
+        find(Some(language)).or_else(|| find(None)).map_or(built_in, |(_, template)| template)
+    }
+
+    /// The footers of `sender`, made now or before.
+    pub(crate) fn footers(
+        &self,
+        sender: &Sender,
+        purpose: Option<&Purpose>,
+        language: Language,
+    ) -> Arc<Footers> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = |one: &&Made| {
+            one.language == language && one.purpose.as_ref() == purpose && one.sender == *sender
+        };
+        if let Some(known) = made.iter().find(alike) {
+            return known.footers.clone();
+        }
+        let of = |flavour| Footer::new(self.of(language, flavour), sender, purpose, language);
+        let footers = Arc::new(Footers { text: of(Flavour::Text), html: of(Flavour::Html) });
+        if made.len() >= KEPT {
+            made.remove(0);
+        }
+        made.push(Made {
+            sender: sender.clone(),
+            purpose: purpose.cloned(),
+            language,
+            footers: footers.clone(),
+        });
+        footers
+    }
+}
+
+/// The sender's footers in both flavours.
+#[derive(Debug)]
+pub(crate) struct Footers {
+    pub text: Footer,
+    pub html: Footer,
+}
 
 /// One flavour of the footer, open where the link goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Footer {
-    /// Sender, address, register, contact: the identity lines.
-    pub identity: String,
-    /// The same as a fragment for the middle of a text: `{{sender_identity}}`.
+    pieces: Vec<(Shown, Piece)>,
+    /// The identity as a fragment for the middle of a text: `{{sender_identity}}`.
     pub inline: String,
-    /// What stands around the link; `None` for a footer without one.
-    link: Option<(String, String)>,
     html: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Link,
 }
 
 struct Words {
@@ -71,136 +192,180 @@ fn words(language: Language) -> Words {
     }
 }
 
-/// What the footer says, one line each.
-struct Lines {
-    behalf: String,
-    address: String,
-    register: String,
-    why: String,
-    stop: &'static str,
-}
-
-fn lines(sender: &Sender, purpose: Option<&Purpose>) -> Lines {
-    let w = words(sender.language);
-    let why = match purpose.map(|p| one_line(&p.0)).filter(|p| !p.is_empty()) {
-        Some(purpose) => format!("{}\"{purpose}\"{}", w.about.0, w.about.1),
-        None => w.why.to_owned(),
-    };
-    Lines {
-        behalf: format!("{} {}", w.behalf, one_line(&sender.name)),
-        address: one_line(&sender.address),
-        register: format!(
-            "{} {} | {}: {}",
+impl Footer {
+    /// Fill in `template`.
+    pub fn new(template: &Template, sender: &Sender, purpose: Option<&Purpose>, language: Language) -> Self {
+        let w = words(language);
+        let reason = match purpose.map(|p| one_line(&p.0)).filter(|p| !p.is_empty()) {
+            Some(purpose) => format!("{}\"{purpose}\"{}", w.about.0, w.about.1),
+            None => w.why.to_owned(),
+        };
+        let value = |word| match word {
+            Word::OnBehalfOf => w.behalf.to_owned(),
+            Word::Name => one_line(&sender.name),
+            Word::Address => one_line(&sender.address),
+            Word::Register => w.register.to_owned(),
+            Word::Kvk => one_line(&sender.kvk),
+            Word::ContactLabel => w.contact.to_owned(),
+            Word::Contact => one_line(sender.contact.as_str()),
+            Word::Reason => reason.clone(),
+            Word::Unsubscribe => w.stop.to_owned(),
+            Word::Link => String::new(),
+        };
+        let html = template.flavour == Flavour::Html;
+        let inline = format!(
+            "{}, {}, {} {} | {}: {}",
+            one_line(&sender.name),
+            one_line(&sender.address),
             w.register,
             one_line(&sender.kvk),
             w.contact,
             one_line(sender.contact.as_str())
-        ),
-        why,
-        stop: w.stop,
-    }
-}
-
-impl Footer {
-    /// The text footer; with a link for marketing.
-    pub fn text(sender: &Sender, purpose: Option<&Purpose>, link: bool) -> Self {
-        let l = lines(sender, purpose);
-        let mut identity = String::from(RULE);
-        for line in [&l.behalf, &l.address, &l.register] {
-            wrap(line, &mut identity);
+        );
+        let mut filling = Filling::default();
+        for (shown, token) in &template.tokens {
+            filling.shown = *shown;
+            match token {
+                Token::Word(Word::Link) => filling.link(),
+                Token::Literal(text) if html => filling.push(&ascii(text)),
+                Token::Word(word) if html => filling.html(&folded(&escape(&value(*word)))),
+                Token::Literal(text) => filling.wrap(text),
+                Token::Word(word) => filling.wrap(&value(*word)),
+            }
         }
-        let mut around = String::new();
-        wrap(&l.why, &mut around);
-        around.push_str(l.stop);
-        around.push_str(":\r\n");
-        let inline = format!("{}, {}, {}", one_line(&sender.name), l.address, l.register);
-        Self { identity, inline, link: link.then(|| (around, "\r\n".to_owned())), html: false }
-    }
-
-    /// The html footer: plain, small, with its own inline style, readable on light and on dark.
-    pub fn html(sender: &Sender, purpose: Option<&Purpose>, link: bool) -> Self {
-        let l = lines(sender, purpose);
-        let identity = format!(
-            "<b>{}</b><br>\r\n{}<br>\r\n{}\r\n",
-            folded(&escape(&l.behalf)),
-            folded(&escape(&l.address)),
-            folded(&escape(&l.register))
-        );
-        let around = (
-            format!("{}<br>\r\n<a href=\"", folded(&escape(&l.why)),),
-            format!("\"\r\nstyle=\"color:#4a7dbd;text-decoration:underline\">{}</a>\r\n", escape(l.stop)),
-        );
-        let inline = folded(&escape(&format!("{}, {}, {}", one_line(&sender.name), l.address, l.register)));
-        Self { identity, inline, link: link.then_some(around), html: true }
+        let inline = if html { folded(&escape(&inline)) } else { inline };
+        Self { pieces: filling.pieces, inline, html }
     }
 
     /// The finished footer, each line ended by CRLF. With `url` it carries the link; with `identity` it
     /// says who sends.
     pub fn render(&self, identity: bool, url: Option<&str>) -> String {
-        let mut out = String::with_capacity(900);
-        if self.html {
-            out.push_str(concat!(
-                "<div style=\"clear:both;margin:24px 0 0;padding:12px 0 0;border-top:1px solid #999;\r\n",
-                "font:12px/1.5 Arial,Helvetica,sans-serif;color:#777;text-align:left\">\r\n"
-            ));
-        } else if !identity {
-            out.push_str(RULE);
-        }
-        if identity {
-            out.push_str(&self.identity);
-        }
-        if let (Some(url), Some((before, after))) = (url, &self.link) {
-            if self.html && identity {
-                out.push_str("<br>\r\n");
+        let mut out = String::with_capacity(1024);
+        for (shown, piece) in &self.pieces {
+            match (shown, piece, url) {
+                (Shown::Identity, ..) if !identity => {}
+                (Shown::OptOut, _, None) => {}
+                (_, Piece::Text(text), _) => out.push_str(text),
+                (_, Piece::Link, Some(url)) if self.html => out.push_str(&escape(url)),
+                (_, Piece::Link, url) => out.push_str(url.unwrap_or_default()),
             }
-            out.push_str(before);
-            match self.html {
-                true => out.push_str(&escape(url)),
-                false => out.push_str(url),
-            }
-            out.push_str(after);
-        }
-        if self.html {
-            out.push_str("</div>\r\n");
         }
         out
     }
 }
 
-/// Control characters and runs of white space become one space: a config value cannot break a line.
-pub(crate) fn one_line(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+/// A footer being filled in.
+#[derive(Default)]
+struct Filling {
+    pieces: Vec<(Shown, Piece)>,
+    shown: Shown,
+    /// Columns used in this row of text.
+    column: usize,
+    /// Spaces before the next word.
+    spaces: usize,
 }
 
-/// Words of `line` in rows of at most [`COLUMNS`], each ended by CRLF. No row starts with `From ` or `>`,
-/// which mailboxes and readers would take for something else (RFC 3676 4.4).
-fn wrap(line: &str, out: &mut String) {
-    let mut column = 0;
-    for word in pieces(line) {
-        let width = word.chars().count();
-        let fragile = word.starts_with('>') || word == "From" || word == "--";
-        if column > 0 && column + 1 + width > COLUMNS && !fragile {
-            out.push_str("\r\n");
-            column = 0;
+impl Filling {
+    fn push(&mut self, text: &str) {
+        match self.pieces.last_mut() {
+            Some((shown, Piece::Text(last))) if *shown == self.shown => last.push_str(text),
+            _ => self.pieces.push((self.shown, Piece::Text(text.to_owned()))),
         }
-        if column > 0 {
+    }
+
+    /// A value in html.
+    fn html(&mut self, text: &str) {
+        let last = self.pieces.last().map(|(_, piece)| piece);
+        let new_row = matches!(last, Some(Piece::Text(text)) if text.ends_with('\n'));
+        if new_row && is_fragile(text.split(' ').next().unwrap_or_default()) {
+            self.push(" ");
+        }
+        self.push(text);
+    }
+
+    fn link(&mut self) {
+        if self.spaces > 0 && self.column > 0 {
+            self.push(" ");
+        }
+        self.pieces.push((self.shown, Piece::Link));
+        // Whatever follows after a space has a row of its own.
+        (self.column, self.spaces) = (COLUMNS, 0);
+    }
+
+    /// Text in rows of at most [`COLUMNS`].
+    fn wrap(&mut self, text: &str) {
+        for (number, line) in text.split("\r\n").enumerate() {
+            if number > 0 {
+                self.end_row();
+            }
+            for (number, word) in line.split(' ').enumerate() {
+                self.spaces += usize::from(number > 0);
+                pieces(word).for_each(|piece| self.word(piece));
+            }
+        }
+    }
+
+    fn word(&mut self, word: &str) {
+        let width = word.chars().count();
+        let fragile = is_fragile(word);
+        let room = self.column + self.spaces + width <= COLUMNS;
+        let full = !room && ((self.spaces > 0 && !fragile) || self.column + width > 800);
+        if full && self.column > 0 {
+            self.end_row();
+        }
+        let indent = if self.column == 0 && fragile { self.spaces.max(1) } else { self.spaces };
+        (0..indent).for_each(|_| self.push(" "));
+        self.push(word);
+        self.column += indent + width;
+        self.spaces = 0;
+    }
+
+    fn end_row(&mut self) {
+        self.push("\r\n");
+        (self.column, self.spaces) = (0, 0);
+    }
+}
+
+/// Whether no row may start with it: mailboxes and readers would take it for something else (RFC 3676 4.4).
+fn is_fragile(word: &str) -> bool {
+    word.starts_with(['>', '.']) || word == "From" || word.starts_with("--")
+}
+
+/// Control characters and runs of white space become one space: a config value cannot break a line.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()) {
+        if !out.is_empty() {
             out.push(' ');
-            column += 1;
         }
         out.push_str(word);
-        column += width;
     }
-    out.push_str("\r\n");
+    out
+}
+
+/// Markup as it is, with everything beyond ASCII as a character reference.
+fn ascii(html: &str) -> String {
+    let mut out = String::with_capacity(html.len());
+    if html.is_ascii() {
+        out.push_str(html);
+        return out;
+    }
+    for c in html.chars() {
+        match c.is_ascii() {
+            true => out.push(c),
+            false => out.push_str(&format!("&#{};", u32::from(c))),
+        }
+    }
+    out
 }
 
 /// Long html text broken at spaces, so that no line of ours is near 998 octets.
 fn folded(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     let mut column = 0;
-    for word in pieces(text) {
+    for word in text.split(' ').flat_map(pieces) {
         if column > 0 {
-            let full = column + word.len() > 200;
+            let full = column + word.len() > 200 && !is_fragile(word);
             out.push_str(if full { "\r\n" } else { " " });
             column = if full { 0 } else { column + 1 };
         }
@@ -210,19 +375,17 @@ fn folded(text: &str) -> String {
     out
 }
 
-/// Words, those of absurd length cut.
-fn pieces(line: &str) -> impl Iterator<Item = &str> {
-    line.split(' ').filter(|word| !word.is_empty()).flat_map(|word| {
-        let mut rest = word;
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
-            }
-            let cut = rest.char_indices().nth(400).map_or(rest.len(), |(at, _)| at);
-            let (piece, more) = rest.split_at(cut);
-            rest = more;
-            Some(piece)
-        })
+/// A word, cut when it is of absurd length.
+fn pieces(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let cut = rest.char_indices().nth(190).map_or(rest.len(), |(at, _)| at);
+        let (piece, more) = rest.split_at(cut);
+        rest = more;
+        Some(piece)
     })
 }
 
@@ -245,18 +408,23 @@ mod tests {
         }
     }
 
+    fn built_in(sender: &Sender, flavour: Flavour, link: Option<&str>) -> String {
+        let templates = Templates::default();
+        Footer::new(templates.of(sender.language, flavour), sender, None, sender.language).render(true, link)
+    }
+
     #[test]
     fn l7_the_footer_says_who_sends() {
         for language in [Language::Nl, Language::En, Language::De, Language::Fr] {
             let sender = sender(language);
-            let text = Footer::text(&sender, None, true).render(true, Some("https://x.nl/u/abc"));
+            let text = built_in(&sender, Flavour::Text, Some("https://x.nl/u/abc"));
             for part in
                 ["Voorbeeld & Zonen B.V.", "Dorpsstraat 1, 1234 AB Ons Dorp", "12345678", "info@voorbeeld.nl"]
             {
                 assert!(text.contains(part), "{part} in {text}");
             }
             assert!(text.contains("\r\nhttps://x.nl/u/abc\r\n"), "{text}");
-            let html = Footer::html(&sender, None, true).render(true, Some("https://x.nl/u/abc?a&b"));
+            let html = built_in(&sender, Flavour::Html, Some("https://x.nl/u/abc?a&b"));
             assert!(html.is_ascii() && html.contains("href=\"https://x.nl/u/abc?a&amp;b\""), "{html}");
             assert!(html.contains("Voorbeeld &amp; Zonen B.V."));
             for line in text.split("\r\n").chain(html.split("\r\n")) {
@@ -268,16 +436,46 @@ mod tests {
 
     #[test]
     fn service_has_no_link() {
-        let text = Footer::text(&sender(Language::Nl), None, false).render(true, None);
-        assert!(!text.contains("Afmelden"));
+        for flavour in [Flavour::Text, Flavour::Html] {
+            let text = built_in(&sender(Language::Nl), flavour, None);
+            assert!(text.contains("KvK 12345678") && !text.contains("Afmelden"), "{text}");
+        }
     }
 
     #[test]
     fn no_line_from_a_config_value_is_dangerous() {
         let mut sender = sender(Language::En);
         sender.name = format!("{} From here > there", "x ".repeat(30));
-        sender.address = "y".repeat(3000);
-        let text = Footer::text(&sender, None, false).render(true, None);
-        assert!(text.split("\r\n").all(|line| line.len() < 998 && !line.starts_with("From ")));
+        sender.address = format!("From here {}", "y".repeat(3000));
+        sender.kvk = "--b".into();
+        for flavour in [Flavour::Text, Flavour::Html] {
+            let text = built_in(&sender, flavour, None);
+            let bad =
+                text.split("\r\n").find(|l| l.len() >= 998 || l.starts_with("From ") || l.starts_with("--"));
+            assert_eq!(bad, None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sender_may_have_its_own_words_by_language() {
+        let text = "{{#identity}}Von {{sender_name}} ({{sender_kvk}}), {{sender_address}}, {{sender_contact}}\n\
+            {{/identity}}{{#opt_out}}Genug? <{{unsubscribe_url}}> {{reason}}{{/opt_out}}\nGr\u{fc}\u{df}e";
+        let own = Template::parse(text, Flavour::Text).unwrap();
+        let mut templates = Templates::default();
+        templates.set(Some(Language::De), own.clone());
+        let sender = sender(Language::De);
+        assert_eq!(templates.of(Language::De, Flavour::Text), &own);
+        assert_ne!(templates.of(Language::Nl, Flavour::Text), &own);
+        assert_ne!(templates.of(Language::De, Flavour::Html), &own);
+        templates.set(None, own.clone());
+        assert_eq!(templates.of(Language::Nl, Flavour::Text), &own);
+        let footer = Footer::new(&own, &sender, None, Language::De);
+        assert_eq!(
+            footer.render(true, Some("https://x.nl/u/a")),
+            "Von Voorbeeld & Zonen B.V. (12345678), Dorpsstraat 1, 1234 AB Ons Dorp,\r\ninfo@voorbeeld.nl\r\n\
+             Genug? <https://x.nl/u/a>\r\nSie erhalten diese Nachricht, weil Sie sich angemeldet haben oder Kunde\r\nsind.\r\n\
+             Gr\u{fc}\u{df}e\r\n"
+        );
+        assert_eq!(footer.render(false, None), "\r\nGr\u{fc}\u{df}e\r\n");
     }
 }

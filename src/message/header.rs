@@ -94,18 +94,15 @@ impl Block {
             }
             return;
         }
-        let Some(colon) = memchr(b':', content) else {
-            self.junk = true;
-            return;
-        };
-        let name = content[..colon].trim_ascii_end();
-        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+        let colon = memchr(b':', content);
+        let name = content[..colon.unwrap_or_default()].trim_ascii_end();
+        let Some(colon) = colon.filter(|_| !name.is_empty() && name.iter().all(u8::is_ascii_graphic)) else {
             self.junk = true;
             if text.starts_with(b"From ") {
                 self.skip_first(&line, start);
             }
             return;
-        }
+        };
         self.fields.push(Field {
             name: line.start..line.start + name.len(),
             all: line.clone(),
@@ -153,6 +150,12 @@ impl Field {
             mail_parser::HeaderValue::Text(text) => text.trim().to_owned(),
             _ => unfold(raw),
         }
+    }
+
+    /// Whether a group stands in it (RFC 5322 3.4): readers differ on what they show of one.
+    pub fn has_group(&self, bytes: &[u8]) -> bool {
+        let line = terminated(&bytes[self.value.clone()]);
+        matches!(MessageStream::new(&line).parse_address().as_address(), Some(mail_parser::Address::Group(_)))
     }
 
     /// The mailboxes in it, groups flattened: decoded display name and address as written.
@@ -296,6 +299,11 @@ mod tests {
         let block = scan(bytes, 0..bytes.len(), WIDE);
         assert!(block.junk);
         assert_eq!(&bytes[block.top..], b"A: 1\r\n\r\n");
+        for line in ["From a@x.nl Tue Nov 14 22:13:20 2023", "From -"] {
+            let text = format!("{line}\r\nA: 1\r\n\r\n");
+            let block = scan(text.as_bytes(), 0..text.len(), WIDE);
+            assert_eq!(&text[block.top..], "A: 1\r\n\r\n", "a mailbox's own line stays first");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr3, memmem};
 
 /// What the tokenizer found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) fn scan(html: &[u8]) -> Scan {
     for start in &templates {
         scan.hidden.push(*start..html.len());
     }
-    scan.hidden.sort_by_key(|range| range.start);
+    scan.hidden = merged(scan.hidden);
     if let Some(at) = body_end.or(html_end.filter(|_| closer.is_empty() && templates.is_empty())) {
         scan.insert = at;
     } else {
@@ -51,6 +51,19 @@ pub(crate) fn scan(html: &[u8]) -> Scan {
         scan.closer = closer + &"</template>".repeat(templates.len());
     }
     scan
+}
+
+/// Sorted, and those that overlap or lie in one another made one: [`Scan::hides`] looks at one only.
+fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    ranges.dedup_by(|next, last| {
+        let joined = next.start < last.end;
+        if joined {
+            last.end = last.end.max(next.end);
+        }
+        joined
+    });
+    ranges
 }
 
 struct Scanner<'a> {
@@ -163,15 +176,14 @@ impl Scanner<'_> {
             .iter()
             .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'/' | b'>'))
             .count();
-        let name = self.html[name_at..name_at + name_len].to_ascii_lowercase();
+        let name = known(&self.html[name_at..name_at + name_len]);
         match tag_end(self.html, name_at + name_len) {
             Ok(end) => self.at = end,
             Err(closer) => {
                 self.hide(start..self.html.len());
-                return Some(self.close_tag(closer, &name, ending, start));
+                return Some(self.close_tag(closer, name, ending, start));
             }
         }
-        let name = std::str::from_utf8(&name).unwrap_or_default();
         match (name, ending) {
             ("body", true) if self.templates.is_empty() => self.body_end = Some(start),
             ("html", true) if self.templates.is_empty() => self.html_end = Some(start),
@@ -188,8 +200,8 @@ impl Scanner<'_> {
     }
 
     /// What closes a tag that is not, and then the element that it opens, if that would hide the footer.
-    fn close_tag(&mut self, closer: &str, name: &[u8], ending: bool, start: usize) -> String {
-        match std::str::from_utf8(name).unwrap_or_default() {
+    fn close_tag(&mut self, closer: &str, name: &str, ending: bool, start: usize) -> String {
+        match name {
             "template" if !ending => self.templates.push(start),
             "template" => drop(self.templates.pop()),
             name if !ending && RAW_TEXT.contains(&name) => return format!("{closer}</{name}>"),
@@ -224,26 +236,32 @@ impl Scanner<'_> {
     }
 }
 
+/// The element of this name in lower case, if it is one that matters here.
+fn known(name: &[u8]) -> &'static str {
+    if !(3..=8).contains(&name.len()) {
+        return "";
+    }
+    let mut all = ["body", "html", "template"].into_iter().chain(RAW_TEXT);
+    all.find(|one| name.eq_ignore_ascii_case(one.as_bytes())).unwrap_or_default()
+}
+
 /// After a tag's name: where the tag ends, or what would end it.
-fn tag_end(html: &[u8], mut at: usize) -> Result<usize, &'static str> {
-    let mut value_next = false;
-    while let Some(&b) = html.get(at) {
-        match b {
-            b'>' => return Ok(at + 1),
-            // A quote opens a value only right after `=`; elsewhere it is part of a name.
-            b'"' | b'\'' if value_next => match memchr(b, &html[at + 1..]) {
-                Some(n) => {
-                    at += n + 2;
-                    value_next = false;
-                    continue;
-                }
-                None => return Err(if b == b'"' { "\">" } else { "'>" }),
-            },
-            b'=' => value_next = true,
-            b if b.is_ascii_whitespace() => {}
-            _ => value_next = false,
+fn tag_end(html: &[u8], from: usize) -> Result<usize, &'static str> {
+    let mut at = from;
+    while let Some(n) = memchr3(b'>', b'"', b'\'', &html[at..]) {
+        let mark = html[at + n];
+        if mark == b'>' {
+            return Ok(at + n + 1);
         }
-        at += 1;
+        // A quote opens a value only right after `=`; elsewhere it is part of a name.
+        let opens = html[at..at + n].trim_ascii_end().ends_with(b"=");
+        at += n + 1;
+        if opens {
+            match memchr(mark, &html[at..]) {
+                Some(n) => at += n + 1,
+                None => return Err(if mark == b'"' { "\">" } else { "'>" }),
+            }
+        }
     }
     Err(">")
 }
@@ -252,6 +270,10 @@ fn tag_end(html: &[u8], mut at: usize) -> Result<usize, &'static str> {
 /// written into a part of any charset.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
+    if text.bytes().all(|b| b.is_ascii() && !b"&<>\"'{".contains(&b)) {
+        out.push_str(text);
+        return out;
+    }
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),
@@ -351,6 +373,12 @@ mod tests {
             assert_eq!(found.hides(at), b"BDF".contains(b), "{}", *b as char);
         }
         assert!(!scan(b"<body><img src=x><!-- words --></body>").has_text);
+        let nested = b"<template>A<!-- B -->C<template>D</template>E</template>F";
+        let found = scan(nested);
+        for (at, b) in nested.iter().enumerate().filter(|(_, b)| b.is_ascii_uppercase()) {
+            assert_eq!(found.hides(at), *b != b'F', "{}", *b as char);
+        }
+        let found = scan(html);
         assert!(found.has_text);
     }
 

@@ -10,6 +10,7 @@ mod body;
 mod charset;
 mod compose;
 mod edit;
+mod fingerprint;
 mod footer;
 mod header;
 mod html;
@@ -21,19 +22,24 @@ mod recode;
 mod rope;
 mod sign;
 mod structure;
+mod template;
 mod trace;
 mod transfer;
 
 pub use compose::{Brief, ComposeError, Composed, Signer, SigningKey, Unsubscribe, compose};
+pub use fingerprint::Fingerprint;
+pub use footer::Templates;
 pub use plan::Plan;
 pub use rope::{Piece, Rope};
+pub use template::{Flavour, Template, TemplateError};
 pub use trace::date_time;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::mail::{Address, AddressError};
+use crate::mail::{Address, AddressError, Language};
 use header::{Block, Field};
 use structure::Tree;
 
@@ -48,11 +54,13 @@ pub struct Limits {
     pub headers: usize,
     /// Octets of one header block.
     pub header_bytes: usize,
+    /// Placeholders (`{{unsubscribe_url}}` and the like) of one part: each is filled in for each copy.
+    pub placeholders: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 16, parts: 512, headers: 2_000, header_bytes: 256 * 1024 }
+        Self { depth: 16, parts: 512, headers: 2_000, header_bytes: 256 * 1024, placeholders: 1_000 }
     }
 }
 
@@ -60,7 +68,15 @@ impl Default for Limits {
 #[derive(Debug, Clone)]
 pub struct Message {
     original: Bytes,
-    tree: Arc<Tree>,
+    index: Arc<Index>,
+}
+
+#[derive(Debug)]
+struct Index {
+    tree: Tree,
+    /// Asked for by every copy.
+    from: OnceLock<Option<FromMailbox>>,
+    eight_bit: OnceLock<bool>,
 }
 
 /// The mailbox in a From header.
@@ -76,8 +92,9 @@ impl Message {
     /// Index `original`. Never fails: what cannot be understood shows in the answers of the other
     /// methods and in [`compose`].
     pub fn parse(original: Bytes, limits: &Limits) -> Self {
-        let tree = Arc::new(structure::index(&original, limits));
-        Self { original, tree }
+        let tree = structure::index(&original, limits);
+        let index = Index { tree, from: OnceLock::new(), eight_bit: OnceLock::new() };
+        Self { original, index: Arc::new(index) }
     }
 
     /// The bytes as the client gave them.
@@ -86,12 +103,12 @@ impl Message {
     }
 
     fn tree(&self) -> &Tree {
-        &self.tree
+        &self.index.tree
     }
 
     /// The header of the message itself; the tree always has its root.
     fn head(&self) -> &Block {
-        &self.tree.parts[0].block
+        &self.tree().parts[0].block
     }
 
     /// The only field called `name`.
@@ -100,11 +117,17 @@ impl Message {
         (self.head().named(&self.original, name).count() == 1).then_some(field)
     }
 
-    /// The From mailbox, when there is exactly one From field with exactly one mailbox.
-    pub fn from(&self) -> Option<FromMailbox> {
-        let mut mailboxes = self.only("From")?.mailboxes(&self.original);
+    /// The From mailbox, when there is exactly one From field with exactly one mailbox, in no group.
+    pub fn from(&self) -> Option<&FromMailbox> {
+        self.index.from.get_or_init(|| self.read_from()).as_ref()
+    }
+
+    fn read_from(&self) -> Option<FromMailbox> {
+        let field = self.only("From")?;
+        let mut mailboxes = field.mailboxes(&self.original);
         let (name, address) = mailboxes.pop()?;
-        if !mailboxes.is_empty() {
+        let grouped = self.original[field.value.clone()].contains(&b':') && field.has_group(&self.original);
+        if !mailboxes.is_empty() || grouped {
             return None;
         }
         let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
@@ -128,6 +151,13 @@ impl Message {
     pub fn message_id(&self) -> Option<String> {
         let text = self.only("Message-ID")?.text(&self.original);
         (text.starts_with('<') && text.ends_with('>')).then_some(text)
+    }
+
+    /// The language it says it is in (Content-Language, RFC 3282), when that is one of ours.
+    pub fn language(&self) -> Option<Language> {
+        let text = self.head().first(&self.original, "Content-Language")?.text(&self.original);
+        let first = text.split([',', '-', '_', ';', ' ']).next()?.to_ascii_lowercase();
+        Language::ALL.into_iter().find(|one| one.code() == first)
     }
 
     /// The List-Id between its angle brackets, lower-case.
@@ -155,15 +185,30 @@ impl Message {
     }
 
     fn visible(&self) -> Vec<Result<Address, AddressError>> {
-        const FIELDS: [&str; 4] = ["To", "Cc", "Resent-To", "Resent-Cc"];
-        let fields = &self.head().fields;
-        fields
-            .iter()
-            .filter(|field| FIELDS.iter().any(|name| field.is(&self.original, name)))
+        self.visible_fields()
             .flat_map(|field| field.mailboxes(&self.original))
             .filter(|(_, address)| address.contains('@'))
             .map(|(_, address)| Address::parse(&address))
             .collect()
+    }
+
+    fn visible_fields(&self) -> impl Iterator<Item = &Field> {
+        const FIELDS: [&str; 4] = ["To", "Cc", "Resent-To", "Resent-Cc"];
+        self.head().fields.iter().filter(|field| FIELDS.iter().any(|name| field.is(&self.original, name)))
+    }
+
+    /// The mailboxes that a reader sees in those fields, each once: those in display names and comments, and
+    /// those that no comma parts from the next, are as visible as any.
+    pub fn shown_recipients(&self) -> Vec<Address> {
+        let mut shown: Vec<Address> = Vec::new();
+        let mut keys = HashSet::new();
+        for field in self.visible_fields() {
+            let text = field.decoded(&self.original);
+            let words = text.split(|c: char| c.is_whitespace() || "<>()[]\",;:|".contains(c));
+            let found = words.filter_map(|word| Address::parse(word.trim_matches(['.', '\''])).ok());
+            shown.extend(found.filter(|address| keys.insert(address.key().clone())));
+        }
+        shown
     }
 
     /// Whether it is a DSN, an MDN or an automatic reply by its own headers (RULES P9, P13): a
@@ -173,7 +218,7 @@ impl Message {
             let text = field.text(&self.original).to_ascii_lowercase();
             text.split([';', '(']).next().unwrap_or_default().trim() != "no"
         });
-        self.tree.parts[0].media == "multipart/report" || auto == Some(true)
+        self.tree().parts[0].media == "multipart/report" || auto == Some(true)
     }
 
     /// Received fields: for the loop limit (RFC 5321 6.3).
@@ -188,7 +233,7 @@ impl Message {
 
     /// Whether it has octets over 127 anywhere.
     pub fn has_eight_bit(&self) -> bool {
-        !self.original.is_ascii()
+        *self.index.eight_bit.get_or_init(|| !self.original.is_ascii())
     }
 
     /// The tool's own one-click link: the https URI of List-Unsubscribe, when List-Unsubscribe-Post is

@@ -14,8 +14,9 @@ use super::html;
 use super::structure::{Coding, Part};
 use super::transfer as code;
 
-/// Links looked at in one part when looking for our own (promise 10).
+/// Links looked at in one part when looking for our own (promise 10): each is opened for each copy.
 const MAX_LINKS: usize = 512;
+
 /// What a copy puts in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slot {
@@ -55,7 +56,7 @@ pub(crate) struct Found {
     pub links: Vec<String>,
 }
 
-/// Spellings of a placeholder, as authors and their tools write it.
+/// Spellings of a placeholder, as authors and their tools write it: all begin with one of the two marks.
 const PLACEHOLDERS: [(&[u8], Slot); 6] = [
     (b"{{unsubscribe_url}}", Slot::Link),
     (b"{{ unsubscribe_url }}", Slot::Link),
@@ -64,23 +65,25 @@ const PLACEHOLDERS: [(&[u8], Slot); 6] = [
     (b"{{sender_identity}}", Slot::Identity),
     (b"{{ sender_identity }}", Slot::Identity),
 ];
+const MARKS: [&[u8]; 2] = [b"{{", b"%7"];
 
-fn placeholders(text: &[u8], link: bool) -> Vec<Edit> {
+/// The author's placeholders, in order; `None` when there are more than the limit.
+fn placeholders(text: &[u8], wish: &Wish<'_>) -> Option<Vec<Edit>> {
     let mut edits = Vec::new();
-    for (spelling, slot) in PLACEHOLDERS {
-        if slot == Slot::Link && !link {
+    for at in MARKS.iter().flat_map(|mark| memmem::find_iter(text, mark)) {
+        let found = PLACEHOLDERS.iter().find(|(spelling, _)| text[at..].starts_with(spelling));
+        let Some((spelling, slot)) = found.filter(|(_, slot)| *slot != Slot::Link || wish.link.is_some())
+        else {
             continue;
+        };
+        if edits.len() >= wish.placeholders {
+            return None;
         }
-        edits.extend(memmem::find_iter(text, spelling).map(|at| Edit {
-            at: at..at + spelling.len(),
-            slot,
-            before: Vec::new(),
-            after: Vec::new(),
-            trim: false,
-        }));
+        let at = at..at + spelling.len();
+        edits.push(Edit { at, slot: *slot, before: Vec::new(), after: Vec::new(), trim: false });
     }
     edits.sort_by_key(|edit| edit.at.start);
-    edits
+    Some(edits)
 }
 
 /// The footer that is still needed beside the placeholders that a reader sees and can use.
@@ -125,13 +128,13 @@ fn leads_somewhere(text: &[u8], at: usize) -> bool {
     name.len() > 4 && name[name.len() - 4..].eq_ignore_ascii_case(b"href")
 }
 
-/// The changes of an html part.
-pub(crate) fn in_html(decoded: &[u8], charset: Charset, wish: &Wish<'_>) -> Found {
+/// The changes of an html part; `None` when it has more placeholders than the limit.
+pub(crate) fn in_html(decoded: &[u8], charset: Charset, wish: &Wish<'_>) -> Option<Found> {
     let text = charset.masked(decoded);
     let scan = html::scan(&text);
-    let mut edits = placeholders(&text, wish.link.is_some());
+    let mut edits = placeholders(&text, wish)?;
     let shown = |at| !scan.hides(at) && leads_somewhere(&text, at);
-    let links = links(&text, shown, true);
+    let links = links(&text, wish.link, shown, true);
     if let Some(slot) = missing(&text, &edits, wish, shown) {
         // A placeholder in what the footer has to close stays in front of it.
         let place = edits.partition_point(|edit| edit.at.start < scan.insert);
@@ -140,13 +143,13 @@ pub(crate) fn in_html(decoded: &[u8], charset: Charset, wish: &Wish<'_>) -> Foun
         let before = format!("{closer}\r\n").into_bytes();
         edits.insert(place, Edit { at: at..at, slot, before, after: Vec::new(), trim: false });
     }
-    Found { edits, links }
+    Some(Found { edits, links })
 }
 
-/// The changes of a text part.
-pub(crate) fn in_text(decoded: &[u8], nested: bool, wish: &Wish<'_>) -> Found {
-    let mut edits = placeholders(decoded, wish.link.is_some());
-    let links = links(decoded, |_| true, false);
+/// The changes of a text part; `None` when it has more placeholders than the limit.
+pub(crate) fn in_text(decoded: &[u8], nested: bool, wish: &Wish<'_>) -> Option<Found> {
+    let mut edits = placeholders(decoded, wish)?;
+    let links = links(decoded, wish.link, |_| true, false);
     if let Some(slot) = missing(decoded, &edits, wish, |_| true) {
         let signature = signature(decoded);
         let at = signature.unwrap_or(decoded.len());
@@ -164,7 +167,7 @@ pub(crate) fn in_text(decoded: &[u8], nested: bool, wish: &Wish<'_>) -> Found {
         let edit = Edit { at: at..at, slot, before: before.to_vec(), after: after.to_vec(), trim };
         edits.insert(place, edit);
     }
-    Found { edits, links }
+    Some(Found { edits, links })
 }
 
 fn ends_with_empty_line(text: &[u8]) -> bool {
@@ -190,8 +193,8 @@ fn signature(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The links that a reader can see in a part that is not edited.
-pub(crate) fn links_of(bytes: &[u8], part: &Part) -> Vec<String> {
+/// The links that a reader can see in a part that is not edited, as far as they may be ours.
+pub(crate) fn links_of(bytes: &[u8], part: &Part, ours: Option<&str>) -> Vec<String> {
     let raw = &bytes[part.body.clone()];
     let decoded = match part.coding {
         Coding::QuotedPrintable => Cow::Owned(code::qp_decode(raw)),
@@ -199,27 +202,31 @@ pub(crate) fn links_of(bytes: &[u8], part: &Part) -> Vec<String> {
         _ => Cow::Borrowed(raw),
     };
     if part.media != "text/html" {
-        return links(&decoded, |_| true, false);
+        return links(&decoded, ours, |_| true, false);
     }
     let scan = html::scan(&decoded);
-    links(&decoded, |at| !scan.hides(at) && leads_somewhere(&decoded, at), true)
+    links(&decoded, ours, |at| !scan.hides(at) && leads_somewhere(&decoded, at), true)
 }
 
-/// The links that a reader can see.
-fn links(text: &[u8], shown: impl Fn(usize) -> bool, html: bool) -> Vec<String> {
+/// Scheme and host of a link, to the slash after it.
+fn origin(link: &str) -> &str {
+    link.match_indices('/').nth(2).map_or(link, |(slash, _)| &link[..=slash])
+}
+
+/// The links that a reader can see and that go where this copy's own link goes; no other can be ours, and
+/// a text may have hundreds of thousands of them.
+fn links(text: &[u8], ours: Option<&str>, shown: impl Fn(usize) -> bool, html: bool) -> Vec<String> {
     let mut links: Vec<String> = Vec::new();
-    // From the end, where an earlier footer is.
-    for colon in memmem::rfind_iter(text, b"://") {
-        let lower = text[colon.saturating_sub(5)..colon].to_ascii_lowercase();
-        let scheme = match () {
-            () if lower.ends_with(b"https") => 5,
-            () if lower.ends_with(b"http") => 4,
-            () => continue,
-        };
-        let start = colon - scheme;
-        if !shown(start) {
-            continue;
+    let Some(origin) = ours.map(origin).filter(|origin| !origin.is_empty()) else { return links };
+    let mut starts: Vec<usize> = Vec::new();
+    for start in memmem::find_iter(text, origin.as_bytes()) {
+        // The last ones count: an earlier footer is at the end.
+        if starts.len() == 2 * MAX_LINKS {
+            starts.drain(..MAX_LINKS);
         }
+        starts.push(start);
+    }
+    for &start in starts.iter().rev().take(MAX_LINKS).filter(|start| shown(**start)) {
         let len =
             text[start..].iter().take(2048).take_while(|b| continues(**b) && !b"{}".contains(b)).count();
         let mut link = String::from_utf8_lossy(&text[start..start + len]).into_owned();
@@ -229,9 +236,6 @@ fn links(text: &[u8], shown: impl Fn(usize) -> bool, html: bool) -> Vec<String> 
         // What ends a sentence ends no link of ours.
         let end = link.bytes().rposition(|b| !PUNCTUATION.contains(&b)).map_or(0, |n| n + 1);
         link.truncate(end);
-        if links.len() >= MAX_LINKS {
-            break;
-        }
         if !links.contains(&link) {
             links.push(link);
         }

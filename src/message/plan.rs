@@ -4,11 +4,12 @@
 //! trace and signature. Deliberately absent: anything that depends on the recipient.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memmem;
 
-use super::body::{self, PartPlan, Wish};
-use super::footer::Footer;
+use super::body::{self, PartPlan, Reason, Wish};
+use super::footer::{Footers, Templates};
 use super::recode::{self, Recode};
 use super::sign::{Covered, covered};
 use super::structure::Shape;
@@ -21,7 +22,7 @@ pub struct Plan {
     pub(super) message: Message,
     pub(super) class: Class,
     pub(super) next_hop_8bit: bool,
-    pub(super) footers: Option<Footers>,
+    pub(super) footers: Option<Arc<Footers>>,
     pub(super) parts: Vec<Planned>,
     /// Recoded parts that get no footer.
     pub(super) recodes: Vec<Recode>,
@@ -29,13 +30,6 @@ pub struct Plan {
     pub(super) head: Head,
     /// Whether the original has octets over 127.
     pub(super) eight_bit: bool,
-}
-
-/// The sender's footers in both flavours.
-#[derive(Debug, Clone)]
-pub(super) struct Footers {
-    pub text: Footer,
-    pub html: Footer,
 }
 
 /// One body part: what to put in, or only how to recode it when it has our footer already.
@@ -81,11 +75,12 @@ impl Plan {
         if brief.class == Class::Marketing {
             admissible(message, brief)?;
         }
-        let footers = brief.sender.map(|sender| {
-            let link = brief.class == Class::Marketing;
-            Footers {
-                text: Footer::text(sender, brief.purpose, link),
-                html: Footer::html(sender, brief.purpose, link),
+        let edited = matches!(brief.class, Class::Marketing | Class::Service);
+        let footers = brief.sender.filter(|_| edited).map(|sender| {
+            let language = message.language().unwrap_or(sender.language);
+            match brief.templates {
+                Some(templates) => templates.footers(sender, brief.purpose, language),
+                None => Templates::default().footers(sender, brief.purpose, language),
             }
         });
         let mut plan = Self {
@@ -99,7 +94,7 @@ impl Plan {
             head: head(message, brief.class),
             eight_bit: message.has_eight_bit(),
         };
-        plan.bodies(brief);
+        plan.bodies(brief)?;
         if !brief.next_hop_8bit {
             plan.seven_bit()?;
         }
@@ -107,34 +102,43 @@ impl Plan {
     }
 
     /// Decide between editing inside, wrapping, and leaving alone.
-    fn bodies(&mut self, brief: &Brief<'_>) {
-        let Some(footers) = &self.footers else { return };
+    fn bodies(&mut self, brief: &Brief<'_>) -> Result<(), ComposeError> {
+        let Some(footers) = &self.footers else { return Ok(()) };
         let tree = self.message.tree();
         let sound = !tree.over && !tree.parts[0].block.junk;
         if !matches!(self.class, Class::Marketing | Class::Service) || !sound {
-            return;
+            return Ok(());
         }
         let shape = if tree.ambiguous { Shape::Opaque("unclear structure") } else { tree.shape() };
         let wish = Wish {
             text: &footers.text,
             html: &footers.html,
             link: brief.unsubscribe.filter(|_| self.class == Class::Marketing).map(|u| u.url.as_str()),
+            placeholders: tree.placeholders,
             next_hop_8bit: self.next_hop_8bit,
         };
         let why = match shape {
             Shape::Bodies(numbers) => match plan_parts(&self.message, &numbers, &wish) {
                 Ok(parts) => {
                     self.parts = parts;
-                    return;
+                    return Ok(());
                 }
-                Err(why) => why,
+                Err(Reason::Over) if self.class == Class::Marketing => {
+                    return Err(ComposeError::Malformed(format!(
+                        "a part has more than {} placeholders",
+                        wish.placeholders
+                    )));
+                }
+                Err(Reason::Over) => return Ok(()),
+                Err(Reason::Wrap(why)) => why,
             },
             Shape::Opaque(why) => why,
             Shape::Bare => "no text",
         };
         if self.class == Class::Marketing {
-            self.wrap = Some(wrap(&self.message, why));
+            self.wrap = Some(wrap(&self.message, why, wish.link));
         }
+        Ok(())
     }
 
     /// RULES P5: nothing 8-bit may be left in the body.
@@ -158,11 +162,6 @@ impl Plan {
         }
         Ok(())
     }
-
-    /// Why it is wrapped as a whole, when it is.
-    pub fn wraps(&self) -> Option<&'static str> {
-        self.wrap.as_ref().map(|wrap| wrap.why)
-    }
 }
 
 /// What every marketing message must be before anything is edited.
@@ -184,7 +183,7 @@ fn admissible(message: &Message, brief: &Brief<'_>) -> Result<(), ComposeError> 
     list::fields(way_out).map(|_| ())
 }
 
-fn plan_parts(message: &Message, numbers: &[usize], wish: &Wish<'_>) -> Result<Vec<Planned>, body::Reason> {
+fn plan_parts(message: &Message, numbers: &[usize], wish: &Wish<'_>) -> Result<Vec<Planned>, Reason> {
     let tree = message.tree();
     numbers
         .iter()
@@ -196,7 +195,7 @@ fn plan_parts(message: &Message, numbers: &[usize], wish: &Wish<'_>) -> Result<V
         .collect()
 }
 
-fn wrap(message: &Message, why: &'static str) -> Wrap {
+fn wrap(message: &Message, why: &'static str, link: Option<&str>) -> Wrap {
     let bytes = message.original();
     let tree = message.tree();
     let fields = tree.parts[0]
@@ -210,7 +209,7 @@ fn wrap(message: &Message, why: &'static str) -> Wrap {
     for &child in &tree.parts[0].children {
         let part = &tree.parts[child];
         if part.media.starts_with("text/") && !part.attachment {
-            links.extend(place::links_of(bytes, part));
+            links.extend(place::links_of(bytes, part, link));
         }
     }
     Wrap { why, boundary: boundary(message), fields, links }
@@ -239,8 +238,12 @@ fn head(message: &Message, class: Class) -> Head {
     let marketing = class == Class::Marketing;
     for field in &block.fields {
         let all = field.all.clone();
-        let name = bytes[field.name.clone()].to_ascii_lowercase();
-        match name.as_slice() {
+        // Longer than any that matters here.
+        let mut name = [0; 32];
+        let Some(name) = name.get_mut(..field.name.len()) else { continue };
+        name.copy_from_slice(&bytes[field.name.clone()]);
+        name.make_ascii_lowercase();
+        match &*name {
             // RULES P2; a resent blind copy is as blind (RFC 5322 3.6.6).
             b"bcc" => head.removed.push((all, "bcc")),
             b"resent-bcc" => head.removed.push((all, "resent-bcc")),

@@ -1,6 +1,8 @@
 //! 8-bit parts for a next hop without 8BITMIME (RFC 6152 3; RULES P5), and what a part's header must say
 //! after its body is written anew.
 
+use bytes::Bytes;
+
 use super::body::{Relabel, Splice};
 use super::header::Field;
 use super::structure::{Coding, Part, Tree};
@@ -21,16 +23,16 @@ pub(crate) fn leaf(bytes: &[u8], number: usize, part: &Part) -> Result<Option<Re
     if raw.is_ascii() {
         return Ok(None);
     }
-    let made = |out, coding| {
+    let made = |out: Vec<u8>, coding| {
         let relabel = Some(Relabel { coding, charset: None });
-        Ok(Some(Recode { part: number, splice: (part.body.clone(), out), relabel }))
+        Ok(Some(Recode { part: number, splice: (part.body.clone(), out.into()), relabel }))
     };
     match part.coding {
         _ if part.media.starts_with("message/") => Err("an 8-bit message inside the message"),
         Coding::Base64 | Coding::Unknown => Err("8-bit octets in an encoding that has none"),
         Coding::QuotedPrintable => Ok(code::qp_recode(raw).map(|out| Recode {
             part: number,
-            splice: (part.body.clone(), out),
+            splice: (part.body.clone(), out.into()),
             relabel: None,
         })),
         _ if part.media.starts_with("text/") => made(code::qp_encode(raw), "quoted-printable"),
@@ -69,7 +71,7 @@ pub(crate) fn all(bytes: &[u8], tree: &Tree, except: &[usize]) -> Result<Vec<Rec
         if matches!(part.coding, Coding::EightBit | Coding::Binary) && !sealed {
             let relabel = Some(Relabel { coding: "7bit", charset: None });
             let at = part.body.start;
-            recodes.push(Recode { part: number, splice: (at..at, Vec::new()), relabel });
+            recodes.push(Recode { part: number, splice: (at..at, Bytes::new()), relabel });
         }
         open.extend(&part.children);
     }
@@ -99,12 +101,12 @@ pub(crate) fn relabel(bytes: &[u8], part: &Part, relabel: &Relabel) -> Vec<Splic
     }
     match part.block.first(bytes, "Content-Transfer-Encoding") {
         Some(field) if field.text(bytes).eq_ignore_ascii_case(relabel.coding) => {}
-        Some(field) => splices.push((field.value.clone(), format!(" {}", relabel.coding).into_bytes())),
+        Some(field) => splices.push((field.value.clone(), format!(" {}", relabel.coding).into())),
         None => added.extend(format!("Content-Transfer-Encoding: {}\r\n", relabel.coding).bytes()),
     }
     splices.sort_by_key(|(range, _)| range.start);
     if !added.is_empty() {
-        splices.push((end..end, added));
+        splices.push((end..end, added.into()));
     }
     splices
 }
@@ -113,10 +115,10 @@ fn with_charset(bytes: &[u8], part: &Part, field: &Field, charset: &str) -> Spli
     match part.parameter("charset") {
         Some(found) => {
             let start = field.value.start;
-            (start + found.range.start..start + found.range.end, charset.as_bytes().to_vec())
+            (start + found.range.start..start + found.range.end, Bytes::copy_from_slice(charset.as_bytes()))
         }
         None if field.text(bytes).is_empty() => {
-            (field.value.clone(), format!(" {}; charset={charset}", part.media).into_bytes())
+            (field.value.clone(), format!(" {}; charset={charset}", part.media).into())
         }
         None => {
             let text = &bytes[field.value.clone()];
@@ -127,7 +129,7 @@ fn with_charset(bytes: &[u8], part: &Part, field: &Field, charset: &str) -> Spli
                 false if code::longest_line(text) > 900 => "\r\n ; ",
                 false => ";\r\n ",
             };
-            (kept..field.value.end, format!("{joint}charset={charset}").into_bytes())
+            (kept..field.value.end, format!("{joint}charset={charset}").into())
         }
     }
 }

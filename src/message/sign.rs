@@ -126,6 +126,12 @@ impl BodyHash {
 fn plain_run(chunk: &[u8]) -> usize {
     let mut at = 0;
     loop {
+        // Sixteen at a time: base64 has long lines.
+        while let Some(sixteen) = chunk.get(at..at + 16)
+            && !sixteen.iter().fold(false, |any, b| any | (*b <= b' '))
+        {
+            at += 16;
+        }
         at += chunk[at..].iter().position(|b| *b <= b' ').unwrap_or(chunk.len() - at);
         match &chunk[at..] {
             [b' ', next, ..] if at > 0 && *next > b' ' => at += 2,

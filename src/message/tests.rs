@@ -38,6 +38,7 @@ fn run(text: &str, class: Class, change: impl FnOnce(&mut Brief<'_>)) -> Result<
         class,
         sender: Some(&sender),
         purpose: Some(&purpose),
+        templates: None,
         unsubscribe: Some(&unsubscribe),
         trace: "trace-of-ours",
         received: None,
@@ -97,6 +98,8 @@ fn l7_who_may_write_as_the_sender() {
         "\"Team | Voorbeeld Hypotheken\" <a@mail.voorbeeld.nl>",
         "VOORBEELD  HYPOTHEKEN B.V. <a@voorbeeld.nl>",
         "=?utf-8?q?Voorbeeld_Hypotheken?= <a@voorbeeld.nl>",
+        "\"Voorbeeld Hypotheken @ Utrecht\" <a@voorbeeld.nl>",
+        "\"Voorbeeld Hypotheken: Rente\" <a@voorbeeld.nl>",
     ] {
         assert_eq!(refused(from, ""), None, "{from}");
     }
@@ -107,7 +110,9 @@ fn l7_who_may_write_as_the_sender() {
         "Voorbeeld Hypotheken <a@elders.nl>",
         "Voorbeeld Hypotheken <a@nietvoorbeeld.nl>",
         "\"Voorbeeld Hypotheken bob@bank.nl\" <a@voorbeeld.nl>",
+        "\"Voorbeeld Hypotheken bob @ bank.nl\" <a@voorbeeld.nl>",
         "Voorbeeld Hypotheken <a@voorbeeld.nl>, x@voorbeeld.nl",
+        "Bank: Voorbeeld Hypotheken <a@voorbeeld.nl>;",
         "Voorbeeld Hypotheken <noreply@voorbeeld.nl>",
     ] {
         assert!(matches!(refused(from, ""), Some(ComposeError::Identity(_))), "{from}");
@@ -242,7 +247,7 @@ fn p12_wrapped_and_intact() {
     assert!(out.contains(inner), "{out}");
     assert!(out.contains("Content-Type: multipart/mixed;\r\n boundary=\"=_sluis_"));
     assert!(out.contains(URL));
-    assert_eq!(parse(&out).tree.parts.iter().filter(|p| p.media == "multipart/signed").count(), 1);
+    assert_eq!(parse(&out).tree().parts.iter().filter(|p| p.media == "multipart/signed").count(), 1);
 }
 
 #[test]
@@ -359,6 +364,77 @@ fn promise_10_no_text_takes_more_than_its_length() {
             assert!(run(&format!("{HEAD}{rest}"), Class::Marketing, |_| {}).is_ok());
         }
     }
+}
+
+#[test]
+fn promise_10_placeholders_are_bounded() {
+    let limit = Limits::default().placeholders;
+    let body = |count: usize| format!("{HEAD}\r\n{}\r\n", "{{sender_identity}}\r\n".repeat(count));
+    assert!(run(&body(limit), Class::Marketing, |_| {}).is_ok());
+    let over = body(limit + 1);
+    let error = run(&over, Class::Marketing, |_| {}).unwrap_err();
+    assert!(matches!(&error, ComposeError::Malformed(why) if why.contains("1000 placeholders")), "{error}");
+    assert_eq!(text(&over, Class::Service), format!("Sluis-Trace: trace-of-ours\r\n{over}"));
+}
+
+#[test]
+fn p1_several_links_in_one_line_make_no_line_too_long() {
+    let line = format!("{}{}", "{{unsubscribe_url}} of ".repeat(24), "x".repeat(200));
+    let out = marketing(&format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{line}\r\n"));
+    assert!(out.split("\r\n").all(|line| line.len() <= 998), "{out}");
+    assert_eq!(out.replace("=\r\n", "").matches(URL).count(), 25, "24 in the text, and the header");
+}
+
+#[test]
+fn p2_blind_copies_stay_blind_resent_ones_too() {
+    for name in ["Bcc", "Resent-Bcc"] {
+        for class in [Class::Marketing, Class::Service, Class::Personal] {
+            let out = text(&format!("{name}: geheim@example.org\r\n{HEAD}\r\nx\r\n"), class);
+            assert!(!out.contains("geheim@example.org"), "{class}: {out}");
+        }
+    }
+}
+
+#[test]
+fn promise_10_many_links_cost_no_more_than_their_length() {
+    // Each would take minutes if links were compared with one another.
+    for link in ["https://voorbeeld.nl/a", "https://u.example/u/x"] {
+        let links: String = (0..60_000).map(|n| format!("<a href=\"{link}{n}\">x</a>\r\n")).collect();
+        let out = marketing(&format!("Content-Type: text/html\r\n\r\n<body>{links}</body>\r\n"));
+        assert_eq!(out.matches(&format!("href=\"{URL}\"")).count(), 1);
+    }
+}
+
+#[test]
+fn l7_the_footer_is_in_the_language_of_the_message() {
+    for (header, word) in [
+        ("Content-Language: de-AT\r\n", "Abmelden"),
+        ("Content-Language: EN, nl\r\n", "Unsubscribe"),
+        ("Content-Language: es\r\n", "Afmelden"),
+        ("", "Afmelden"),
+    ] {
+        let out = marketing(&format!("{header}\r\nx\r\n"));
+        assert!(out.contains(&format!("{word}:\r\n")), "{header}{out}");
+    }
+}
+
+#[test]
+fn l7_a_senders_own_footer_takes_the_place_of_the_built_in_one() {
+    let own = "{{#identity}}\nWij: {{sender_name}}, {{sender_address}}, {{sender_kvk}}, {{sender_contact}}\n{{/identity}}\n\
+        {{#opt_out}}\nWeg ermee: {{unsubscribe_url}}\n{{/opt_out}}\n";
+    let mut templates = Templates::default();
+    templates.set(None, Template::parse(own, Flavour::Text).unwrap());
+    let templates: &'static Templates = Box::leak(Box::new(templates));
+    let go = |rest: &str, class| {
+        let copy = run(&format!("{HEAD}{rest}"), class, |b| b.templates = Some(templates)).unwrap();
+        String::from_utf8(copy.rope.to_vec()).unwrap()
+    };
+    let out = go("\r\nHallo\r\n", Class::Marketing);
+    assert!(out.contains("\r\nWij: Voorbeeld Hypotheken B.V., Dorpsstraat 1"), "{out}");
+    assert!(out.ends_with(&format!("Weg ermee: {URL}\r\n")) && !out.contains("____"), "{out}");
+    assert!(!go("\r\nHallo\r\n", Class::Service).contains("Weg ermee"));
+    let placed = go("\r\nStop: {{unsubscribe_url}}\r\n", Class::Marketing);
+    assert!(!placed.contains("Weg ermee") && placed.contains("Wij: "), "{placed}");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Transfer encodings with their places (RFC 2045 6): what the octets of a part mean, where in the raw
 //! part a decoded octet is, and our own octets written so that they fit there.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, STANDARD};
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memmem, memrchr};
 
 /// Longest quoted-printable line, without its CRLF (RFC 2045 6.7).
 const QP_LINE: usize = 76;
@@ -13,45 +15,33 @@ const QP_LINE: usize = 76;
 const LENIENT: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// One step of a quoted-printable scan: raw length, and what it decodes to.
-enum Step {
-    /// Octets that stand for themselves.
-    Plain(usize),
-    /// An escaped octet.
-    Octet(usize, u8),
-    /// Raw octets that mean nothing: a soft break, or white space at the end of a line.
-    Nothing(usize),
+/// One raw line of quoted-printable.
+struct Line {
+    /// What it says, without white space at its end and without the `=` of a soft break.
+    text: Range<usize>,
+    /// The line end, when it means one.
+    end: Range<usize>,
 }
 
-/// What is at `raw[at..]`. Damaged escapes stand for themselves, as readers show them.
-fn qp_step(raw: &[u8], at: usize) -> Step {
-    match raw[at] {
-        b'=' => {
-            let rest = &raw[at + 1..];
-            let pad = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-            if rest[pad..].is_empty() {
-                return Step::Nothing(1 + pad);
-            }
-            if rest[pad..].starts_with(b"\r\n") {
-                return Step::Nothing(pad + 3);
-            }
-            if rest[pad..].starts_with(b"\n") {
-                return Step::Nothing(pad + 2);
-            }
-            match (rest.first().and_then(hex), rest.get(1).and_then(hex)) {
-                (Some(high), Some(low)) => Step::Octet(3, high << 4 | low),
-                _ => Step::Plain(1),
-            }
-        }
-        b' ' | b'\t' => {
-            let pad = raw[at..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-            match raw.get(at + pad) {
-                Some(b'\r' | b'\n') | None => Step::Nothing(pad),
-                _ => Step::Plain(pad),
-            }
-        }
-        _ => Step::Plain(raw[at..].iter().take_while(|b| !matches!(b, b'=' | b' ' | b'\t')).count()),
-    }
+/// The raw lines. White space at the end of a line means nothing, nor does a soft break.
+fn qp_lines(raw: &[u8]) -> impl Iterator<Item = Line> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at;
+        let rest = raw.get(start..).filter(|rest| !rest.is_empty())?;
+        let (content, end) = match memchr(b'\n', rest) {
+            Some(n) if rest[..n].ends_with(b"\r") => (start + n - 1, start + n + 1),
+            Some(n) => (start + n, start + n + 1),
+            None => (raw.len(), raw.len()),
+        };
+        at = end;
+        let blank = raw[start..content].iter().rev().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        let text = start..content - blank;
+        Some(match raw[text.clone()].ends_with(b"=") {
+            true => Line { text: text.start..text.end - 1, end: end..end },
+            false => Line { text, end: content..end },
+        })
+    })
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "used as a function of Option<&u8>")]
@@ -59,22 +49,25 @@ fn hex(digit: &u8) -> Option<u8> {
     char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
+/// The octet that an escape at the start of `text` stands for. Damaged ones stand for themselves, as
+/// readers show them.
+fn escaped(text: &[u8]) -> Option<u8> {
+    Some(text.get(1).and_then(hex)? << 4 | text.get(2).and_then(hex)?)
+}
+
 /// Decode quoted-printable.
 pub(crate) fn qp_decode(raw: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while at < raw.len() {
-        match qp_step(raw, at) {
-            Step::Plain(len) => {
-                decoded.extend_from_slice(&raw[at..at + len]);
-                at += len;
-            }
-            Step::Octet(len, octet) => {
-                decoded.push(octet);
-                at += len;
-            }
-            Step::Nothing(len) => at += len,
+    for line in qp_lines(raw) {
+        let mut text = &raw[line.text];
+        while let Some(n) = memchr(b'=', text) {
+            decoded.extend_from_slice(&text[..n]);
+            let octet = escaped(&text[n..]);
+            decoded.push(octet.unwrap_or(b'='));
+            text = &text[n + if octet.is_some() { 3 } else { 1 }..];
         }
+        decoded.extend_from_slice(text);
+        decoded.extend_from_slice(&raw[line.end]);
     }
     decoded
 }
@@ -83,18 +76,26 @@ pub(crate) fn qp_decode(raw: &[u8]) -> Vec<u8> {
 /// any soft break before it.
 pub(crate) fn qp_places(raw: &[u8], wanted: &[usize]) -> Vec<usize> {
     let mut places = Vec::with_capacity(wanted.len());
-    let (mut at, mut decoded) = (0, 0);
-    while at < raw.len() && places.len() < wanted.len() {
-        let (len, octets) = match qp_step(raw, at) {
-            Step::Plain(len) => (len, len),
-            Step::Octet(len, _) => (len, 1),
-            Step::Nothing(len) => (len, 0),
-        };
+    let mut decoded = 0;
+    // Octets `from..to` of the raw part stand for `octets` decoded ones, one by one or all at once.
+    let mut pass = |from: usize, octets: usize, one_by_one: bool| {
         while let Some(&next) = wanted.get(places.len()).filter(|next| **next < decoded + octets) {
-            places.push(at + (next - decoded));
+            places.push(from + if one_by_one { next - decoded } else { 0 });
         }
         decoded += octets;
-        at += len;
+        places.len() < wanted.len()
+    };
+    for line in qp_lines(raw) {
+        let mut at = line.text.start;
+        while let Some(n) = memchr(b'=', &raw[at..line.text.end]) {
+            pass(at, n, true);
+            pass(at + n, 1, false);
+            at += n + if escaped(&raw[at + n..line.text.end]).is_some() { 3 } else { 1 };
+        }
+        pass(at, line.text.end - at, true);
+        if !pass(line.end.start, line.end.len(), true) {
+            break;
+        }
     }
     places.resize(wanted.len(), raw.len());
     places
@@ -143,42 +144,62 @@ pub(crate) fn qp_encode(content: &[u8]) -> Vec<u8> {
 }
 
 fn qp_encode_into(content: &[u8], out: &mut Vec<u8>) {
+    let mut at = 0;
+    for end in memmem::find_iter(content, b"\r\n") {
+        qp_line(&content[at..end], out);
+        out.extend_from_slice(b"\r\n");
+        at = end + 2;
+    }
+    qp_line(&content[at..], out);
+}
+
+/// Octets that stand for themselves, white space included where it is not the last of its line.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut octet = b' ' as usize;
+    while octet <= b'~' as usize {
+        plain[octet] = octet != b'=' as usize;
+        octet += 1;
+    }
+    plain[b'\t' as usize] = true;
+    plain
+};
+
+/// One line of text in lines of at most 76 columns.
+fn qp_line(line: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut column = 0;
     let mut at = 0;
-    while at < content.len() {
-        let b = content[at];
-        if b == b'\r' && content.get(at + 1) == Some(&b'\n') {
-            out.extend_from_slice(b"\r\n");
-            column = 0;
-            at += 2;
-            continue;
+    while let Some(&octet) = line.get(at) {
+        let rest = &line[at..];
+        let mut run = rest.iter().take_while(|b| PLAIN[usize::from(**b)]).count();
+        if run == rest.len() && matches!(rest.last(), Some(b' ' | b'\t')) {
+            run -= 1;
         }
-        let at_line_end = at + 1 == content.len() || content[at + 1..].starts_with(b"\r\n");
         // A dot or "From " at the start of a line is escaped: some paths still mangle them. So are two
         // hyphens: a soft break may have brought them there, and they may read as a delimiter.
-        let rest = &content[at..];
-        let fragile = column == 0 && (b == b'.' || rest.starts_with(b"From ") || rest.starts_with(b"--"));
-        let plain = match b {
-            b' ' | b'\t' => !at_line_end,
-            b'=' => false,
-            b'!'..=b'~' => !fragile,
-            _ => false,
+        if column == 0 && (octet == b'.' || rest.starts_with(b"From ") || rest.starts_with(b"--")) {
+            run = 0;
+        }
+        // Room for the `=` of a soft break, unless the line ends here.
+        let room = |width| if width == rest.len() { QP_LINE - column } else { QP_LINE - 1 - column };
+        let (take, width) = match run {
+            0 => (1, 3),
+            run if run <= room(run) => (run, run),
+            run => (run.min(QP_LINE - 1 - column), run.min(QP_LINE - 1 - column)),
         };
-        let width = if plain { 1 } else { 3 };
-        let room = if at_line_end { QP_LINE } else { QP_LINE - 1 };
-        if column + width > room {
+        if take == 0 || width > room(take) {
             out.extend_from_slice(b"=\r\n");
             column = 0;
             continue;
         }
-        if plain {
-            out.push(b);
+        if run == 0 {
+            out.extend_from_slice(&[b'=', HEX[usize::from(octet >> 4)], HEX[usize::from(octet & 15)]]);
         } else {
-            out.extend_from_slice(&[b'=', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
+            out.extend_from_slice(&rest[..take]);
         }
         column += width;
-        at += 1;
+        at += take;
     }
 }
 
@@ -264,7 +285,7 @@ pub(crate) fn longest_line(bytes: &[u8]) -> usize {
 }
 
 /// The whole line of `bytes` around `range`: its length without what is in the range.
-pub(crate) fn line_around(bytes: &[u8], range: std::ops::Range<usize>) -> usize {
+pub(crate) fn line_around(bytes: &[u8], range: Range<usize>) -> usize {
     let start = memrchr(b'\n', &bytes[..range.start]).map_or(0, |n| n + 1);
     let end = memchr(b'\n', &bytes[range.end..]).map_or(bytes.len(), |n| range.end + n);
     range.start - start + (end - range.end)

@@ -44,9 +44,10 @@ pub enum Reach {
 }
 
 /// Calls. Clones share the TLS settings.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Caller {
     tls: Arc<ClientConfig>,
+    trust: Trust,
     reach: Reach,
     limit: Duration,
 }
@@ -142,7 +143,7 @@ impl Target {
 impl Caller {
     /// A caller that believes `trust`; each call takes at most `limit` in all.
     pub fn new(trust: &Trust, reach: Reach, limit: Duration) -> Result<Self, TlsError> {
-        Ok(Self { tls: tls::client_config(trust, None)?, reach, limit })
+        Ok(Self { tls: tls::client_config(trust, None)?, trust: trust.clone(), reach, limit })
     }
 
     /// Ask `target`; `via` is where it is found, when its name does not lead there from here.
@@ -217,6 +218,14 @@ impl Caller {
             }
         }
         Err(last)
+    }
+}
+
+impl std::fmt::Debug for Caller {
+    /// Without the certificates.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tls: _, trust, reach, limit } = self;
+        f.debug_struct("Caller").field("trust", trust).field("reach", reach).field("limit", limit).finish()
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::tls;
+use crate::mail::{hex, sha256};
 
 /// A TCP connection, with or without TLS, in either role.
 #[derive(Debug)]
@@ -26,6 +27,16 @@ impl Stream {
         match self {
             Self::Plain(_) => None,
             Self::Tls(stream) => tls::version(stream.get_ref().1.protocol_version()),
+        }
+    }
+
+    /// TLS version and fingerprint of the peer's certificate, `TLSv1.3 sha256=<hex>`; `None` without TLS.
+    pub fn tls_peer(&self) -> Option<String> {
+        let Self::Tls(stream) = self else { return None };
+        let version = self.tls_version()?;
+        match stream.get_ref().1.peer_certificates() {
+            Some([leaf, ..]) => Some(format!("{version} sha256={}", hex(&sha256(leaf)))),
+            _ => Some(version.to_owned()),
         }
     }
 

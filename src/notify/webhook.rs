@@ -132,8 +132,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn l10_the_signature_is_that_of_the_specification() {
-        // The example of the Standard Webhooks specification, computed by hand over id.timestamp.body.
+    fn l10_the_signature_is_over_id_time_and_body() {
+        // The key and body of an example, and the signature computed anew over id.timestamp.body.
         let secret = key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let id = OwedId { fact: 7, index: 0 };
         let now = Timestamp::from_second(1_614_265_330).unwrap();

@@ -17,8 +17,17 @@ pub(super) struct Case<'a> {
     pub class: Class,
     pub sender: Option<&'a Arc<Sender>>,
     pub ground: Ground<'a>,
-    /// External recipients, when personal mail became marketing for having too many (RULES L13).
-    pub to_many: Option<usize>,
+    /// Why personal mail became marketing (RULES L13).
+    pub watched: Option<Watched>,
+}
+
+/// What makes personal mail marketing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// It is for so many external recipients.
+    ToMany(usize),
+    /// It is one of so many that say nearly the same.
+    Alike(usize),
 }
 
 /// What marketing may rest on.
@@ -47,13 +56,18 @@ impl<'a> Case<'a> {
             None => Self::unmatched(),
             Some(rule) => Self::by_rule(rule),
         };
-        case.with_sender(owner).with_recipients(message.external_recipients, rules.personal_max_recipients)
+        let case = match owner {
+            // RULES L15: whatever sender a rule names, the reader sees the one that From belongs to.
+            Some(owner) if !may_send_for(facts.connection, owner) => Self { sender: Some(owner), ..case },
+            _ => case.with_sender(owner),
+        };
+        case.watched(message, rules)
     }
 
     /// The strict case: marketing without a purpose.
     pub fn unmatched() -> Self {
         let ground = Ground::Register { purpose: None, similar_to: &[] };
-        Self { rule: None, class: Class::Marketing, sender: None, ground, to_many: None }
+        Self { rule: None, class: Class::Marketing, sender: None, ground, watched: None }
     }
 
     /// What follows from a rule, with the sender it names.
@@ -67,7 +81,7 @@ impl<'a> Case<'a> {
             }
             Effect::Refuse { reason } => (Class::Marketing, None, Ground::Refused { reason }),
         };
-        Self { rule: Some(&rule.name), class, sender, ground, to_many: None }
+        Self { rule: Some(&rule.name), class, sender, ground, watched: None }
     }
 
     /// With the owner of the From domain as its sender, when the rule names none.
@@ -75,13 +89,19 @@ impl<'a> Case<'a> {
         Self { sender: self.sender.or(owner), ..self }
     }
 
-    /// RULES L13: personal mail to many is marketing.
-    fn with_recipients(self, external: usize, most: usize) -> Self {
-        if self.class == Class::Personal && external > most {
-            Self { class: Class::Marketing, to_many: Some(external), ..self }
+    /// RULES L13: personal mail to many, at once or one by one, is marketing.
+    fn watched(self, message: &MessageFacts, rules: &Rules) -> Self {
+        let watched = if self.class != Class::Personal || message.external_recipients == 0 {
+            None
+        } else if message.external_recipients > rules.personal_max_recipients {
+            Some(Watched::ToMany(message.external_recipients))
+        } else if message.alike > rules.personal_max_alike {
+            Some(Watched::Alike(message.alike))
         } else {
-            self
-        }
+            None
+        };
+        let class = if watched.is_some() { Class::Marketing } else { self.class };
+        Self { class, watched, ..self }
     }
 
     pub fn purpose(&self) -> Option<&'a Purpose> {
@@ -103,7 +123,7 @@ impl<'a> Case<'a> {
             return true;
         }
         match (self.sender, self.class) {
-            (Some(sender), _) => connection.senders.contains(&sender.id),
+            (Some(sender), _) => may_send_for(connection, sender),
             // Of marketing without a sender there is more to say than whose it is not.
             (None, Class::System | Class::Marketing) => true,
             (None, Class::Service | Class::Personal) => false,
@@ -119,6 +139,21 @@ impl<'a> Case<'a> {
                 Ground::Refused { .. } => false,
             }
     }
+}
+
+/// Whether an account that is bound to senders is bound to this one.
+fn may_send_for(connection: &Connection, sender: &Sender) -> bool {
+    connection.senders.is_empty() || connection.senders.contains(&sender.id)
+}
+
+/// Whether the message is personal to this recipient, so that those like it are to be counted before it is
+/// evaluated (RULES L13). `facts` have them uncounted.
+pub fn is_personal(rules: &Rules, facts: &Facts<'_>) -> bool {
+    let personal = |rule: &Rule| matches!(rule.effect, Effect::Class { class: Class::Personal, .. });
+    rules.rules.iter().any(personal)
+        && facts.message.is_some_and(|message| {
+            message.external_recipients > 0 && Case::of(rules, facts, message).class == Class::Personal
+        })
 }
 
 /// A bounce, a receipt or an automatic reply, in the form all real ones have (RFC 3834, RFC 5321 4.5.5):

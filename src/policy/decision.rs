@@ -23,6 +23,9 @@ pub enum Basis {
         text_sha256: Option<String>,
         /// Where it was given.
         source: Option<String>,
+        /// Numbers of the ledger entries that hold the grant and what confirmed it.
+        #[serde(default)]
+        entries: Vec<u64>,
     },
     /// A purchase of something similar.
     Customer {
@@ -32,6 +35,9 @@ pub enum Basis {
         last_purchase: Timestamp,
         /// Order number or other source.
         source: Option<String>,
+        /// Numbers of the ledger entries that hold it.
+        #[serde(default)]
+        entries: Vec<u64>,
     },
     /// A business address published for this purpose.
     Published {
@@ -39,6 +45,9 @@ pub enum Basis {
         url: String,
         /// When the page was captured.
         captured_at: Timestamp,
+        /// Numbers of the ledger entries that hold it.
+        #[serde(default)]
+        entries: Vec<u64>,
     },
     /// An allow-rule.
     Allowed {
@@ -64,7 +73,7 @@ impl fmt::Display for Basis {
             Self::Customer { product, last_purchase, .. } => {
                 write!(f, "customer: bought {product}, last on {last_purchase}")
             }
-            Self::Published { url, captured_at } => {
+            Self::Published { url, captured_at, .. } => {
                 write!(f, "address published for this at {url}, captured {captured_at}")
             }
             Self::Allowed { rule, reason } => write!(f, "allowed by the rule {rule:?}: {reason}"),
@@ -140,6 +149,11 @@ pub enum Clause {
     /// L13: personal mail to so many that it is marketing, and no basis for that.
     PersonalToMany {
         /// External recipients in the envelope.
+        count: usize,
+    },
+    /// L13: one of many personal messages that say nearly the same, and no basis for that.
+    PersonalAlike {
+        /// How many in 24 hours, this one included.
         count: usize,
     },
     /// The allow-rule has ended.

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::case::{Case, Ground};
+use super::case::{Case, Ground, Watched};
 use super::decision::{Answer, Basis, Clause, Decision, Permit, Refusal};
 use super::facts::{Facts, Profile, Profiles};
 use super::rule::{Mode, Rules};
 use super::screen::screen;
-use crate::consent::{ConsentEvent, ConsentState, Grade, Relation, RelationGap, fold};
+use crate::consent::{ConsentEvent, ConsentEventKind, ConsentState, Grade, Relation, RelationGap, fold};
 use crate::mail::{Address, Class, Purpose, SenderId};
 use crate::suppression;
 
@@ -151,8 +151,13 @@ fn hopeless(case: &Case<'_>) -> Clause {
 impl Case<'_> {
     /// Where personal mail became marketing, that is what its author needs to hear (RULES L13).
     fn worded(&self, clause: Clause) -> Clause {
-        match (self.to_many, clause) {
-            (Some(count), Clause::NoPurpose | Clause::NoBasis) => Clause::PersonalToMany { count },
+        match (self.watched, clause) {
+            (Some(Watched::ToMany(count)), Clause::NoPurpose | Clause::NoBasis) => {
+                Clause::PersonalToMany { count }
+            }
+            (Some(Watched::Alike(count)), Clause::NoPurpose | Clause::NoBasis) => {
+                Clause::PersonalAlike { count }
+            }
             (_, clause) => clause,
         }
     }
@@ -198,6 +203,7 @@ fn from_register(
                 since: *since,
                 text_sha256: evidence.and_then(|evidence| evidence.text_sha256.clone()),
                 source: evidence.and_then(|evidence| evidence.source.clone()),
+                entries: profile.entries_of(&rests_on(history, *event, now)),
             })
         }
         _ => None,
@@ -224,6 +230,7 @@ fn from_register(
             product: relation.product.clone(),
             last_purchase: relation.last_purchase,
             source: relation.source.clone(),
+            entries: profile.entries_of(&[relation.recorded_at]),
         });
     }
     if let Some(basis) = granted(Grade::C) {
@@ -235,7 +242,11 @@ fn from_register(
     if let Some(published) =
         published().filter(|published| published.usable(now)).max_by_key(|p| p.captured_at)
     {
-        return Ok(Basis::Published { url: published.url.clone(), captured_at: published.captured_at });
+        return Ok(Basis::Published {
+            url: published.url.clone(),
+            captured_at: published.captured_at,
+            entries: profile.entries_of(&[published.captured_at]),
+        });
     }
     let published_gap = published().filter_map(|published| published.gap(now)).max();
     Err(match (gap, consent, published_gap) {
@@ -244,6 +255,16 @@ fn from_register(
         (None, _, Some(gap)) => Clause::Published { gap },
         (None, _, None) => Clause::NoBasis,
     })
+}
+
+/// When the grant at `event` and what confirmed it were recorded.
+fn rests_on(history: &[ConsentEvent], event: usize, now: Timestamp) -> Vec<Timestamp> {
+    let confirms = |one: &&ConsentEvent| one.kind == ConsentEventKind::Confirm && one.recorded_at <= now;
+    let (grant, after) = match history.get(event..) {
+        Some([grant, after @ ..]) => (Some(grant), after),
+        _ => (None, &[][..]),
+    };
+    grant.into_iter().chain(after.iter().filter(confirms)).map(|one| one.recorded_at).collect()
 }
 
 /// The decision that a verdict comes to under the mode in force.

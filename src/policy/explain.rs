@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::case::{Case, Ground};
+use super::case::{Case, Ground, Watched};
 use super::decision::Decision;
 use super::evaluate::evaluate;
 use super::facts::{Facts, Profile};
@@ -132,8 +132,15 @@ fn class(case: &Case<'_>, steps: &mut Vec<Step>) {
     if let Some(purpose) = case.purpose() {
         text.push_str(&format!(", about \"{purpose}\""));
     }
-    if let Some(count) = case.to_many {
-        let why = format!("personal mail to {count} outside recipients counts as marketing");
+    if let Some(watched) = case.watched {
+        let why = match watched {
+            Watched::ToMany(count) => {
+                format!("personal mail to {count} outside recipients counts as marketing")
+            }
+            Watched::Alike(count) => {
+                format!("{count} personal messages that say nearly the same count as marketing")
+            }
+        };
         steps.push(Step::new(Mark::Noted, "L13", why));
     }
     steps.push(Step::new(Mark::Noted, "class", text));

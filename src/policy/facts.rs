@@ -44,6 +44,9 @@ pub struct MessageFacts {
     pub recipient_count: usize,
     /// Recipients in the envelope whose domain belongs to no sender of the config (RULES L13).
     pub external_recipients: usize,
+    /// Messages of the account in the last 24 hours that say nearly the same, this one included (RULES L13);
+    /// 0 when they were not counted, for it is not personal.
+    pub alike: usize,
     /// Addresses in To and Cc whose domain belongs to no sender of the config (RULES L14).
     pub visible_external: usize,
     /// A DSN, MDN or auto-reply by its own headers (`multipart/report`, `Auto-Submitted`).
@@ -59,16 +62,19 @@ impl MessageFacts {
     ) -> Self {
         let external = |address: &Address| rules.owner_of(address.domain()).is_none();
         let from = message.from();
+        let read = message.visible_recipients().iter().filter(|a| external(a)).count()
+            + message.unreadable_recipients();
+        let shown = message.shown_recipients().iter().filter(|a| external(a)).count();
         Self {
-            from_name: from.as_ref().and_then(|from| from.name.clone()),
-            from: from.map(|from| from.address),
+            from_name: from.and_then(|from| from.name.clone()),
+            from: from.map(|from| from.address.clone()),
             list_id: message.list_id(),
             headers: message.headers(),
             recipient_count: recipients.clone().count(),
             external_recipients: recipients.filter(|address| external(address)).count(),
-            visible_external: message.visible_recipients().iter().filter(|a| external(a)).count()
-                + message.unreadable_recipients(),
+            visible_external: read.max(shown),
             automatic: message.is_automatic(),
+            alike: 0,
         }
     }
 }
@@ -86,6 +92,9 @@ pub struct Profile {
     pub suppressions: Vec<Suppression>,
     /// Set when the mailbox is known not to work.
     pub block: Option<DeliveryBlock>,
+    /// Which ledger entries hold these facts: when each was recorded, and its number.
+    #[serde(default)]
+    pub recorded: Vec<(Timestamp, u64)>,
 }
 
 /// The consent events of one purpose, in the order they were recorded.
@@ -98,6 +107,12 @@ pub struct ConsentHistory {
 }
 
 impl Profile {
+    /// The numbers of the ledger entries that hold what was recorded at one of these moments.
+    pub fn entries_of(&self, recorded_at: &[Timestamp]) -> Vec<u64> {
+        let held = self.recorded.iter().filter(|(at, _)| recorded_at.contains(at));
+        held.map(|(_, number)| *number).collect()
+    }
+
     /// The consent events for `purpose`; empty when there are none.
     pub fn consent(&self, purpose: &Purpose) -> &[ConsentEvent] {
         self.consents

@@ -15,9 +15,11 @@ mod pattern;
 mod refusal;
 mod rule;
 mod screen;
+mod taken;
 #[cfg(test)]
 mod tests;
 
+pub use case::is_personal;
 pub use decision::{Answer, Basis, Clause, Decision, Permit, Refusal, system};
 pub use evaluate::{Waiting, evaluate, reconsider};
 pub use explain::{Explanation, Mark, Step, explain};
@@ -27,3 +29,4 @@ pub use facts::{
 pub use pattern::{Pattern, PatternError};
 pub use rule::{Effect, Match, Mode, OnRefused, Rule, Rules};
 pub use screen::{screen, senders_asked};
+pub use taken::{Taken, taken_for};

@@ -110,6 +110,9 @@ static PACK: &[Row] = &[
     Row { word: "personal_to_many", rule: "L13", law: SPAM_BAN_PROOF,
           text: "a personal message to {detail} outside recipients counts as marketing{for}, and no basis for that is on record",
           remedy: "send it to fewer at once, or add a [[rule]] with class = \"marketing\" and a purpose" },
+    Row { word: "personal_alike", rule: "L13", law: SPAM_BAN_PROOF,
+          text: "{detail} personal messages that say nearly the same in 24 hours count as marketing{for}, and no basis for that is on record",
+          remedy: "wait a day, or send it as what it is: add a [[rule]] with class = \"marketing\" and a purpose" },
     Row { word: "allow_ended", rule: "L1", law: SPAM_BAN_PROOF,
           text: "the exception{for} ended on {detail}",
           remedy: "extend until in the rule, if the reason still holds" },
@@ -161,6 +164,7 @@ impl Clause {
             Self::Rule { .. } => "rule",
             Self::NoPurpose => "no_purpose",
             Self::PersonalToMany { .. } => "personal_to_many",
+            Self::PersonalAlike { .. } => "personal_alike",
             Self::AllowEnded { .. } => "allow_ended",
             Self::Undecided { .. } => "undecided",
         }
@@ -185,6 +189,7 @@ impl Clause {
             | Self::Published { .. }
             | Self::NoPurpose
             | Self::PersonalToMany { .. }
+            | Self::PersonalAlike { .. }
             | Self::AllowEnded { .. } => true,
             Self::Withdrawn { .. }
             | Self::Suppressed { .. }
@@ -216,7 +221,9 @@ impl Clause {
             | Self::Malformed { why }
             | Self::Undecided { why } => printable(why),
             Self::Rule { reason } => printable(reason),
-            Self::VisibleRecipients { count } | Self::PersonalToMany { count } => count.to_string(),
+            Self::VisibleRecipients { count }
+            | Self::PersonalToMany { count }
+            | Self::PersonalAlike { count } => count.to_string(),
             Self::NoBasis
             | Self::GradeTooLow
             | Self::Relation { .. }
@@ -320,6 +327,7 @@ mod tests {
             Clause::Rule { reason: "not from here".into() },
             Clause::NoPurpose,
             Clause::PersonalToMany { count: 9 },
+            Clause::PersonalAlike { count: 21 },
             Clause::AllowEnded { until: since },
             Clause::Undecided { why: "no answer".into() },
         ];

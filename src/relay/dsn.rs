@@ -17,7 +17,9 @@ use mail_builder::mime::{BodyPart, MimePart};
 use memchr::memmem;
 
 use super::{Answer, Delivery};
-use crate::mail::{Address, Language, Recipient, Reference, Ret, ReversePath};
+use crate::mail::{
+    Address, Language, Recipient, Reference, Ret, ReversePath, utf8_addr_xtext, xtext_decoded,
+};
 
 /// Most octets of the original header that a DSN returns.
 const MAX_HEADER: usize = 64 * 1024;
@@ -71,6 +73,7 @@ impl Failure {
             answer: self.answer,
             next_hop: self.next_hop,
             action: Action::Failed,
+            until: None,
         }
     }
 }
@@ -79,6 +82,8 @@ impl Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Failed,
+    /// Still waiting (RFC 3461 4.1, `NOTIFY=DELAY`).
+    Delayed,
     /// Handed to a next hop that sends no DSNs (RFC 3461 5.2.7 d).
     Relayed,
 }
@@ -90,6 +95,8 @@ pub(super) struct Report {
     pub answer: Answer,
     pub next_hop: Option<String>,
     pub action: Action,
+    /// Until when it is tried again, for one that waits.
+    pub until: Option<Timestamp>,
 }
 
 impl Report {
@@ -101,7 +108,14 @@ impl Report {
             answer: answer.clone(),
             next_hop: Some(delivery.next_hop.clone()),
             action: Action::Relayed,
+            until: None,
         })
+    }
+
+    /// `delayed`, for a recipient who waits; `answer` is from the last try.
+    pub(super) fn delayed(recipient: &Recipient, answer: &Answer, until: Timestamp) -> Self {
+        let (recipient, answer) = (recipient.clone(), answer.clone());
+        Self { recipient, answer, next_hop: None, action: Action::Delayed, until: Some(until) }
     }
 }
 
@@ -123,7 +137,8 @@ pub(super) struct Style<'a> {
 
 /// Make the DSN: a text for people, `message/delivery-status`, and the message or its header.
 pub(super) fn compose(returned: &Returned, reports: &[Report], style: &Style<'_>) -> Vec<u8> {
-    let failed = reports.iter().any(|report| report.action == Action::Failed);
+    // The gravest comes first.
+    let has = |action| reports.iter().any(|report| report.action == action);
     let words = Words::of(style.language);
     let to = returned.reverse_path.to_string();
     let report = ContentType::new("multipart/report")
@@ -139,7 +154,11 @@ pub(super) fn compose(returned: &Returned, reports: &[Report], style: &Style<'_>
         .header("Date", Date::new(style.now.as_second()))
         .from(Mailbox::new_address(Some(words.from), style.postmaster.as_str()))
         .to(Mailbox::new_address(None::<&str>, to.as_str()))
-        .subject(if failed { words.failed } else { words.relayed })
+        .subject(match (has(Action::Failed), has(Action::Delayed)) {
+            (true, _) => words.failed,
+            (false, true) => words.delayed,
+            (false, false) => words.relayed,
+        })
         .header("Message-ID", MessageId::new(style.message_id.as_str()))
         .header("Auto-Submitted", Raw::new("auto-replied"))
         .body(MimePart::new(report, parts))
@@ -154,7 +173,11 @@ fn raw_part(kind: &'static str, encoding: &'static str, bytes: Vec<u8>) -> MimeP
 /// The part for people: our clause texts and the next hop's words.
 fn human(returned: &Returned, reports: &[Report], words: &Words) -> String {
     let mut text = String::new();
-    for (action, heading) in [(Action::Failed, words.failed_text), (Action::Relayed, words.relayed_text)] {
+    for (action, heading) in [
+        (Action::Failed, words.failed_text),
+        (Action::Delayed, words.delayed_text),
+        (Action::Relayed, words.relayed_text),
+    ] {
         let mut of_this = reports.iter().filter(|report| report.action == action).peekable();
         if of_this.peek().is_none() {
             continue;
@@ -189,8 +212,13 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
     for report in reports {
         text.push_str("\r\n");
         if let Some(orcpt) = &report.recipient.orcpt {
-            let (kind, address) = orcpt.0.split_once(';').unwrap_or(("rfc822", &orcpt.0));
-            field(&mut text, "Original-Recipient", &format!("{kind};{}", xtext_decoded(address)));
+            let (kind, address) = orcpt.decoded();
+            let value = if kind.eq_ignore_ascii_case("utf-8") || !address.is_ascii() {
+                format!("utf-8;{}", utf8_addr_xtext(&address))
+            } else {
+                format!("{kind};{address}")
+            };
+            field(&mut text, "Original-Recipient", &value);
         }
         field(&mut text, "Final-Recipient", &typed(&report.recipient.address));
         field(
@@ -198,6 +226,7 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
             "Action",
             match report.action {
                 Action::Failed => "failed",
+                Action::Delayed => "delayed",
                 Action::Relayed => "relayed",
             },
         );
@@ -208,6 +237,9 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
         }
         field(&mut text, "Diagnostic-Code", &format!("smtp; {}", report.answer));
         field(&mut text, "Last-Attempt-Date", &date(style.now));
+        if let Some(until) = report.until {
+            field(&mut text, "Will-Retry-Until", &date(until));
+        }
     }
     text
 }
@@ -229,32 +261,7 @@ fn typed(address: &Address) -> String {
     if !address.is_internationalized() {
         return format!("rfc822; {address}");
     }
-    let mut text = "utf-8; ".to_owned();
-    for c in address.as_str().chars() {
-        if c.is_ascii() && !matches!(c, '\\' | '+' | '=' | ' ') {
-            text.push(c);
-        } else {
-            let _ = write!(text, "\\x{{{:X}}}", u32::from(c));
-        }
-    }
-    text
-}
-
-/// RFC 3461 4: `+2B` stands for `+`. What is no xtext stays as it is.
-fn xtext_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = match tail {
-            [high, low, ..] if *first == b'+' => {
-                std::str::from_utf8(&[*high, *low]).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok())
-            }
-            _ => None,
-        };
-        bytes.push(hex.unwrap_or(*first));
-        rest = if hex.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    format!("utf-8; {}", utf8_addr_xtext(address.as_str()))
 }
 
 fn date(at: Timestamp) -> String {
@@ -291,8 +298,10 @@ fn original(returned: &Returned, style: &Style<'_>) -> MimePart<'static> {
 struct Words {
     from: &'static str,
     failed: &'static str,
+    delayed: &'static str,
     relayed: &'static str,
     failed_text: &'static str,
+    delayed_text: &'static str,
     relayed_text: &'static str,
     said: &'static str,
     reference: &'static str,
@@ -304,8 +313,10 @@ impl Words {
             Language::Nl => Self {
                 from: "Mailgateway",
                 failed: "Niet bezorgd",
+                delayed: "Vertraagd",
                 relayed: "Doorgegeven",
                 failed_text: "Uw bericht is niet bezorgd bij:",
+                delayed_text: "Uw bericht wacht nog; u hoeft niets te doen. Het is nog niet bezorgd bij:",
                 relayed_text: "Uw bericht is doorgegeven aan een server die zelf geen ontvangst meldt, voor:",
                 said: "antwoord van de volgende server",
                 reference: "Ons kenmerk:",
@@ -313,8 +324,10 @@ impl Words {
             Language::En => Self {
                 from: "Mail gateway",
                 failed: "Not delivered",
+                delayed: "Delayed",
                 relayed: "Relayed",
                 failed_text: "Your message was not delivered to:",
+                delayed_text: "Your message still waits, and you need do nothing. It was not delivered yet to:",
                 relayed_text: "Your message was handed to a server that does not report delivery itself, for:",
                 said: "the next server said",
                 reference: "Our reference:",
@@ -322,8 +335,10 @@ impl Words {
             Language::De => Self {
                 from: "Mail-Gateway",
                 failed: "Nicht zugestellt",
+                delayed: "Verzögert",
                 relayed: "Weitergeleitet",
                 failed_text: "Ihre Nachricht wurde nicht zugestellt an:",
+                delayed_text: "Ihre Nachricht wartet noch, Sie müssen nichts tun. Noch nicht zugestellt ist sie an:",
                 relayed_text: "Ihre Nachricht ging an einen Server, der die Zustellung nicht selbst meldet, für:",
                 said: "Antwort des nächsten Servers",
                 reference: "Unser Zeichen:",
@@ -331,8 +346,10 @@ impl Words {
             Language::Fr => Self {
                 from: "Passerelle de courrier",
                 failed: "Non remis",
+                delayed: "Retardé",
                 relayed: "Transmis",
                 failed_text: "Votre message n'a pas été remis à :",
+                delayed_text: "Votre message attend encore, vous n'avez rien à faire. Il n'a pas encore été remis à :",
                 relayed_text: "Votre message a été transmis à un serveur qui ne signale pas la remise, pour :",
                 said: "réponse du serveur suivant",
                 reference: "Notre référence :",

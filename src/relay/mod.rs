@@ -12,6 +12,7 @@ mod directory;
 pub mod dsn;
 mod failure;
 mod hops;
+mod login;
 pub mod notice;
 mod pool;
 mod rate;
@@ -29,6 +30,7 @@ use crate::policy::{Permit, Unavailable};
 
 pub use failure::{Failure, Phase};
 pub use hops::{HopStatus, Relay, Route};
+pub use login::{Login, NotSignedIn};
 pub use settings::{
     Credentials, Handed, InDoubt, NextHop, PoolSettings, Routes, Settings, SmtpHop, SpoolSettings, Timeouts,
     TlsMode,
@@ -56,6 +58,8 @@ pub struct Copy {
     pub envid: Option<String>,
     /// The next hops it may go to.
     pub route: Route,
+    /// The client's own account there.
+    pub login: Option<Login>,
 }
 
 /// A recipient of a copy, with the permit that lets it go.
@@ -167,7 +171,7 @@ pub struct Delivery {
     pub fates: Vec<Fate>,
     /// The next hop, as `host:port` or `directory var/outbox`.
     pub next_hop: String,
-    /// TLS version, when there was TLS.
+    /// TLS version and certificate, when there was TLS: `TLSv1.3 sha256=<hex>`.
     pub tls: Option<String>,
     /// The next hop could not be used at all (no connection, no TLS, no sign-in, no free connection): no
     /// command about this copy was answered, and any other copy would have fared the same.

@@ -2,16 +2,17 @@
 //! when everything is derived anew from the entries.
 
 use jiff::Timestamp;
-use redb::{ReadableTable as _, Table, WriteTransaction};
+use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::error::Fault;
 use super::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, OPEN, Open, PROFILES, SUPPRESSED, Scope, copy_key,
-    read_profile, read_row, write_row,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, ERASED, FORGOTTEN, HOLDS, IMPORTS, Imported, META, OPEN, Open,
+    PROFILES, SUPPRESSED, Scope, copy_key, keyed_hash, read_profile, read_row, write_row,
 };
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Published, Relation, is_known};
-use crate::ledger::{Admitted, Corrected, EntryNumber, Event, Outcome, Unsubscribed};
-use crate::mail::{AddressKey, CopyId, Purpose, SenderId};
+use crate::ledger::keeping::Keeping;
+use crate::ledger::{Admitted, Corrected, EntryNumber, Event, Fact, Outcome, Unsubscribed};
+use crate::mail::{AddressKey, CopyId, Purpose, SenderId, unhex};
 use crate::policy::{ConsentHistory, Profile};
 use crate::suppression::{DeliveryBlock, Reason, Suppression};
 
@@ -24,6 +25,9 @@ pub(super) struct Projections<'t> {
     by_message: Table<'t, (&'static str, u64), ()>,
     by_text: Table<'t, &'static str, u64>,
     suppressed: Table<'t, (&'static str, &'static str), ()>,
+    imports: Table<'t, &'static str, &'static [u8]>,
+    /// For the tables that few commits touch.
+    transaction: &'t WriteTransaction,
 }
 
 impl<'t> Projections<'t> {
@@ -37,6 +41,8 @@ impl<'t> Projections<'t> {
             by_message: transaction.open_table(BY_MESSAGE)?,
             by_text: transaction.open_table(BY_TEXT)?,
             suppressed: transaction.open_table(SUPPRESSED)?,
+            imports: transaction.open_table(IMPORTS)?,
+            transaction,
         })
     }
 
@@ -51,17 +57,18 @@ impl<'t> Projections<'t> {
     ) -> Result<(), Fault> {
         self.index(number, event)?;
         match event {
-            Event::ConsentText { sha256, .. } => {
-                // Recorded twice by two commands at once: the first entry is the one referred to.
-                if self.by_text.get(sha256.as_str())?.is_none() {
-                    self.by_text.insert(sha256.as_str(), number)?;
-                }
+            Event::ImportBegun(it) => {
+                let import = Imported { begun: number, ended: None, undone: None };
+                self.imports.insert(it.id.as_str(), write_row(&import)?.as_slice())?;
                 Ok(())
             }
+            Event::ImportEnded(it) => self.change_import(&it.id, |import| import.ended = Some(number)),
+            Event::ImportUndone(it) => self.change_import(&it.id, |import| import.undone = Some(number)),
             Event::Admitted(it) => {
                 self.open.insert(&it.copy.to_bytes(), write_row(&opened(it))?.as_slice())?;
                 Ok(())
             }
+            Event::Keeping(keeping) => self.keep(number, keeping),
             other => {
                 if let Some((sender, address)) = profile_of(other) {
                     self.change(sender, address, |profile| fold(profile, number, at, other))
@@ -81,6 +88,91 @@ impl<'t> Projections<'t> {
         self.change_open(copy, |open| open.recipients.retain(|(_, tried)| !tried))
     }
 
+    fn keep(&mut self, number: EntryNumber, keeping: &Keeping) -> Result<(), Fault> {
+        match keeping {
+            Keeping::Held { about, .. } => {
+                let row = write_row(about)?;
+                self.transaction.open_table(HOLDS)?.insert(number, row.as_slice())?;
+            }
+            Keeping::Released { hold, .. } => {
+                self.transaction.open_table(HOLDS)?.remove(*hold)?;
+            }
+            Keeping::Erased { who, suppressed, .. } => {
+                let hash = unhex(who).ok_or_else(|| Fault::Format("an erasure names nobody".to_owned()))?;
+                self.transaction.open_table(ERASED)?.insert(&hash, number)?;
+                let mut table = self.transaction.open_table(FORGOTTEN)?;
+                for one in suppressed {
+                    let key = (one.sender.0.as_str(), &hash);
+                    let row =
+                        table.get(key)?.map(|row| read_row::<Vec<Suppression>>(row.value())).transpose()?;
+                    let mut all = row.unwrap_or_default();
+                    if !all.contains(&one.suppression) {
+                        all.push(one.suppression.clone());
+                    }
+                    table.insert(key, write_row(&all)?.as_slice())?;
+                }
+            }
+            Keeping::Purged { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Take the index rows of an entry away.
+    pub(super) fn unindex(&mut self, number: EntryNumber, event: &Event) -> Result<(), Fault> {
+        if let Some(scope) = scope_of(event) {
+            self.by_copy.remove(&copy_key(scope, number))?;
+        }
+        for address in event.addresses() {
+            self.by_address.remove((address.as_str(), number))?;
+        }
+        if let Some(id) = event.message_id() {
+            self.by_message.remove((id, number))?;
+        }
+        Ok(())
+    }
+
+    /// The numbers of the entries that name an address, in order.
+    pub(super) fn numbers_of(&self, address: &str) -> Result<Vec<EntryNumber>, Fault> {
+        let rows = self.by_address.range((address, 0)..=(address, u64::MAX))?;
+        rows.map(|row| Ok(row?.0.value().1)).collect()
+    }
+
+    /// The entry from which on the profiles of an address count: after its last erasure.
+    pub(super) fn erased_at(&self, address: &str) -> Result<EntryNumber, Fault> {
+        let table = self.transaction.open_table(ERASED)?;
+        if table.is_empty()? {
+            return Ok(0);
+        }
+        let meta = self.transaction.open_table(META)?;
+        let key = meta.get("hash_key")?.map(|key| key.value().to_vec()).unwrap_or_default();
+        Ok(table.get(&keyed_hash(&key, address))?.map_or(0, |row| row.value()))
+    }
+
+    /// Put a profile that was folded anew in the place of the one that was there.
+    pub(super) fn replace(
+        &mut self,
+        sender: &str,
+        address: &str,
+        profile: Option<Profile>,
+    ) -> Result<(), Fault> {
+        let key = (sender, address);
+        match profile {
+            Some(profile) => {
+                if profile.suppressions.is_empty() {
+                    self.suppressed.remove(key)?;
+                } else {
+                    self.suppressed.insert(key, ())?;
+                }
+                self.profiles.insert(key, write_row(&profile)?.as_slice())?;
+            }
+            None => {
+                self.suppressed.remove(key)?;
+                self.profiles.remove(key)?;
+            }
+        }
+        Ok(())
+    }
+
     fn index(&mut self, number: EntryNumber, event: &Event) -> Result<(), Fault> {
         if let Some(scope) = scope_of(event) {
             self.by_copy.insert(&copy_key(scope, number), ())?;
@@ -90,6 +182,12 @@ impl<'t> Projections<'t> {
         }
         if let Some(id) = event.message_id() {
             self.by_message.insert((id, number), ())?;
+        }
+        // Recorded twice by two commands at once: the first entry is the one referred to.
+        if let Some(label) = event.label()
+            && self.by_text.get(label.as_str())?.is_none()
+        {
+            self.by_text.insert(label.as_str(), number)?;
         }
         Ok(())
     }
@@ -110,6 +208,14 @@ impl<'t> Projections<'t> {
             _ => {}
         }
         self.profiles.insert(key, write_row(&profile)?.as_slice())?;
+        Ok(())
+    }
+
+    fn change_import(&mut self, id: &str, change: impl FnOnce(&mut Imported)) -> Result<(), Fault> {
+        let known = self.imports.get(id)?.map(|row| read_row::<Imported>(row.value())).transpose()?;
+        let Some(mut import) = known else { return Ok(()) };
+        change(&mut import);
+        self.imports.insert(id, write_row(&import)?.as_slice())?;
         Ok(())
     }
 
@@ -164,6 +270,7 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
         Event::Consent(it) => Some((&it.sender, &it.address)),
         Event::Relation(it) => Some((&it.sender, &it.address)),
         Event::Published(it) => Some((&it.sender, &it.address)),
+        Event::TakenBack(it) => Some((&it.sender, &it.address)),
         Event::Suppression(it) => Some((&it.sender, &it.address)),
         Event::Unsubscribed(it) => Some((&it.sender, &it.address)),
         Event::Corrected(it) => Some((&it.sender, &it.address)),
@@ -173,7 +280,8 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
 }
 
 /// A profile is the fold of this over the entries that [`profile_of`] says are about it.
-pub(super) fn fold(profile: &mut Profile, _number: EntryNumber, at: Timestamp, event: &Event) {
+pub(super) fn fold(profile: &mut Profile, number: EntryNumber, at: Timestamp, event: &Event) {
+    let before = facts(profile);
     match event {
         Event::Consent(it) => {
             if it.event.kind == ConsentEventKind::Confirm {
@@ -184,6 +292,7 @@ pub(super) fn fold(profile: &mut Profile, _number: EntryNumber, at: Timestamp, e
         }
         Event::Relation(it) => add_relation(profile, &it.relation),
         Event::Published(it) => add_published(profile, &it.purpose, &it.published),
+        Event::TakenBack(it) => take_back(profile, &it.fact),
         Event::Suppression(it) => suppress(profile, it.suppression.clone()),
         Event::Unsubscribed(it) => unsubscribe(profile, it, at),
         Event::Corrected(it) => correct(profile, it),
@@ -193,6 +302,24 @@ pub(super) fn fold(profile: &mut Profile, _number: EntryNumber, at: Timestamp, e
         }
         _ => {}
     }
+    // What a basis may rest on is found again by when it was recorded.
+    let recorded_at = match event {
+        Event::Consent(it) => Some(it.event.recorded_at),
+        Event::Relation(it) => Some(it.relation.recorded_at),
+        Event::Published(it) => Some(it.published.captured_at),
+        _ => None,
+    };
+    if let Some(recorded_at) = recorded_at
+        && facts(profile) > before
+    {
+        profile.recorded.push((recorded_at, number));
+    }
+}
+
+/// How many facts it holds that a basis may rest on.
+fn facts(profile: &Profile) -> usize {
+    let consents: usize = profile.consents.iter().map(|history| history.events.len()).sum();
+    consents + profile.relations.len() + profile.published.len()
 }
 
 /// The same fact taken in twice is one fact: the first recording of it counts (RULES L19).
@@ -219,6 +346,23 @@ fn add_relation(profile: &mut Profile, relation: &Relation) {
 fn add_published(profile: &mut Profile, purpose: &Purpose, published: &Published) {
     if !profile.published.iter().any(|(about, known)| about == purpose && known.is_same(published)) {
         profile.published.push((purpose.clone(), published.clone()));
+    }
+}
+
+/// A fact that is taken back leaves no trace in the profile; its entries stand.
+fn take_back(profile: &mut Profile, fact: &Fact) {
+    match fact {
+        Fact::Consent { purpose, event } => {
+            for history in profile.consents.iter_mut().filter(|history| history.purpose == *purpose) {
+                history.events.retain(|known| known != event);
+            }
+            profile.consents.retain(|history| !history.events.is_empty());
+        }
+        Fact::Relation(relation) => profile.relations.retain(|known| known != relation),
+        Fact::Published { purpose, published } => {
+            profile.published.retain(|(about, known)| about != purpose || known != published);
+        }
+        Fact::Suppression(suppression) => profile.suppressions.retain(|known| known != suppression),
     }
 }
 

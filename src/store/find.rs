@@ -116,6 +116,15 @@ fn is_within(window: &Window, at: Timestamp) -> bool {
     window.since.is_none_or(|since| at >= since) && window.until.is_none_or(|until| at < until)
 }
 
+/// All numbers of the entries about something, in order.
+pub(super) fn numbers_about(
+    reading: &ReadTransaction,
+    about: About<'_>,
+    after: Option<EntryNumber>,
+) -> Result<Vec<EntryNumber>, Fault> {
+    numbers(reading, about, &Window { after, ..Window::default() })?.collect()
+}
+
 /// The numbers of the entries about something, from the window's `after` on, in order.
 fn numbers(reading: &ReadTransaction, about: About<'_>, window: &Window) -> Result<Numbers, Fault> {
     let from = match window.after {

@@ -1,8 +1,6 @@
 //! Mails that wait for a person, by the number of the entry that says so.
 
-use redb::{
-    ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, WriteTransaction,
-};
+use redb::{ReadableTableMetadata as _, TableDefinition, WriteTransaction};
 
 use super::Store;
 use super::error::Fault;

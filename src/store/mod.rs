@@ -9,7 +9,9 @@
 //! to change an entry.
 
 mod apply;
+mod backup;
 mod disk;
+mod erase;
 mod error;
 mod find;
 mod fsck;
@@ -18,6 +20,7 @@ mod outbox;
 mod read;
 mod recover;
 mod reopen;
+mod retain;
 mod tables;
 mod write;
 
@@ -33,16 +36,19 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _};
 
 use crate::clock::SharedClock;
 use crate::ledger::checkpoint::Signer;
+use crate::ledger::keeping::Retention;
 use crate::ledger::{Batch, Book, EntryNumber, Ready, Record, RecordError, Scribe, Side};
 use crate::policy::Unavailable;
 use crate::secret::SharedEntropy;
 
+pub use backup::BackupError;
 pub use disk::{Disk, FileDisk};
 pub use error::OpenError;
 pub use find::{About, Page, Window};
 pub use fsck::Findings;
-pub use read::{Archived, Found, Known};
+pub use read::{Archived, Found, ImportPlace, Known};
 pub use recover::Recovered;
+pub use retain::{Erasure, Hold};
 
 use error::Fault;
 use write::Writer;
@@ -63,6 +69,8 @@ pub struct Settings {
     pub max_batch: usize,
     /// A checkpoint is signed at least this often, while anything happens.
     pub checkpoint_every: Duration,
+    /// How long entries are kept.
+    pub retention: Retention,
 }
 
 impl Settings {
@@ -75,6 +83,7 @@ impl Settings {
             queue: 1024,
             max_batch: 512,
             checkpoint_every: Duration::from_secs(60),
+            retention: Retention::default(),
         }
     }
 }
@@ -130,7 +139,7 @@ impl Store {
         clock: SharedClock,
         entropy: SharedEntropy,
     ) -> Result<Self, OpenError> {
-        let (database, writer) = Writer::open(&*disk, &settings)?;
+        let (database, writer) = Writer::open(&*disk, &settings, &*entropy)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 disk,

@@ -11,11 +11,14 @@ use serde::de::value::StrDeserializer;
 
 use super::Store;
 use super::error::Fault;
+use super::retain::forgotten;
 use super::tables::{
-    self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy, OPEN, ORIGINALS, PROFILES, SPOOL,
-    SUPPRESSED, StoredEntry, read_entry, read_profile, read_spooled,
+    self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, IMPORTS, Imported, KEYS, KeptCopy, OPEN,
+    ORIGINALS, PROFILES, SPOOL, SUPPRESSED, StoredEntry, read_entry, read_profile, read_row, read_spooled,
 };
 use super::write::StoredHashes;
+use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::consistency::{self, Consistency};
 use crate::ledger::pack::{Exhibit, Pack, Sent};
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Salt};
@@ -58,6 +61,19 @@ pub struct Known {
     pub profile: Profile,
 }
 
+/// Where the entries of an import are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportPlace {
+    /// Its id.
+    pub id: String,
+    /// The entry that says that it begins.
+    pub begun: EntryNumber,
+    /// The entry that says that it ended.
+    pub ended: Option<EntryNumber>,
+    /// The entry that says that it was undone.
+    pub undone: Option<EntryNumber>,
+}
+
 impl Register for Store {
     fn profile(&self, sender: &SenderId, address: &AddressKey) -> Result<Profile, Unavailable> {
         let reading = self.transaction()?;
@@ -76,9 +92,11 @@ fn merged_profile(
         read_profile(row.as_ref().map(redb::AccessGuard::value))
     };
     let mut profile = row(address)?;
+    profile.suppressions.extend(forgotten(reading, sender, address)?);
     if let Some(base) = address.base() {
         // RULES L17: a suppression of bob@x covers bob+news@x; a consent of bob@x does not.
         profile.suppressions.extend(row(&base)?.suppressions);
+        profile.suppressions.extend(forgotten(reading, sender, &base)?);
     }
     Ok(profile)
 }
@@ -187,6 +205,18 @@ pub(super) fn find(reading: &ReadTransaction, numbers: &[EntryNumber]) -> Result
     Ok(all)
 }
 
+/// Where a listing begins.
+fn from<'a>(
+    sender: Option<&'a SenderId>,
+    after: Option<(&'a SenderId, &'a AddressKey)>,
+) -> Bound<(&'a str, &'a str)> {
+    match (after, sender) {
+        (Some((of, address)), _) => Bound::Excluded((of.0.as_str(), address.as_str())),
+        (None, Some(sender)) => Bound::Included((sender.0.as_str(), "")),
+        (None, None) => Bound::Unbounded,
+    }
+}
+
 fn known((sender, address): (&str, &str), profile: Profile) -> Result<Known, Fault> {
     // A key may be longer than an address: it is read as a key.
     let spelled = StrDeserializer::<serde::de::value::Error>::new(address);
@@ -243,16 +273,29 @@ impl Store {
         Ok(scan()?)
     }
 
-    /// The entry that holds the consent text with this SHA-256 (hex).
-    pub fn consent_text(&self, sha256: &str) -> Result<Option<Found>, Unavailable> {
+    /// The entry that others refer to by this label: a consent text by its SHA-256 (hex), a key.
+    pub fn labelled(&self, label: &str) -> Result<Option<Found>, Unavailable> {
         let entry = || -> Result<Option<Found>, Fault> {
             let reading = self.transaction().map_err(closed)?;
-            let Some(number) = reading.open_table(BY_TEXT)?.get(sha256)?.map(|row| row.value()) else {
+            let Some(number) = reading.open_table(BY_TEXT)?.get(label)?.map(|row| row.value()) else {
                 return Ok(None);
             };
             Ok(find(&reading, &[number])?.pop())
         };
         Ok(entry()?)
+    }
+
+    /// The entries of at most `limit` consent texts, in order of their SHA-256 (hex), after `after`.
+    pub fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Found>, Unavailable> {
+        let texts = || -> Result<Vec<Found>, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let table = reading.open_table(BY_TEXT)?;
+            let rows = table.range::<&str>((from, Bound::Unbounded))?.take(limit);
+            let numbers = rows.map(|row| Ok(row?.1.value())).collect::<Result<Vec<_>, Fault>>()?;
+            find(&reading, &numbers)
+        };
+        Ok(texts()?)
     }
 
     /// The latest checkpoint: how many entries it covers, and its signed note.
@@ -264,26 +307,72 @@ impl Store {
         Ok(latest()?)
     }
 
+    /// The proof that the checkpoint `new` (the newest when absent) continues `old`; both are signed notes. The
+    /// inner error says which of them is none of this ledger's.
+    pub fn consistency(
+        &self,
+        old: &str,
+        new: Option<&str>,
+    ) -> Result<Result<Consistency, String>, Unavailable> {
+        let prove = || -> Result<Result<Consistency, String>, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let hashes = reading.open_table(HASHES)?;
+            let keys = reading.open_table(KEYS)?;
+            let latest = reading.open_table(CHECKPOINTS)?.last()?.map(|(_, note)| note.value().to_owned());
+            let Some(new) = new.map(str::to_owned).or(latest) else {
+                return Ok(Err("there is no checkpoint yet".to_owned()));
+            };
+            let open = |which: &str, note: &str| -> Result<Result<Checkpoint, String>, Fault> {
+                for row in keys.iter()? {
+                    let Ok(signed) = checkpoint::verify(note, row?.1.value()) else { continue };
+                    let is_ours =
+                        tree::root(signed.size, &StoredHashes(&hashes)).is_ok_and(|root| root == signed.root);
+                    return Ok(if is_ours {
+                        Ok(signed)
+                    } else {
+                        Err(format!(
+                            "the {which} checkpoint, of {} entries, is not of this ledger",
+                            signed.size
+                        ))
+                    });
+                }
+                Ok(Err(format!("the {which} checkpoint was signed by no key of this gateway")))
+            };
+            let (signed_old, signed_new) = match (open("earlier", old)?, open("later", &new)?) {
+                (Ok(old), Ok(new)) => (old, new),
+                (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
+            };
+            if signed_old.size > signed_new.size {
+                return Ok(Err("the earlier checkpoint covers more entries than the later one".to_owned()));
+            }
+            let proof = consistency::prove(&signed_old, &signed_new, &StoredHashes(&hashes))?;
+            Ok(Ok(Consistency { old: old.to_owned(), new, proof }))
+        };
+        Ok(prove()?)
+    }
+
     /// What is kept of a copy's bytes.
     pub fn rebuild(&self, copy: CopyId) -> Result<Option<Archived>, Unavailable> {
         let reading = self.transaction()?;
         Ok(archived(&reading, copy)?)
     }
 
-    /// At most `limit` rows of the register, in order of sender and address, after `after`.
+    /// At most `limit` rows of the register, of `sender` only, if given; in order of sender and address, after
+    /// `after`.
     pub fn register(
         &self,
+        sender: Option<&SenderId>,
         after: Option<(&SenderId, &AddressKey)>,
         limit: usize,
     ) -> Result<Vec<Known>, Unavailable> {
         let rows = || -> Result<Vec<Known>, Fault> {
             let table = self.transaction().map_err(closed)?.open_table(PROFILES)?;
-            let from = after.map_or(Bound::Unbounded, |(sender, address)| {
-                Bound::Excluded((sender.0.as_str(), address.as_str()))
-            });
             let mut all = Vec::new();
-            for row in table.range::<(&str, &str)>((from, Bound::Unbounded))?.take(limit) {
+            for row in table.range::<(&str, &str)>((from(sender, after), Bound::Unbounded))?.take(limit) {
                 let (key, value) = row?;
+                if sender.is_some_and(|sender| sender.0 != key.value().0) {
+                    break;
+                }
                 all.push(known(key.value(), read_profile(Some(value.value()))?)?);
             }
             Ok(all)
@@ -302,13 +391,8 @@ impl Store {
         let rows = || -> Result<Vec<Known>, Fault> {
             let reading = self.transaction().map_err(closed)?;
             let (index, profiles) = (reading.open_table(SUPPRESSED)?, reading.open_table(PROFILES)?);
-            let from = match (after, sender) {
-                (Some((of, address)), _) => Bound::Excluded((of.0.as_str(), address.as_str())),
-                (None, Some(sender)) => Bound::Included((sender.0.as_str(), "")),
-                (None, None) => Bound::Unbounded,
-            };
             let mut all = Vec::new();
-            for row in index.range::<(&str, &str)>((from, Bound::Unbounded))? {
+            for row in index.range::<(&str, &str)>((from(sender, after), Bound::Unbounded))? {
                 let key = row?.0;
                 let key = key.value();
                 if all.len() >= limit || sender.is_some_and(|sender| sender.0 != key.0) {
@@ -321,6 +405,40 @@ impl Store {
             Ok(all)
         };
         Ok(rows()?)
+    }
+
+    /// At most `limit` imports in order of their ids, after `after`: the id, and the entries that say that it
+    /// begins, ended, was undone.
+    pub fn imports(&self, after: Option<&str>, limit: usize) -> Result<Vec<ImportPlace>, Unavailable> {
+        let rows = || -> Result<Vec<ImportPlace>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(IMPORTS)?;
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            table
+                .range::<&str>((from, Bound::Unbounded))?
+                .take(limit)
+                .map(|row| {
+                    let (id, value) = row?;
+                    let Imported { begun, ended, undone } = read_row(value.value())?;
+                    Ok(ImportPlace { id: id.value().to_owned(), begun, ended, undone })
+                })
+                .collect()
+        };
+        Ok(rows()?)
+    }
+
+    /// Where the import `id` is.
+    pub fn import(&self, id: &str) -> Result<Option<ImportPlace>, Unavailable> {
+        let row = || -> Result<Option<ImportPlace>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(IMPORTS)?;
+            let row = table.get(id)?.map(|row| read_row::<Imported>(row.value())).transpose()?;
+            Ok(row.map(|Imported { begun, ended, undone }| ImportPlace {
+                id: id.to_owned(),
+                begun,
+                ended,
+                undone,
+            }))
+        };
+        Ok(row()?)
     }
 
     /// Admitted copies of which some recipient has no outcome yet.

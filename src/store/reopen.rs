@@ -49,7 +49,7 @@ impl Store {
 
     /// Open the file again. Readers see it once [`Store::clear_limbo`] is through.
     pub(super) fn reopen(&self, writer: &mut Writer) -> Result<(), RecordError> {
-        let opened = Writer::open(&*self.inner.disk, &self.inner.settings)
+        let opened = Writer::open(&*self.inner.disk, &self.inner.settings, &*self.inner.entropy)
             .map_err(|error| RecordError::Store(error.to_string()))
             .and_then(|(database, fresh)| {
                 let mut tip = fresh.tip;

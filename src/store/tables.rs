@@ -1,6 +1,7 @@
 //! The tables and the shape of their values; `docs/ledger-format.md` draws them. Every value begins with
 //! a version octet.
 
+use aws_lc_rs::hmac;
 use jiff::Timestamp;
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
@@ -14,13 +15,13 @@ use crate::mail::{Address, CopyId, Reference};
 use crate::policy::Profile;
 
 /// The format of the whole file.
-pub(super) const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 2;
 /// The version octet of every value, but of those in `spool`.
 const V1: u8 = 1;
 /// The version octet of values in `spool`.
 const V2: u8 = 2;
 
-/// `format`, `origin`, `commits`, `counts`.
+/// `format`, `origin`, `commits`, `counts`, `hash_key`.
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Verifier keys, by the number of entries from which each was in force.
 pub(super) const KEYS: TableDefinition<u64, &str> = TableDefinition::new("keys");
@@ -34,6 +35,8 @@ pub(super) const CHECKPOINTS: TableDefinition<u64, &str> = TableDefinition::new(
 pub(super) const PROFILES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("profiles");
 /// Sender id and address key of each profile that has suppressions.
 pub(super) const SUPPRESSED: TableDefinition<(&str, &str), ()> = TableDefinition::new("suppressed");
+/// Imports by their id.
+pub(super) const IMPORTS: TableDefinition<&str, &[u8]> = TableDefinition::new("imports");
 /// Admitted copies of which some recipient has no outcome.
 pub(super) const OPEN: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("open");
 /// Copies in the spool.
@@ -51,7 +54,7 @@ pub(super) const COPIES: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::ne
 pub(super) const BY_COPY: TableDefinition<&[u8; 29], ()> = TableDefinition::new("by_copy");
 /// Address key and entry number.
 pub(super) const BY_ADDRESS: TableDefinition<(&str, u64), ()> = TableDefinition::new("by_address");
-/// Entry number of each consent text, by its SHA-256 in hex.
+/// Entry number of each consent text and key, by its label: the SHA-256 of a text in hex, `dkim name id`.
 pub(super) const BY_TEXT: TableDefinition<&str, u64> = TableDefinition::new("by_text");
 /// Runs of entries that were written in one minute: the minute (since 1970, UTC) and the first entry of the
 /// run; the value is its last entry. A clock that jumps back begins a new run.
@@ -66,6 +69,26 @@ pub(super) enum Scope {
     Whole(Reference),
     /// One of its copies.
     Copy(CopyId),
+}
+
+/// Holds that stand, by the entry that holds: whose entries (`1 ‖ postcard(Option<address key>)`).
+pub(super) const HOLDS: TableDefinition<u64, &[u8]> = TableDefinition::new("holds");
+/// Suppressions of people who were erased, by sender id and keyed hash of the address.
+pub(super) const FORGOTTEN: TableDefinition<(&str, &[u8; 32]), &[u8]> = TableDefinition::new("forgotten");
+/// The last erasure of each person, by the keyed hash of the address: entries before it make no profile.
+pub(super) const ERASED: TableDefinition<&[u8; 32], u64> = TableDefinition::new("erased");
+
+/// HMAC-SHA256 of an address key, under the store's own key.
+pub(super) fn keyed_hash(key: &[u8], address: &str) -> [u8; 32] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), address.as_bytes());
+    let mut hash = [0; 32];
+    hash.copy_from_slice(tag.as_ref());
+    hash
+}
+
+/// The value of an entry whose salt and payload are destroyed.
+pub(super) fn write_erased(counts: &Counts) -> Result<Vec<u8>, Fault> {
+    Ok(postcard::to_extend(counts, vec![V1, 1])?)
 }
 
 /// Key in `by_copy`.
@@ -138,6 +161,17 @@ pub(super) fn read_entry(value: &[u8]) -> Result<StoredEntry, Fault> {
         Some((1, counts)) => Ok(StoredEntry::Erased { counts: postcard::from_bytes(counts)? }),
         _ => Err(broken()),
     }
+}
+
+/// An import, and where its entries are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Imported {
+    /// The entry that says that it begins.
+    pub(super) begun: EntryNumber,
+    /// The entry that says that it ended.
+    pub(super) ended: Option<EntryNumber>,
+    /// The entry that says that it was undone.
+    pub(super) undone: Option<EntryNumber>,
 }
 
 /// An admitted copy of which some recipient has no outcome yet.
@@ -251,7 +285,9 @@ pub(super) fn read_profile(value: Option<&[u8]>) -> Result<Profile, Fault> {
 fn body(value: &[u8]) -> Result<&[u8], Fault> {
     match value.split_first() {
         Some((&V1, body)) => Ok(body),
-        Some((other, _)) => Err(Fault::Format(format!("a record of version {other} in a store of format 1"))),
+        Some((other, _)) => {
+            Err(Fault::Format(format!("a record of version {other} in a store of format {FORMAT}")))
+        }
         None => Err(Fault::Format("an empty record".to_owned())),
     }
 }

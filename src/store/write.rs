@@ -14,9 +14,9 @@ use super::inbox;
 use super::outbox::Outbox;
 use super::reopen::{CLOSED, Limbo};
 use super::tables::{
-    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, FORMAT,
-    HASHES, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, SUPPRESSED, write_entry,
-    write_original, write_row, write_spooled,
+    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
+    FORGOTTEN, FORMAT, HASHES, HOLDS, IMPORTS, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS,
+    PROFILES, SPOOL, SUPPRESSED, write_entry, write_original, write_row, write_spooled,
 };
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
@@ -29,7 +29,7 @@ use crate::ledger::{
 use crate::mail::CopyId;
 use crate::message::Rope;
 use crate::metrics;
-use crate::secret::random;
+use crate::secret::{Entropy, random};
 
 /// What the writer knows without asking the disk.
 #[derive(Debug, Clone)]
@@ -65,23 +65,32 @@ impl Writer {
     }
 
     /// Open or make the store on `disk`.
-    pub(super) fn open(disk: &dyn Disk, settings: &Settings) -> Result<(Database, Self), OpenError> {
+    pub(super) fn open(
+        disk: &dyn Disk,
+        settings: &Settings,
+        entropy: &dyn Entropy,
+    ) -> Result<(Database, Self), OpenError> {
         let database = disk.open(settings.cache_bytes)?;
-        prepare(&database, disk, settings)?;
+        prepare(&database, disk, settings, entropy)?;
         let tip = Tip::read(&database).map_err(|fault| OpenError::from_fault(disk.path(), fault))?;
         Ok((database, Self { tip, closed_until: None, limbo: None }))
     }
 }
 
 /// See that the file is ours; make the tables of a new one.
-fn prepare(database: &Database, disk: &dyn Disk, settings: &Settings) -> Result<(), OpenError> {
+fn prepare(
+    database: &Database,
+    disk: &dyn Disk,
+    settings: &Settings,
+    entropy: &dyn Entropy,
+) -> Result<(), OpenError> {
     let path = disk.path();
     let fault = |fault: Fault| OpenError::from_fault(disk.path(), fault);
     let reading = database.begin_read().map_err(|error| fault(error.into()))?;
-    let has_index = reading
-        .list_tables()
-        .map_err(|error| fault(error.into()))?
-        .any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&SUPPRESSED));
+    let mut missing = vec![redb::TableHandle::name(&SUPPRESSED), redb::TableHandle::name(&IMPORTS)];
+    for table in reading.list_tables().map_err(|error| fault(error.into()))? {
+        missing.retain(|name| *name != redb::TableHandle::name(&table));
+    }
     let is_new = reading.list_tables().map_err(|error| fault(error.into()))?.next().is_none();
     if !is_new {
         let meta = match reading.open_table(META) {
@@ -103,14 +112,16 @@ fn prepare(database: &Database, disk: &dyn Disk, settings: &Settings) -> Result<
             return Err(OpenError::Origin { path, store, config: settings.signer.name().to_owned() });
         }
     }
-    initialise(database, is_new, settings).map_err(fault)?;
-    if has_index { Ok(()) } else { index_suppressed(database).map_err(fault) }
+    initialise(database, is_new, settings, entropy).map_err(fault)?;
+    if missing.is_empty() { Ok(()) } else { add_tables(database).map_err(fault) }
 }
 
-/// A store from before there was a list of the suppressed: make it from the profiles, all or nothing.
-fn index_suppressed(database: &Database) -> Result<(), Fault> {
+/// A store from before there were lists of the suppressed and of imports: make the first from the profiles, all
+/// or nothing.
+fn add_tables(database: &Database) -> Result<(), Fault> {
     let transaction = database.begin_write()?;
     {
+        transaction.open_table(IMPORTS)?;
         let mut suppressed = transaction.open_table(SUPPRESSED)?;
         for row in transaction.open_table(PROFILES)?.iter()? {
             let (key, value) = row?;
@@ -122,7 +133,12 @@ fn index_suppressed(database: &Database) -> Result<(), Fault> {
     Ok(transaction.commit()?)
 }
 
-fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<(), Fault> {
+fn initialise(
+    database: &Database,
+    is_new: bool,
+    settings: &Settings,
+    entropy: &dyn Entropy,
+) -> Result<(), Fault> {
     let transaction = database.begin_write()?;
     // A store of a release that had no outbox or no inbox gets them.
     let complete = {
@@ -147,6 +163,7 @@ fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<
             meta.insert("origin", settings.signer.name().as_bytes())?;
             meta.insert("commits", &0u64.to_be_bytes()[..])?;
             meta.insert("counts", write_row(&Counts::default())?.as_slice())?;
+            meta.insert("hash_key", &random::<32>(entropy)[..])?;
             transaction.open_table(HASHES)?;
             transaction.open_table(CHECKPOINTS)?;
             transaction.open_table(PROFILES)?;
@@ -161,6 +178,9 @@ fn initialise(database: &Database, is_new: bool, settings: &Settings) -> Result<
             transaction.open_table(BY_MESSAGE)?;
             transaction.open_table(BY_TEXT)?;
             transaction.open_table(BY_MINUTE)?;
+            transaction.open_table(HOLDS)?;
+            transaction.open_table(FORGOTTEN)?;
+            transaction.open_table(ERASED)?;
         }
     }
     Ok(transaction.commit()?)
@@ -274,11 +294,11 @@ impl Store {
 }
 
 /// All tables of one write transaction.
-struct Pages<'t> {
+pub(super) struct Pages<'t> {
     inner: &'t Inner,
     now: Timestamp,
     head: String,
-    entries: Table<'t, u64, &'static [u8]>,
+    pub(super) entries: Table<'t, u64, &'static [u8]>,
     hashes: Table<'t, u64, &'static [u8]>,
     by_minute: Table<'t, (i64, u64), u64>,
     /// Tree hashes of this commit, which follow each other: the index of the first, and all of them.
@@ -288,11 +308,11 @@ struct Pages<'t> {
     due: Table<'t, (i128, &'static [u8; 20]), ()>,
     originals: Table<'t, &'static [u8; 32], &'static [u8]>,
     uses: Table<'t, &'static [u8; 32], u64>,
-    copies: Table<'t, &'static [u8; 20], &'static [u8]>,
+    pub(super) copies: Table<'t, &'static [u8; 20], &'static [u8]>,
     /// Opened when it is needed: most commits owe nobody anything.
     outbox: Option<Outbox<'t>>,
-    transaction: &'t WriteTransaction,
-    projections: Projections<'t>,
+    pub(super) transaction: &'t WriteTransaction,
+    pub(super) projections: Projections<'t>,
 }
 
 impl<'t> Pages<'t> {
@@ -359,6 +379,8 @@ impl<'t> Pages<'t> {
                 Side::Paid(id) => self.outbox()?.paid(*id)?,
                 Side::Letter(letter) => inbox::keep(self.transaction, tip.edge.size(), letter)?,
                 Side::Filed(number) => inbox::done(self.transaction, *number)?,
+                Side::Erase(numbers) => self.erase(numbers)?,
+                Side::Forget(address) => self.forget(address)?,
             }
         }
         for (event, spelled) in record.entries() {
@@ -500,7 +522,7 @@ impl<'t> Pages<'t> {
         Ok(())
     }
 
-    fn release(&mut self, original: [u8; 32]) -> Result<(), Fault> {
+    pub(super) fn release(&mut self, original: [u8; 32]) -> Result<(), Fault> {
         let uses = self.uses.get(&original)?.map_or(1, |row| row.value());
         match uses {
             1 => drop(self.originals.remove(&original)?),

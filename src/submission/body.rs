@@ -1,12 +1,16 @@
 //! A message as it comes in: never more in memory than it may be, and thrown away as soon as it is
 //! clear that it will be refused.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::limits::{Held, Limits};
 use crate::smtp::data::{Defects, defects};
 use crate::smtp::reply::Reply;
+
+use super::Timeouts;
 
 /// First allocation for a message of unknown size, in octets.
 const FIRST: usize = 16 << 10;
@@ -24,6 +28,8 @@ pub(super) struct Body {
     received: u64,
     /// When it has to be there.
     pub(super) deadline: Instant,
+    /// Time spent waiting for its octets.
+    pub(super) waited: Duration,
     /// Why nothing is kept any more.
     refusal: Option<Reply>,
 }
@@ -45,6 +51,7 @@ impl Body {
             announced: announced.and_then(|size| usize::try_from(size).ok()),
             received: 0,
             deadline,
+            waited: Duration::ZERO,
             refusal: None,
         }
     }
@@ -76,6 +83,23 @@ impl Body {
         if self.refusal.is_none() {
             self.octets.extend_from_slice(octets);
         }
+    }
+
+    /// Octets that came and are not part of it.
+    pub(super) fn pass(&mut self, octets: usize) {
+        self.received = self.received.saturating_add(octets as u64);
+    }
+
+    /// How long its client may take for the next octets: up to `data_block`, and in all no longer than the
+    /// deadline and the least rate allow.
+    pub(super) fn patience(&self, timeouts: &Timeouts) -> Duration {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let wait = timeouts.data_block.min(left);
+        if timeouts.data_rate == 0 {
+            return wait;
+        }
+        let earned = Duration::from_secs(self.received / timeouts.data_rate);
+        wait.min((timeouts.data_block + earned).saturating_sub(self.waited))
     }
 
     /// Octets that came, kept or not.

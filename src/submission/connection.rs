@@ -12,13 +12,14 @@ use tracing::Instrument as _;
 use crate::gateway::{Client, Submission};
 use crate::mail::{Address, Envelope, ReversePath, SessionId};
 use crate::policy;
+use crate::relay::Login;
 use crate::secret::random;
 use crate::shutdown::Shutdown;
 use crate::smtp::command::Command;
 use crate::smtp::data::DotDecoder;
 use crate::smtp::line::{Expect, LineSplitter};
 use crate::smtp::reply::Reply;
-use crate::smtp::sasl::Credentials;
+use crate::smtp::sasl::{Credentials, Mechanism};
 use crate::smtp::session::{Action, Chunk, Identity, Input, Session, Terms};
 
 use super::body::{Body, Whole};
@@ -51,6 +52,7 @@ where
         tls: None,
         chunks: None,
         failures: 0,
+        login: None,
     };
     connection.run().instrument(span).await;
 }
@@ -62,12 +64,17 @@ fn terms<J: Journey>(settings: &Settings, ip: IpAddr, journey: &J) -> Terms {
     let next_hop = abilities.size.map_or(u64::MAX, |size| size.saturating_sub(settings.edit_room));
     Terms {
         hostname: settings.hostname.clone(),
+        lmtp: settings.lmtp,
         starttls: matches!(settings.tls, Tls::StartTls(_)),
-        auth: settings.accounts.is_some(),
+        auth: match (settings.pass_through, &settings.accounts) {
+            (true, _) => journey.mechanisms(),
+            (false, Some(_)) => Mechanism::PASSWORD.to_vec(),
+            (false, None) => Vec::new(),
+        },
         auth_without_tls: settings.loopback_auth_without_tls && ip.is_loopback(),
         auth_required,
         smtputf8: abilities.smtputf8,
-        chunking: !(settings.normalise_bare_lf && auth_required),
+        chunking: !(settings.lmtp || settings.normalise_bare_lf && auth_required),
         size_limit: settings.size_limit.min(next_hop),
         recipients: settings.recipients,
         tolerance: settings.tolerance,
@@ -88,6 +95,8 @@ struct Connection<T, J> {
     chunks: Option<(u64, Body)>,
     /// Failed sign-ins.
     failures: u32,
+    /// The client's account at the next hop.
+    login: Option<Login>,
 }
 
 /// What follows an action.
@@ -166,6 +175,7 @@ where
         session: &Session,
         splitter: &mut LineSplitter,
     ) -> Result<Option<Input>, Lost> {
+        let deadline = Instant::now() + self.settings.timeouts.command;
         loop {
             let idle = !session.in_transaction();
             if idle && self.shutdown.is_requested() {
@@ -185,7 +195,7 @@ where
             tokio::select! {
                 biased;
                 () = self.shutdown.requested(), if idle => {}
-                received = self.wire.receive(self.settings.timeouts.command, false) => received?,
+                received = self.wire.receive(deadline.saturating_duration_since(Instant::now()), false) => received?,
             }
         }
     }
@@ -224,6 +234,14 @@ where
         self.wire.say(reply, utf8);
     }
 
+    /// The answer to a whole message: in LMTP one for each recipient that was accepted (RFC 2033 4.2).
+    fn say_of_message(&mut self, reply: &Reply, recipients: usize, utf8: bool) {
+        self.say(reply, utf8);
+        for _ in 1..if self.terms.lmtp { recipients } else { 1 } {
+            self.wire.say(reply, utf8);
+        }
+    }
+
     async fn start_tls(&mut self, reply: &Reply) -> Result<Next, Lost> {
         let Tls::StartTls(config) = &self.settings.tls else {
             // The session offers STARTTLS only where there is a configuration for it.
@@ -236,27 +254,48 @@ where
     }
 
     async fn sign_in(&mut self, credentials: Credentials) -> Result<Identity, Reply> {
-        let Some(accounts) = self.settings.accounts.clone() else {
-            return Err(Reply::sign_in_unavailable("no accounts"));
-        };
-        let limits = &self.settings.limits;
+        let settings = Arc::clone(&self.settings);
+        let limits = &settings.limits;
         let name = credentials.name.clone();
         if let Err(reached) = limits.may_sign_in(self.ip, &name) {
             return Err(Reply::sign_in_throttled().logged(format!("account {name:?}: {reached}")));
         }
-        match accounts.check(credentials).await {
-            Ok(Some(identity)) => {
+        let outcome = match settings.pass_through {
+            true => self.pass_on(credentials).await,
+            false => self.check(credentials).await,
+        };
+        match &outcome {
+            Ok(identity) => {
                 tracing::info!(account = %identity.account, "signed in");
-                Ok(identity)
+                limits.signed_in(self.ip, &name);
             }
-            Ok(None) => {
+            Err(reply) if reply.is_permanent() => {
                 limits.sign_in_failed(self.ip, &name);
                 self.failures += 1;
-                tokio::time::sleep(self.settings.timeouts.sign_in_failure * self.failures).await;
-                Err(Reply::sign_in_failed(format!("account {name:?}")))
+                tokio::time::sleep(settings.timeouts.sign_in_failure * self.failures).await;
             }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn check(&self, credentials: Credentials) -> Result<Identity, Reply> {
+        let Some(accounts) = &self.settings.accounts else {
+            return Err(Reply::sign_in_unavailable("no accounts"));
+        };
+        let name = credentials.name.clone();
+        match accounts.check(credentials).await {
+            Ok(Some(identity)) => Ok(identity),
+            Ok(None) => Err(Reply::sign_in_failed(format!("account {name:?}"))),
             Err(error) => Err(Reply::sign_in_unavailable(error.to_string())),
         }
+    }
+
+    /// The session is bound to the account, and holds it until its end.
+    async fn pass_on(&mut self, credentials: Credentials) -> Result<Identity, Reply> {
+        let account = credentials.name.clone();
+        self.login = Some(self.journey.sign_in(credentials).await?);
+        Ok(Identity { account, senders: Vec::new() })
     }
 
     async fn screen(
@@ -298,6 +337,7 @@ where
             helo: session.helo(),
             protocol: session.protocol(smtputf8),
             tls: self.tls.clone(),
+            login: identity.and_then(|_| self.login.clone()),
         }
     }
 
@@ -326,7 +366,7 @@ where
         let mut decoder = DotDecoder::new();
         loop {
             if self.wire.input.is_empty() {
-                self.fill_message(body.deadline).await?;
+                self.fill_message(&mut body).await?;
             }
             let piece = self.wire.input.len().min(DATA_READ);
             // One more than the piece: a CR that the decoder held back.
@@ -356,14 +396,17 @@ where
         (body.received() > enough).then(|| body.refusal().cloned()).flatten()
     }
 
-    async fn fill_message(&mut self, deadline: Instant) -> Result<(), Lost> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let wait = self.settings.timeouts.data_block.min(left);
+    /// Wait for more of a message, for as long as its client may still take.
+    async fn fill_message(&mut self, body: &mut Body) -> Result<(), Lost> {
+        let wait = body.patience(&self.settings.timeouts);
         if wait == Duration::ZERO {
             return Err(Lost::Timeout);
         }
         self.wire.flush().await?;
-        self.wire.receive(wait, true).await
+        let began = Instant::now();
+        let received = self.wire.receive(wait, true).await;
+        body.waited += began.elapsed();
+        received
     }
 
     async fn receive_chunk(
@@ -387,7 +430,7 @@ where
         if body.deadline <= Instant::now() {
             return Err(Lost::Timeout);
         }
-        if !self.read_chunk(size, body.deadline, keep.then_some(&mut body)).await? {
+        if !self.read_chunk(size, &mut body, keep).await? {
             self.say(&Reply::too_large(self.terms.size_limit), false);
             return Ok(Next::Close(Farewell::SentAway));
         }
@@ -413,25 +456,22 @@ where
     }
 
     /// Read exactly `size` octets into `body`, or away. False: they are more than will be read.
-    async fn read_chunk(
-        &mut self,
-        size: u64,
-        deadline: Instant,
-        mut body: Option<&mut Body>,
-    ) -> Result<bool, Lost> {
+    async fn read_chunk(&mut self, size: u64, body: &mut Body, keep: bool) -> Result<bool, Lost> {
         if size > self.terms.size_limit.saturating_mul(2).saturating_add(PATIENCE) {
             return Ok(false);
         }
         let mut left = size;
         while left > 0 {
             if self.wire.input.is_empty() {
-                self.fill_message(deadline).await?;
+                self.fill_message(body).await?;
             }
             let available = self.wire.input.len().min(DATA_READ);
             let piece = usize::try_from(left).map_or(available, |left| left.min(available));
-            if let Some(body) = &mut body {
+            if keep {
                 body.reserve(piece).await;
                 body.push(&self.wire.input[..piece]);
+            } else {
+                body.pass(piece);
             }
             self.wire.input.advance(piece);
             left -= piece as u64;
@@ -442,11 +482,11 @@ where
     /// Hand the message over and send what becomes of it. The journey is a task of its own: the client
     /// may hang up, the message goes its way.
     async fn admit(&mut self, session: &Session, envelope: Envelope, whole: Result<Whole, Reply>) -> Next {
-        let utf8 = envelope.smtputf8;
+        let (utf8, recipients) = (envelope.smtputf8, envelope.recipients.len());
         let Whole { message, held } = match whole {
             Ok(whole) => whole,
             Err(reply) => {
-                self.say(&reply, utf8);
+                self.say_of_message(&reply, recipients, utf8);
                 return Next::Listen;
             }
         };
@@ -461,7 +501,7 @@ where
             Ok(reply) => reply,
             Err(error) => Reply::interrupted().logged(error.to_string()),
         };
-        self.say(&reply, utf8);
+        self.say_of_message(&reply, recipients, utf8);
         if reply.is_positive() { Next::Step(Input::Taken) } else { Next::Listen }
     }
 }

@@ -19,9 +19,10 @@ use ipnet::IpNet;
 use crate::gateway::{Client, Gateway, Submission};
 use crate::limits::Limits;
 use crate::mail::{Address, ReversePath, SenderId};
-use crate::relay::Abilities;
+use crate::relay::{Abilities, Login};
 use crate::secret::SharedEntropy;
 use crate::smtp::reply::Reply;
+use crate::smtp::sasl::{Credentials, Mechanism};
 use crate::smtp::session::Tolerance;
 
 mod accounts;
@@ -39,6 +40,17 @@ pub trait Journey: Clone + Send + Sync + 'static {
     /// What the next hop can do: EHLO offers no more (RULES P5).
     fn abilities(&self) -> Abilities;
 
+    /// The ways to sign in at the next hop that can be passed on.
+    fn mechanisms(&self) -> Vec<Mechanism> {
+        Vec::new()
+    }
+
+    /// Sign a client in with its account at the next hop; `Err` is what it is told.
+    fn sign_in(&self, credentials: Credentials) -> impl Future<Output = Result<Login, Reply>> + Send {
+        drop(credentials);
+        async { Err(Reply::sign_in_unavailable("nobody to pass it on to")) }
+    }
+
     /// Answer RCPT: `Err` with the refusal when no message could change the answer.
     fn screen(
         &self,
@@ -54,6 +66,14 @@ pub trait Journey: Clone + Send + Sync + 'static {
 impl Journey for Gateway {
     fn abilities(&self) -> Abilities {
         Gateway::abilities(self)
+    }
+
+    fn mechanisms(&self) -> Vec<Mechanism> {
+        Gateway::mechanisms(self)
+    }
+
+    async fn sign_in(&self, credentials: Credentials) -> Result<Login, Reply> {
+        Gateway::sign_in(self, credentials).await
     }
 
     async fn screen(
@@ -78,10 +98,14 @@ pub struct Settings {
     pub name: String,
     /// Our host name in greeting and EHLO.
     pub hostname: String,
+    /// Whether it speaks LMTP (RFC 2033), without CHUNKING.
+    pub lmtp: bool,
     /// TLS on this listener.
     pub tls: Tls,
     /// The accounts to sign in to; `None` when there are none, and AUTH is not offered.
     pub accounts: Option<Arc<Accounts>>,
+    /// Clients sign in with their accounts at the next hop, and not to `accounts` (RULES P4).
+    pub pass_through: bool,
     /// Whether a client on a loopback address may sign in without TLS (RULES P3).
     pub loopback_auth_without_tls: bool,
     /// Networks whose clients need no sign-in.
@@ -122,12 +146,16 @@ pub enum Tls {
 /// How long a session waits for what (RFC 5321 4.5.3.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the next command; RFC 5321 asks for at least 5 minutes.
+    /// For the next command, whole: a line that comes octet by octet gets no more. RFC 5321 asks for at least
+    /// 5 minutes.
     pub command: Duration,
     /// For the next octets of a message; at least 3 minutes.
     pub data_block: Duration,
     /// For a whole message, so that a client cannot hold one for ever octet by octet.
     pub message: Duration,
+    /// Octets of a message in a second, on average over the time that was spent waiting for them, once that is
+    /// longer than `data_block`; 0 for as slow as it likes.
+    pub data_rate: u64,
     /// For a client to take a reply.
     pub write: Duration,
     /// For a TLS handshake.
@@ -144,6 +172,7 @@ impl Default for Timeouts {
             command: Duration::from_secs(5 * 60),
             data_block: Duration::from_secs(3 * 60),
             message: Duration::from_secs(60 * 60),
+            data_rate: 1 << 10,
             write: Duration::from_secs(2 * 60),
             handshake: Duration::from_secs(30),
             screen: Duration::from_secs(60),

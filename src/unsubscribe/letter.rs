@@ -3,7 +3,7 @@
 
 use mail_parser::{Message, MessageParser, MimeHeaders as _};
 
-use crate::mail::Address;
+use crate::mail::{Address, AddressKey};
 
 /// Texts in a mail that may be tokens: more are not looked at (promise 10).
 const CANDIDATES: usize = 64;
@@ -23,6 +23,8 @@ pub(super) struct Letter {
     pub from: Option<Address>,
     /// Whether they can be believed: a server that the config trusts has checked.
     pub credible: bool,
+    /// Whether there is one From field with one address in it, so that whoever signed it means that one.
+    pub one_from: bool,
     /// Message-IDs it answers, with their angle brackets.
     pub references: Vec<String>,
     /// Its subject.
@@ -50,6 +52,8 @@ pub(super) enum Kind {
 /// A recipient that was not reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
+    /// Original-Recipient and Final-Recipient.
+    pub recipients: Vec<AddressKey>,
     /// Enhanced status code (RFC 3463).
     pub status: String,
     /// What the far server said.
@@ -57,10 +61,15 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Whether there is no such mailbox, and there will not be one tomorrow (RULES P14). What is full, too large,
-    /// refused as spam or not reachable now says nothing about the mailbox.
-    pub(super) fn is_hard(&self) -> bool {
-        matches!(self.status.as_str(), "5.1.0" | "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1")
+    /// Whether there is no mailbox `address`, and there will not be one tomorrow (RULES P14). What is full, too
+    /// large, refused as spam or not reachable now says nothing about the mailbox; nor does what became of an
+    /// address that it was sent on to.
+    pub(super) fn is_hard(&self, address: &AddressKey) -> bool {
+        self.recipients.contains(address)
+            && matches!(
+                self.status.as_str(),
+                "5.1.0" | "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1"
+            )
     }
 }
 
@@ -71,7 +80,9 @@ pub(super) fn read(bytes: &[u8], null_path: bool, trusted: &[String]) -> Option<
     let subject = message.subject().unwrap_or_default().to_owned();
     let from = message.from().and_then(|from| from.first()).and_then(|from| from.address());
     let from = from.and_then(|from| Address::parse(from).ok());
-    let credible = from.as_ref().is_some_and(|from| is_credible(&message, from, trusted));
+    let fields = message.headers_raw().filter(|(name, _)| name.eq_ignore_ascii_case("from")).count();
+    let one_from = fields == 1 && message.from().is_some_and(|from| from.iter().count() == 1);
+    let credible = one_from && from.as_ref().is_some_and(|from| is_credible(&message, from, trusted));
     let squeezed: String = subject.split_whitespace().collect();
     let in_subject = subject.split_whitespace().chain([squeezed.as_str()]).any(looks_like_a_token);
     let kind = kind(&message, &subject, in_subject, null_path);
@@ -84,7 +95,7 @@ pub(super) fn read(bytes: &[u8], null_path: bool, trusted: &[String]) -> Option<
     tokens.extend(links(bytes));
     tokens.truncate(CANDIDATES);
     let references = references(&message);
-    Some(Letter { kind, tokens, from, credible, references, subject })
+    Some(Letter { kind, tokens, from, credible, one_from, references, subject })
 }
 
 fn kind(message: &Message<'_>, subject: &str, token_in_subject: bool, null_path: bool) -> Kind {
@@ -141,10 +152,21 @@ fn failures(status: &[u8]) -> Vec<Failure> {
     groups
         .filter(|fields| value(fields, "action").is_some_and(|action| action.eq_ignore_ascii_case("failed")))
         .map(|fields| Failure {
+            recipients: ["original-recipient", "final-recipient"]
+                .iter()
+                .filter_map(|name| recipient(value(&fields, name)?))
+                .collect(),
             status: value(&fields, "status").unwrap_or("5.0.0").to_owned(),
             diagnostic: value(&fields, "diagnostic-code").unwrap_or_default().to_owned(),
         })
         .collect()
+}
+
+/// The address of `rfc822; x@example.nl` (RFC 3464 2.3.1, RFC 6533 for `utf-8`).
+fn recipient(value: &str) -> Option<AddressKey> {
+    let address = value.split_once(';').map_or(value, |(_, address)| address);
+    let address = address.trim().trim_start_matches('<').trim_end_matches('>');
+    Address::parse(address).ok().map(|address| address.key().clone())
 }
 
 /// `Name: value` lines, unfolded; names in lower case.
@@ -193,7 +215,7 @@ fn looks_like_a_token(word: &str) -> bool {
 /// What follows `/u/` anywhere in a mail, quoted or returned messages included; soft line breaks of
 /// quoted-printable are no breaks.
 fn links(bytes: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(bytes).replace("=\r\n", "");
+    let text = String::from_utf8_lossy(bytes).replace("=\r\n", "").replace("=\n", "");
     let mut found: Vec<String> = Vec::new();
     for (_, rest) in text.match_indices("/u/").map(|(at, link)| (at, &text[at + link.len()..])) {
         let token: String =
@@ -282,14 +304,11 @@ fn is_credible(message: &Message<'_>, from: &Address, trusted: &[String]) -> boo
     if !trusted.iter().any(|one| one.eq_ignore_ascii_case(server)) {
         return false;
     }
-    let domain = from.domain().ascii().to_ascii_lowercase();
-    let is_below = |signed: &str| {
-        domain == signed || domain.strip_suffix(signed).is_some_and(|rest| rest.ends_with('.'))
-    };
+    let domain = from.domain().ascii();
     parts.any(|part| {
         let mut words = part.split_whitespace();
         let result = words.next().unwrap_or_default().to_ascii_lowercase();
-        let mut property = |names: &[&str]| {
+        let property = |names: &[&str]| {
             words.clone().find_map(|word| {
                 let (name, value) = word.split_once('=')?;
                 names
@@ -298,12 +317,19 @@ fn is_credible(message: &Message<'_>, from: &Address, trusted: &[String]) -> boo
             })
         };
         match result.as_str() {
-            "dmarc=pass" => property(&["header.from"]).is_some_and(|of| of == domain),
+            "dmarc=pass" => property(&["header.from"]).is_some_and(|of| of.eq_ignore_ascii_case(domain)),
             "dkim=pass" => property(&["header.d", "header.i"])
-                .is_some_and(|of| is_below(of.rsplit('@').next().unwrap_or_default())),
+                .is_some_and(|of| speaks_for(of.rsplit('@').next().unwrap_or_default(), from)),
             _ => false,
         }
     })
+}
+
+/// Whether a signature of `signer` vouches for `from`: it is of that domain, or of one above it.
+pub(super) fn speaks_for(signer: &str, from: &Address) -> bool {
+    let (domain, signer) = (from.domain().ascii().to_ascii_lowercase(), signer.to_ascii_lowercase());
+    signer.contains('.')
+        && (domain == signer || domain.strip_suffix(signer.as_str()).is_some_and(|rest| rest.ends_with('.')))
 }
 
 fn without_comments(text: &str) -> String {
@@ -393,6 +419,23 @@ mod tests {
         assert!(!credible(&format!("{forged}{own}"), "a@b.nl"), "only the topmost");
         let failed = "Authentication-Results: mx.example.nl; dkim=fail (dkim=pass header.d=b.nl)\r\n";
         assert!(!credible(failed, "a@b.nl"), "a comment says nothing");
+        assert!(!credible(&format!("{own}From: a@b.nl\r\n"), "a@b.nl"), "which of two?");
+        assert!(!credible(own, "a@b.nl, c@b.nl"), "which of two?");
+    }
+
+    #[test]
+    fn whatever_is_cut_off_or_garbled_is_read_to_its_end() {
+        let text = format!(
+            "From: a@b.nl\r\nSubject: =?utf-8?q?st=6Fp?= {TOKEN}\r\nAuthentication-Results: mx;\r\n dkim=pass header.d\r\n\
+             Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+             Final-Recipient: rfc822\r\nAction: failed\r\n\r\n--b--\r\n"
+        );
+        for at in 0..text.len() {
+            read(&text.as_bytes()[..at], false, &["mx".to_owned()]);
+            let mut garbled = text.clone().into_bytes();
+            garbled[at] ^= 0x83;
+            read(&garbled, false, &["mx".to_owned()]);
+        }
     }
 
     #[test]
@@ -424,12 +467,20 @@ mod tests {
         );
         let Kind::Returned(failures) = kind_of(&dsn) else { panic!("{dsn}") };
         assert_eq!(failures.len(), 1, "what is delayed was not given up");
-        assert!(failures[0].is_hard() && failures[0].diagnostic == "smtp; 550 5.1.1 no such user");
+        let key = |text: &str| Address::parse(text).unwrap().key().clone();
+        assert!(
+            failures[0].is_hard(&key("a@b.nl")) && failures[0].diagnostic == "smtp; 550 5.1.1 no such user"
+        );
         for (status, hard) in
             [("5.1.1", true), ("5.2.1", true), ("5.2.2", false), ("5.7.1", false), ("4.4.1", false)]
         {
-            let failure = Failure { status: status.to_owned(), diagnostic: String::new() };
-            assert_eq!(failure.is_hard(), hard, "{status}");
+            let (recipients, diagnostic) = (vec![key("a@b.nl")], String::new());
+            let failure = Failure { recipients, status: status.to_owned(), diagnostic };
+            assert_eq!(failure.is_hard(&key("A@b.nl")), hard, "{status}");
+            assert!(
+                !failure.is_hard(&key("c@b.nl")),
+                "{status}: it was sent on to an address that is not there"
+            );
         }
     }
 }

@@ -2,18 +2,21 @@
 //! suppresses, a returned message blocks a mailbox that is not there; what nobody but a person can judge waits
 //! for one. Whatever it says is durable when it returns.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::{Mutex, watch};
 
 use super::desk::{Desk, Leaving, Visit};
 use super::letter::{self, Failure, Kind};
 use crate::clock::SharedClock;
 use crate::ledger::{
-    Answered, EntryNumber, Event, Held, InboxView, Letter, Record, RecordError, Returned, Scribe, Side,
-    Suppressed, Way,
+    Answered, EntryNumber, Event, Held, Ignored, InboxView, Letter, Record, RecordError, Returned, Scribe,
+    Side, Suppressed, Way,
 };
-use crate::mail::{Address, AddressKey, Purpose, Reference, ReversePath, SenderId};
+use crate::mail::{Address, AddressKey, Purpose, Reference, SenderId};
 use crate::metrics;
 use crate::policy::Unavailable;
 use crate::suppression::{Reason, Suppression};
@@ -80,6 +83,25 @@ impl From<Unavailable> for MailError {
     }
 }
 
+/// What the mailroom goes by. A reload sends a new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailSettings {
+    /// The unsubscribe address; `None`: no mail is taken.
+    pub address: Option<Address>,
+    /// Servers whose Authentication-Results are believed.
+    pub trusted: Vec<String>,
+    /// Whether DKIM signatures are checked.
+    pub check_dkim: bool,
+    /// Mails that may wait for a person.
+    pub inbox: u64,
+}
+
+/// Checks DKIM signatures. Handed in by `app`, which knows the resolver.
+pub trait Vouch: Send + Sync + std::fmt::Debug {
+    /// The domains that signed all of `message`; none when it cannot be found out in time.
+    fn signers<'a>(&'a self, message: &'a [u8]) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + 'a>>;
+}
+
 /// Takes mail for the unsubscribe address, whichever way it comes. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Mailroom {
@@ -91,39 +113,52 @@ pub struct Mailroom {
     pub sendings: Arc<dyn Sendings>,
     /// What waits for a person.
     pub inbox: Arc<dyn InboxView>,
-    /// Servers whose Authentication-Results are believed.
-    pub trusted: Vec<String>,
-    /// Mails that may wait for a person.
-    pub limit: u64,
+    /// Who checks signatures.
+    pub vouch: Arc<dyn Vouch>,
+    /// What it goes by.
+    pub settings: watch::Receiver<Arc<MailSettings>>,
+    /// Held by whoever puts a mail into the inbox, so that no two take its last place.
+    pub shelf: Arc<Mutex<()>>,
     /// The time.
     pub clock: SharedClock,
 }
 
 impl Mailroom {
-    /// Take one mail. Must be awaited to its end.
-    pub async fn take(&self, reverse_path: &ReversePath, message: Bytes) -> Result<Handled, MailError> {
-        let null_path = matches!(reverse_path, ReversePath::Null);
-        let Some(mail) = letter::read(&message, null_path, &self.trusted) else {
+    /// What it goes by now.
+    pub fn settings(&self) -> Arc<MailSettings> {
+        self.settings.borrow().clone()
+    }
+
+    /// Take one mail, which came from `<>` if `null_path` says so. Must be awaited to its end.
+    pub async fn take(&self, null_path: bool, message: Bytes) -> Result<Handled, MailError> {
+        let settings = self.settings();
+        let Some(mail) = letter::read(&message, null_path, &settings.trusted) else {
             return Ok(Handled::Ignored("it is no message"));
         };
         let claimed = mail.tokens.iter().find_map(|token| Some((token, self.desk.open(token).ok()?.0)));
         let handled = match (&mail.kind, claimed) {
-            (Kind::Automatic(why), _) => Handled::Ignored(why),
+            (Kind::Automatic(why), claimed) => self.ignore(claimed.map(|(_, claim)| claim), why).await?,
             (Kind::Complaint, Some((_, claim))) => self.complaint(claim).await?,
-            (Kind::Returned(failures), Some((_, claim))) => match worst(failures) {
+            (Kind::Complaint, None) => {
+                self.hold(&mail, &message, "it is a complaint, but about which message?").await?
+            }
+            (Kind::Returned(failures), Some((_, claim))) => match worst(failures, &claim.address) {
                 Some(failure) => self.returned(claim, failure).await?,
-                None => Handled::Ignored("nothing was given up"),
+                None => self.ignore(Some(claim), "nothing was given up").await?,
             },
+            (Kind::Returned(_), None) => Handled::Ignored("it names no message of ours"),
             (Kind::Wish { .. }, Some((token, claim))) => self.wish(Leaving::with(token, claim)).await?,
             (Kind::Wish { plain: true }, None) => match self.answered(&mail)? {
-                Some(leaving) if mail.credible => self.wish(leaving).await?,
+                Some(leaving) if self.is_credible(&mail, &message, &settings).await => {
+                    self.wish(leaving).await?
+                }
                 Some(_) => self.hold(&mail, &message, "nobody vouches for its From address").await?,
                 None => self.hold(&mail, &message, "it names no message of ours to its From address").await?,
             },
-            (Kind::Wish { plain: false } | Kind::Other, _) => {
-                self.hold(&mail, &message, "it does not say what is wanted").await?
+            (Kind::Wish { plain: false }, None) => {
+                self.hold(&mail, &message, "the token in its subject is none of ours").await?
             }
-            (Kind::Complaint | Kind::Returned(_), None) => Handled::Ignored("it names no message of ours"),
+            (Kind::Other, _) => self.hold(&mail, &message, "it does not say what is wanted").await?,
         };
         metrics::unsubscribe_mail(match handled {
             Handled::Unsubscribed(_) => "unsubscribed",
@@ -135,6 +170,26 @@ impl Mailroom {
         });
         tracing::info!(?handled, "a mail to the unsubscribe address");
         Ok(handled)
+    }
+
+    /// Whether somebody vouches for its From address. Signatures are looked at last: that costs a question to
+    /// the DNS of whoever wrote it.
+    async fn is_credible(&self, mail: &letter::Letter, message: &[u8], settings: &MailSettings) -> bool {
+        let Some(from) = mail.from.as_ref().filter(|_| mail.one_from) else { return false };
+        mail.credible
+            || (settings.check_dkim
+                && self.vouch.signers(message).await.iter().any(|signer| letter::speaks_for(signer, from)))
+    }
+
+    /// Nothing follows from it. What names a message of ours is on record all the same; anything else could be
+    /// written by anybody, as often as they like.
+    async fn ignore(&self, claim: Option<Claim>, why: &'static str) -> Result<Handled, MailError> {
+        if let Some(claim) = claim {
+            let Claim { sender, address, reference, .. } = claim;
+            let ignored = Ignored { sender, address, reference, why: why.to_owned() };
+            self.scribe.record(Record::of(Event::Ignored(ignored))).await?;
+        }
+        Ok(Handled::Ignored(why))
     }
 
     /// Unsubscribe `address` from `sender`, and answer the mail that asked for it.
@@ -152,7 +207,7 @@ impl Mailroom {
         let leaving =
             Leaving { sender, address: address.clone(), token: None, reference: None, purpose: None };
         self.desk.leave(leaving, BY_MAIL).await.map_err(|error| error.to_string())?;
-        let answered = Answered { held: number, how: format!("{address} was unsubscribed") };
+        let answered = Answered { held: number, how: "unsubscribed".to_owned() };
         let record = Record { events: vec![Event::Answered(answered)], sides: vec![Side::Filed(number)] };
         self.scribe.record(record).await.map_err(|error| error.to_string())?;
         Ok(address)
@@ -183,11 +238,12 @@ impl Mailroom {
             address: claim.address,
             reference: claim.reference,
             status: cut(&failure.status),
-            hard: failure.is_hard(),
+            hard: failure.is_hard(&address),
             diagnostic: cut(&failure.diagnostic),
         };
+        let hard = returned.hard;
         self.scribe.record(Record::of(Event::Returned(returned))).await?;
-        Ok(Handled::Returned(address, failure.is_hard()))
+        Ok(Handled::Returned(address, hard))
     }
 
     /// The message of ours to its From address that a mail answers.
@@ -205,9 +261,11 @@ impl Mailroom {
     }
 
     async fn hold(&self, mail: &letter::Letter, message: &Bytes, why: &str) -> Result<Handled, MailError> {
-        if self.inbox.count_letters()? >= self.limit {
+        let _alone = self.shelf.lock().await;
+        let limit = self.settings().inbox;
+        if self.inbox.count_letters()? >= limit {
             metrics::limit_hit("inbox");
-            return Err(MailError::Full(self.limit));
+            return Err(MailError::Full(limit));
         }
         let held = Held { from: mail.from.clone(), subject: cut(&mail.subject), why: why.to_owned() };
         let bytes = message[..message.len().min(KEPT)].to_vec();
@@ -219,8 +277,8 @@ impl Mailroom {
 }
 
 /// The failure that says most about the mailbox.
-fn worst(failures: &[Failure]) -> Option<&Failure> {
-    failures.iter().find(|failure| failure.is_hard()).or(failures.first())
+fn worst<'f>(failures: &'f [Failure], address: &AddressKey) -> Option<&'f Failure> {
+    failures.iter().find(|failure| failure.is_hard(address)).or(failures.first())
 }
 
 /// A text on one line, cut to [`LINE`] octets.

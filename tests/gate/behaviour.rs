@@ -9,10 +9,11 @@ use std::time::Duration;
 use sluis::limits::{LimitSettings, Limits};
 use sluis::shutdown::Shutdown;
 use sluis::smtp::session::Tolerance;
-use sluis::submission::{Settings, Tls, run};
+use sluis::submission::{Settings, Timeouts, Tls, run};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -168,7 +169,8 @@ async fn promise_10_no_wait_is_for_ever() {
     let mut stalled = Client::greeted(open(base.clone(), &script, loopback(), &shutdown)).await;
     assert_eq!(stalled.codes(&format!("{BEGIN}DATA\r\n"), 4).await, [250, 250, 250, 354]);
     assert_eq!(stalled.codes("half a li", 2).await, [421, 0]);
-    // One octet a minute is not silence, but a message has to come to its end.
+    // One octet a minute is not silence, but a message has to come to its end, at whatever rate it may come.
+    let base = Settings { timeouts: Timeouts { data_rate: 0, ..base.timeouts.clone() }, ..base };
     let mut slow = Client::greeted(open(base, &script, loopback(), &shutdown)).await;
     assert_eq!(slow.codes(&format!("{BEGIN}DATA\r\n"), 4).await, [250, 250, 250, 354]);
     let mut minutes = 0;
@@ -331,4 +333,72 @@ async fn a_session_from_a_trusted_network_is_bound_to_its_senders() {
     assert_eq!(client.codes(&format!("{BEGIN}BDAT 3 LAST\r\na\r\n"), 4).await, [250; 4]);
     let got = script.take().unwrap().client.connection;
     assert_eq!((got.account, got.senders), (None, senders));
+}
+
+/// Time goes by, and the client sends `text` in pieces of `size` octets, `pause` apart; the code it gets at last.
+async fn trickle<T: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut Client<T>,
+    text: &str,
+    size: usize,
+    pause: Duration,
+) -> u16 {
+    for piece in text.as_bytes().chunks(size) {
+        if client.0.get_mut().write_all(piece).await.is_err() {
+            break;
+        }
+        tokio::select! {
+            code = client.code() => return code,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    client.code().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_10_a_command_that_comes_octet_by_octet_has_an_end() {
+    let (script, shutdown) = (Script::default(), Shutdown::new());
+    let mut client =
+        Client::greeted(open(settings(LimitSettings::default()), &script, loopback(), &shutdown)).await;
+    let began = Instant::now();
+    // Each octet alone would be in time.
+    assert_eq!(trickle(&mut client, &"NOOP".repeat(100), 1, Duration::from_secs(60)).await, 421);
+    assert_eq!(began.elapsed().as_secs() / 60, 5);
+    // RFC 5321 4.5.3.2.7: five minutes for each command are granted.
+    let stream = open(settings(LimitSettings::default()), &script, loopback(), &shutdown);
+    let mut client = Client::greeted(stream).await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_secs(299)).await;
+        assert_eq!(client.codes("NOOP\r\n", 1).await, [250]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_10_a_message_that_trickles_has_an_end() {
+    let (script, shutdown) = (Script::default(), Shutdown::new());
+    let base = settings(LimitSettings::default());
+    let slow = |base: Settings, data_rate| {
+        let timeouts = Timeouts { data_rate, ..base.timeouts.clone() };
+        Settings { timeouts, ..base }
+    };
+    for verb in ["DATA", "BDAT 90000 LAST"] {
+        let stream = open(slow(base.clone(), 100), &script, loopback(), &shutdown);
+        let mut client = Client::greeted(stream).await;
+        let expected: &[u16] = if verb == "DATA" { &[250, 250, 250, 354] } else { &[250, 250, 250] };
+        assert_eq!(client.codes(&format!("{BEGIN}{verb}\r\n"), expected.len()).await, expected);
+        let began = Instant::now();
+        // Ten octets in ten seconds: after three minutes (RFC 5321 4.5.3.2.5) that is too slow.
+        assert_eq!(
+            trickle(&mut client, &"12345678\r\n".repeat(9000), 10, Duration::from_secs(10)).await,
+            421,
+            "{verb}"
+        );
+        assert!((180..220).contains(&began.elapsed().as_secs()), "{verb}: {:?}", began.elapsed());
+    }
+    // As slow as it may be, it is taken: 20 minutes for 72 kB at 60 octets a second, where 50 are asked.
+    let stream = open(slow(base, 50), &script, loopback(), &shutdown);
+    let mut client = Client::greeted(stream).await;
+    assert_eq!(client.codes(&format!("{BEGIN}DATA\r\n"), 4).await, [250, 250, 250, 354]);
+    let text = "12345678\r\n".repeat(7200) + ".\r\n";
+    assert_eq!(trickle(&mut client, &text, 3600, Duration::from_secs(60)).await, 250);
+    assert_eq!(script.count(), 1);
 }

@@ -121,13 +121,13 @@ wait "$gateway" || { echo "the gateway did not stop well:" >&2; cat "$home/log" 
 config "${page##*:}"
 start
 
-export SLUIS SMTP SMTPS ACCOUNT PASSWORD
+export SLUIS SMTP SMTPS ACCOUNT PASSWORD PAGE="$page"
 export CONFIG="$home/sluis.toml" OUTBOX="$home/var/outbox" AUTHORITY="$home/var/tls/ca.pem"
 failed=0
-for script in curl swaks msmtp python browser; do
+for script in curl swaks msmtp python git mutt nodemailer postfix browser; do
     status=0
     said=$("$here/$script.sh" 2>&1) || status=$?
-    printf '%-8s %s\n' "$script" "$said"
+    printf "%-10s %s\n" "$script" "$said"
     case $status in
         0) ;;
         77) if [ $strict = yes ]; then failed=1; fi ;;

@@ -443,3 +443,30 @@ async fn a_next_hop_without_ehlo_gets_helo() {
     assert_eq!(brief(&delivery.fates[0]), "relayed 250 2.0.0");
     assert_eq!(hop.next().await.mail, "<nieuws@voorbeeldhypotheken.nl>", "no parameters after HELO");
 }
+
+#[tokio::test]
+async fn p5_an_original_recipient_is_ascii_whatever_the_client_wrote() {
+    for (given, sent) in [
+        // RFC 6533 3: UTF-8 is for MAIL with SMTPUTF8 only; this form is for everybody.
+        ("utf-8;b\u{fc}ro@example.org", r"utf-8;b\x{FC}ro@example.org"),
+        (r"UTF-8;b\x{FC}ro@example.org", r"utf-8;b\x{FC}ro@example.org"),
+        ("rfc822;b\u{fc}ro@example.org", r"utf-8;b\x{FC}ro@example.org"),
+        ("utf-8;a+tag=x@example.org", r"utf-8;a\x{2B}tag\x{3D}x@example.org"),
+        // RFC 3461 4: unencoded `+` and `=` are met in practice, and refused by strict servers.
+        ("rfc822;a+tag@example.org", "rfc822;a+2Btag@example.org"),
+        ("rfc822;a=b+2Bc@example.org", "rfc822;a+3Db+2Bc@example.org"),
+        ("x400;/c=nl/", "x400;/c+3Dnl/"),
+    ] {
+        let mut copy = copy_of(MESSAGE, &["a@example.org"]);
+        copy.recipients[0].orcpt = Some(OriginalRecipient(given.to_owned()));
+        let mut hop = NextHop::scripted(&["DSN"], |_, _| None).await;
+        relay_to(hop.address).deliver(&copy, &free).await;
+        assert_eq!(hop.next().await.rcpt, [format!("<a@example.org> ORCPT={sent}")], "{given}");
+    }
+    // What would be too long for a parameter is left out.
+    let mut copy = copy_of(MESSAGE, &["a@example.org"]);
+    copy.recipients[0].orcpt = Some(OriginalRecipient(format!("utf-8;{}@x.nl", "\u{fc}".repeat(200))));
+    let mut hop = NextHop::scripted(&["DSN"], |_, _| None).await;
+    relay_to(hop.address).deliver(&copy, &free).await;
+    assert_eq!(hop.next().await.rcpt, ["<a@example.org>"]);
+}

@@ -9,7 +9,7 @@ use mail_parser::{MessageParser, MimeHeaders};
 use sluis::mail::Class;
 use sluis::message::{ComposeError, Piece};
 
-use super::letters::{Ask, URL, crlf, ed25519, has_bare_line_end, lines, rewrite, verify};
+use super::letters::{Ask, URL, crlf, ed25519, has_bare_line_end, keep, lines, rewrite, verify};
 
 fn folder() -> Option<PathBuf> {
     let given = std::env::var_os("SLUIS_CORPUS").map(PathBuf::from);
@@ -29,7 +29,9 @@ fn adopted(message: &[u8]) -> Vec<u8> {
             in_header = line != b"\r\n";
             if !folded {
                 let lower = line.to_ascii_lowercase();
-                skipping = [&b"from:"[..], b"reply-to:", b"sender:"].iter().any(|n| lower.starts_with(n))
+                skipping = [&b"from:"[..], b"reply-to:", b"sender:", b"content-language:"]
+                    .iter()
+                    .any(|n| lower.starts_with(n))
                     || (first && lower.starts_with(b"from "));
             }
             if skipping && in_header {
@@ -75,7 +77,7 @@ fn same_but_for_the_footer(name: &str, original: &[u8], out: &[u8]) {
         let html =
             old.content_type().and_then(|t| t.subtype()).is_some_and(|t| t.eq_ignore_ascii_case("html"));
         let (start, end) = match html {
-            true => ("<divstyle=\"clear:both", "Afmelden</a></div>"),
+            true => ("<divstyle=\"clear:both;margin", "Afmelden</a></div>"),
             false => ("____________________Ditberichtisverzondennamens", URL),
         };
         let at = text.find(start).unwrap_or_else(|| panic!("{name}: no footer in {text}"));
@@ -132,6 +134,7 @@ fn promises_3_4_9_hold_for_real_messages() {
 }
 
 fn walk(name: &str, class: Class, original: &[u8]) -> String {
+    let file = format!("{name}-{class}");
     let name = format!("{name} as {class}");
     let ask = Ask::new(class);
     let copy = match rewrite(original, ask, &[ed25519()]) {
@@ -142,6 +145,7 @@ fn walk(name: &str, class: Class, original: &[u8]) -> String {
         }
     };
     let out = copy.rope.to_vec();
+    keep(&file, original, &out);
     sound(&name, original, &out, copy.rope.pieces());
     if !copy.dkim.is_empty()
         && let Err(why) = verify(&out, 1)

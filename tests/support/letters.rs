@@ -90,6 +90,7 @@ pub fn rewrite(original: &[u8], ask: Ask, signers: &[Signer]) -> Result<Composed
         class: ask.class,
         sender: Some(&sender),
         purpose: Some(&purpose),
+        templates: None,
         unsubscribe: Some(&unsubscribe),
         trace: TRACE,
         received: None,
@@ -131,22 +132,33 @@ impl ResolverCache<Box<str>, Txt> for Records {
 
 /// What mail-auth says of each DKIM-Signature by `voorbeeld.nl` in `message`: `Ok` when all of them pass.
 pub fn verify(message: &[u8], expected: usize) -> Result<(), String> {
+    let records = [
+        ("ed._domainkey.voorbeeld.nl", format!("v=DKIM1; k=ed25519; p={ED_PUBLIC}")),
+        ("rsa._domainkey.voorbeeld.nl", format!("v=DKIM1; k=rsa; p={}", RSA.1)),
+    ];
+    verify_with(message, "voorbeeld.nl", &records, expected)
+}
+
+/// The same, for any domain and the DNS records given.
+pub fn verify_with(
+    message: &[u8],
+    domain: &str,
+    records: &[(&str, String)],
+    expected: usize,
+) -> Result<(), String> {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> =
         LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
     static ROOM: LazyLock<MessageAuthenticator> = LazyLock::new(|| {
         let _guard = RUNTIME.enter();
         MessageAuthenticator::new_cloudflare().unwrap()
     });
-    let record = |text: String| Txt::DomainKey(Arc::new(DomainKey::parse(text.as_bytes()).unwrap()));
-    let records = Records(vec![
-        ("ed._domainkey.voorbeeld.nl.".into(), record(format!("v=DKIM1; k=ed25519; p={ED_PUBLIC}"))),
-        ("rsa._domainkey.voorbeeld.nl.".into(), record(format!("v=DKIM1; k=rsa; p={}", RSA.1))),
-    ]);
+    let record = |text: &str| Txt::DomainKey(Arc::new(DomainKey::parse(text.as_bytes()).unwrap()));
+    let records = Records(records.iter().map(|(name, text)| (format!("{name}."), record(text))).collect());
     let parsed = AuthenticatedMessage::parse_with_opts(message, None, true).ok_or("unreadable")?;
     let results = RUNTIME.block_on(ROOM.verify_dkim(Parameters::new(&parsed).with_txt_cache(&records)));
     let ours: Vec<_> = results
         .iter()
-        .filter(|one| one.signature().is_some_and(|s| s.d == "voorbeeld.nl"))
+        .filter(|one| one.signature().is_some_and(|s| s.d == domain))
         .map(mail_auth::DkimOutput::result)
         .collect();
     match ours.iter().find(|result| ***result != DkimResult::Pass) {
@@ -154,6 +166,15 @@ pub fn verify(message: &[u8], expected: usize) -> Result<(), String> {
         None if ours.len() == expected => Ok(()),
         None => Err(format!("{} signatures, expected {expected}", ours.len())),
     }
+}
+
+/// For a look by other programs (tests/interop/rewrite.sh): the message before and after, and the record of
+/// the key, in the folder that `SLUIS_REWRITTEN` names, if it does.
+pub fn keep(name: &str, before: &[u8], after: &[u8]) {
+    let Some(folder) = std::env::var_os("SLUIS_REWRITTEN").map(std::path::PathBuf::from) else { return };
+    std::fs::write(folder.join("key.txt"), format!("v=DKIM1; k=ed25519; p={ED_PUBLIC}")).unwrap();
+    std::fs::write(folder.join(format!("{name}.before")), before).unwrap();
+    std::fs::write(folder.join(format!("{name}.after")), after).unwrap();
 }
 
 /// Each line of `bytes` without its CRLF.

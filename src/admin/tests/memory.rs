@@ -1,10 +1,15 @@
 //! A gateway in memory: what requests are answered from in these tests.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use crate::admin::{Books, Claim, Control, Filed, Query, Services, Status, Subject, Tally, Verified};
+use crate::admin::{
+    Books, Claim, Control, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Services, Status, Subject,
+    Tally, Verified,
+};
 use crate::clock::{ManualClock, Timestamp};
+use crate::ledger::consistency::Consistency;
 use crate::ledger::{
     Batch, Book, EntryNumber, Event, InboxView, Letter, OutboxView, Owed, OwedId, RecordError, Scribe, Side,
     Spooled, Suppressed,
@@ -79,6 +84,8 @@ fn rules(senders: &[&str]) -> Rules {
         on_refused: OnRefused::Reject,
         customer_window_months: 36,
         personal_max_recipients: 5,
+        personal_max_alike: 20,
+        strict_texts: false,
         hash: "00".to_owned(),
     }
 }
@@ -163,6 +170,19 @@ impl Books for Memory {
         Ok((filed, None))
     }
 
+    fn register(
+        &self,
+        _: Option<&SenderId>,
+        _: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<(SenderId, AddressKey, Profile)>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let rows = state.profiles.iter().take(limit);
+        Ok(rows
+            .map(|((sender, address), profile)| (sender.clone(), address.clone(), profile.clone()))
+            .collect())
+    }
+
     fn suppressions(
         &self,
         sender: Option<&SenderId>,
@@ -190,6 +210,28 @@ impl Books for Memory {
         Ok((Vec::new(), None))
     }
 
+    fn imports(&self, _: Option<&str>, _: usize) -> Result<Vec<ImportLine>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn import(&self, _: &str) -> Result<Option<ImportLine>, Unavailable> {
+        Ok(None)
+    }
+
+    fn facts_of(
+        &self,
+        _: &str,
+        _: std::ops::Range<EntryNumber>,
+        _: usize,
+        _: usize,
+    ) -> Result<(Vec<Owned>, Option<EntryNumber>), Unavailable> {
+        Ok((Vec::new(), None))
+    }
+
+    fn texts(&self, _: Option<&str>, _: usize) -> Result<Vec<(String, String)>, Unavailable> {
+        Ok(Vec::new())
+    }
+
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
         let state = self.state.lock().unwrap();
         let is_it = |event: &Event| matches!(event, Event::ConsentText { sha256: one, .. } if one == sha256);
@@ -200,8 +242,40 @@ impl Books for Memory {
         Ok((query.subject != Subject::Entry(404)).then(|| b"zip".to_vec()))
     }
 
-    fn verify(&self) -> Result<Verified, Unavailable> {
+    fn verify(&self, _anchors: &[String]) -> Result<Verified, Unavailable> {
         Err(Unavailable("disk".to_owned()))
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        None
+    }
+
+    fn checkpoint(&self) -> Result<Option<String>, Unavailable> {
+        Ok(None)
+    }
+
+    fn consistency(
+        &self,
+        _old: &str,
+        _new: Option<&str>,
+    ) -> Result<Result<Consistency, String>, Unavailable> {
+        Ok(Err("no checkpoint of this ledger".to_owned()))
+    }
+
+    fn holds(&self) -> Result<Vec<HoldLine>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn purge(&self) -> Result<u64, Unavailable> {
+        Ok(0)
+    }
+
+    fn backup(&self, _file: &Path) -> Result<Result<Verified, String>, Unavailable> {
+        Ok(Err("no store".to_owned()))
+    }
+
+    fn message(&self, _query: &Query, _to: &AddressKey) -> Result<Option<SentMessage>, Unavailable> {
+        Ok(None)
     }
 
     fn entry_count(&self) -> Result<u64, Unavailable> {

@@ -107,7 +107,7 @@ async fn l19_what_is_on_record_is_not_written_twice() {
         address: address("b@example.nl"),
         sender: Some("a".to_owned()),
         reason: Reason::Objection,
-        since: "2027-01-01T00:00:00Z".parse().unwrap(),
+        since: Some("2027-01-01T00:00:00Z".parse().unwrap()),
         source: "letter".to_owned(),
     };
     let rows = || vec![Row::Suppression(suppression.clone())];
@@ -163,7 +163,8 @@ async fn what_is_on_record_is_shown() {
     let request = Request::Entries { query: subject.into(), after: Some(1), limit: 10 };
     assert_eq!(handle(request, &house.services).await, Answer::Entries { entries: Vec::new(), next: None });
 
-    let answer = handle(Request::Verify, &house.services).await;
+    let answer =
+        handle(Request::Ledger(LedgerRequest::Verify { anchors: Vec::new() }), &house.services).await;
     assert_eq!(answer, Answer::Failed { error: Unavailable("disk".to_owned()).to_string() });
     let answer = handle(Request::Pack { query: Subject::Entry(404).into() }, &house.services).await;
     assert_eq!(answer, Answer::Failed { error: "nothing is on record about #404".to_owned() });

@@ -1,5 +1,6 @@
 //! The law, number by number; what holds for any rules and facts is in `properties`.
 
+mod personal;
 mod properties;
 mod world;
 
@@ -188,20 +189,6 @@ fn l8_without_a_way_out_marketing_waits() {
 }
 
 #[test]
-fn l13_personal_mail_to_many_is_marketing() {
-    let mut world = World::new();
-    world.rules.rules = vec![rule("people", Match::default(), class(Class::Personal))];
-    world.message.external_recipients = 5;
-    assert_eq!(world.permit().class(), Class::Personal);
-    world.message.external_recipients = 6;
-    let decision = world.evaluate();
-    assert_eq!(decision.class, Class::Marketing);
-    assert_eq!(world.clause(), Some(Clause::PersonalToMany { count: 6 }));
-    world.rules.personal_max_recipients = 6;
-    assert_eq!(world.permit().class(), Class::Personal);
-}
-
-#[test]
 fn l14_recipients_of_marketing_do_not_see_each_other() {
     let mut world = World::new();
     world.profile(A).consents = vec![consent(NEWS, vec![grant(-1)])];
@@ -228,6 +215,23 @@ fn l15_a_bound_account_sends_for_its_own_senders_only() {
     assert_eq!(world.clause(), Some(Clause::NotYourSender), "nor for a name that is nobody's");
     world.rules.rules = vec![rule("bounces", Match::default(), class(Class::System))];
     world.permit();
+}
+
+#[test]
+fn l15_a_bound_account_writes_as_nobody_else_whatever_sender_the_rule_names() {
+    let mut world = World::new();
+    let named = Some(world.rules.senders[0].clone());
+    world.connection.senders = vec![id(A)];
+    for class in [Class::Service, Class::Personal] {
+        let effect = Effect::Class { class, sender: named.clone(), purpose: None, similar_to: vec![] };
+        world.rules.rules = vec![rule("invoices", Match::default(), effect)];
+        world.message.from = Some(address("ceo@b.test"));
+        assert_eq!(world.clause(), Some(Clause::NotYourSender), "{class}");
+        world.message.from = Some(address("ceo@a.test"));
+        world.permit();
+        world.message.from = Some(address("desk@stranger.test"));
+        world.permit();
+    }
 }
 
 #[test]

@@ -126,6 +126,7 @@ fn any_profile() -> impl Strategy<Value = Result<Profile, Unavailable>> {
                     .collect(),
                 suppressions,
                 block,
+                recorded: Vec::new(),
             }
         });
     prop_oneof![9 => profile.prop_map(Ok), 1 => Just(Err(Unavailable("disk".into())))]
@@ -136,8 +137,9 @@ fn any_message() -> impl Strategy<Value = MessageFacts> {
         0.9,
         select(&["nieuws@a.test", "nieuws@a.test", "jan@a.test", "x@b.test", "y@sub.b.test", "z@c.test"][..]),
     );
-    (from, any::<bool>(), any::<bool>(), 1usize..9, select(&[0usize, 1, 1, 2][..]), any::<bool>()).prop_map(
-        |(from, bulk, listed, count, visible, automatic)| MessageFacts {
+    let alike = select(&[0usize, 0, 20, 21][..]);
+    (from, any::<bool>(), any::<bool>(), 1usize..9, select(&[0usize, 1, 1, 2][..]), any::<bool>(), alike)
+        .prop_map(|(from, bulk, listed, count, visible, automatic, alike)| MessageFacts {
             from: from.map(address),
             from_name: None,
             list_id: listed.then(|| "news.a.test".to_owned()),
@@ -146,8 +148,8 @@ fn any_message() -> impl Strategy<Value = MessageFacts> {
             external_recipients: count,
             visible_external: visible,
             automatic,
-        },
-    )
+            alike,
+        })
 }
 
 /// Senders that an account is bound to.

@@ -37,8 +37,8 @@ pub(super) fn rcpt(recipient: &CopyRecipient, able: &Capabilities) -> String {
         if let Some(notify) = recipient.notify {
             line.push_str(&format!(" NOTIFY={}", notify_words(notify)));
         }
-        if let Some(OriginalRecipient(orcpt)) =
-            recipient.orcpt.as_ref().filter(|orcpt| is_parameter(&orcpt.0))
+        if let Some(orcpt) = recipient.orcpt.as_ref().and_then(OriginalRecipient::parameter)
+            && is_parameter(&orcpt)
         {
             line.push_str(&format!(" ORCPT={orcpt}"));
         }

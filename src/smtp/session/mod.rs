@@ -166,6 +166,10 @@ impl Session {
                 let bye = Reply::bye(&self.terms.hostname);
                 (self, Action::Close(bye))
             }
+            (_, Command::Lhlo(name)) if self.terms.lmtp => self.hello(name, true),
+            // RFC 2033 4.1: whoever says the other one takes us for something else.
+            (state, Command::Ehlo(_) | Command::Helo(_)) if self.terms.lmtp => self.no_such(state),
+            (state, Command::Lhlo(_)) => self.no_such(state),
             (_, Command::Ehlo(name)) => self.hello(name, true),
             (_, Command::Helo(name)) => self.hello(name, false),
             (State::Start, Command::Rset) => self.say(State::Start, Reply::ok()),
@@ -180,7 +184,8 @@ impl Session {
                     self.state = state;
                     return self.mistake(reply);
                 }
-                self.sign_in_step(Exchange::begin(&mechanism, initial.as_ref()))
+                let step = Exchange::begin(&mechanism, &self.terms.auth, initial.as_ref());
+                self.sign_in_step(step)
             }
             (State::Ready, Command::Mail(mail)) => self.mail(mail),
             (State::Mail(transaction), Command::Rcpt(recipient)) => self.rcpt(transaction, recipient),
@@ -198,6 +203,11 @@ impl Session {
     fn say(mut self, state: State, reply: Reply) -> (Self, Action) {
         self.state = state;
         (self, Action::Reply(reply))
+    }
+
+    fn no_such(mut self, state: State) -> (Self, Action) {
+        self.state = state;
+        self.mistake(Reply::bad_command(&CommandError::Unknown))
     }
 
     /// Answer a mistake; after too many of them, close.
@@ -227,7 +237,7 @@ impl Session {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let auth = self.terms.auth && (self.tls || self.terms.auth_without_tls);
+        let auth = if self.tls || self.terms.auth_without_tls { &self.terms.auth[..] } else { &[] };
         Capabilities {
             pipelining: true,
             eight_bit: true,
@@ -238,7 +248,7 @@ impl Session {
             starttls: self.terms.starttls && !self.tls,
             size_offered: true,
             size: Some(self.terms.size_limit),
-            auth: if auth { vec!["PLAIN".to_owned(), "LOGIN".to_owned()] } else { Vec::new() },
+            auth: auth.iter().map(|mechanism| mechanism.as_str().to_owned()).collect(),
         }
     }
 
@@ -257,7 +267,7 @@ impl Session {
     fn sign_in_objection(&self) -> Option<Reply> {
         if self.identity.is_some() {
             Some(Reply::out_of_order("signed in already"))
-        } else if !self.terms.auth {
+        } else if self.terms.auth.is_empty() {
             Some(Reply::not_offered())
         } else if !self.tls && !self.terms.auth_without_tls {
             Some(Reply::auth_needs_tls())
@@ -513,7 +523,7 @@ fn no_recipients(transaction: &Transaction) -> Option<Reply> {
 fn is_idle(state: &State, command: &Command) -> bool {
     match command {
         Command::Noop | Command::Vrfy | Command::Expn | Command::Help => true,
-        Command::Ehlo(_) | Command::Helo(_) | Command::Rset => {
+        Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_) | Command::Rset => {
             !matches!(state, State::Mail(transaction) if transaction.refused > 0)
         }
         _ => false,

@@ -2,15 +2,17 @@
 
 use super::*;
 use crate::smtp::line::LineError;
+use crate::smtp::sasl::Mechanism;
 
 fn terms() -> Terms {
     Terms {
         hostname: "gate.example".to_owned(),
         starttls: true,
-        auth: true,
+        auth: Mechanism::PASSWORD.to_vec(),
         auth_without_tls: false,
         auth_required: false,
         smtputf8: true,
+        lmtp: false,
         chunking: true,
         size_limit: 1000,
         recipients: 100,

@@ -1,21 +1,24 @@
 //! The one pass over the entries.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::iter::Peekable;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::Findings;
 use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::keeping::Keeping;
 use crate::ledger::tree::{self, Edge, Hash, Hashes as _};
 use crate::ledger::{Counts, Entry, EntryNumber, Event};
+use crate::mail::{AddressKey, unhex};
 use crate::store::apply::{may_wait, opened, profile_of, scope_of, settle};
 use crate::store::error::Fault;
 use crate::store::tables::{
-    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, ENTRIES, HASHES, KEYS, META,
-    Open, PROFILES, SPOOL, StoredEntry, copy_key, minute, read_entry, read_row,
+    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, ENTRIES, ERASED, HASHES, KEYS,
+    META, Open, PROFILES, SPOOL, StoredEntry, copy_key, keyed_hash, minute, read_entry, read_row,
 };
 use crate::store::write::StoredHashes;
+use crate::suppression::Suppression;
 
 /// Entries between two words about the progress.
 const STRIDE: u64 = 4_096;
@@ -28,8 +31,16 @@ pub(super) struct Expected {
     pub by_address: u64,
     pub by_message: u64,
     pub by_text: u64,
+    /// Rows of `imports`.
+    pub imports: u64,
     /// Rows of `open`.
     pub open: HashMap<[u8; 20], Open>,
+    /// Rows of `holds`.
+    pub holds: BTreeMap<EntryNumber, Option<AddressKey>>,
+    /// Rows of `erased`.
+    pub erased: HashMap<[u8; 32], EntryNumber>,
+    /// Rows of `forgotten`.
+    pub forgotten: HashMap<(String, [u8; 32]), Vec<Suppression>>,
     /// Whether the pass reached the last entry.
     pub whole: bool,
 }
@@ -237,6 +248,8 @@ struct Rows {
     by_minute: ReadOnlyTable<(i64, u64), u64>,
     profiles: ReadOnlyTable<(&'static str, &'static str), &'static [u8]>,
     spool: ReadOnlyTable<&'static [u8; 20], &'static [u8]>,
+    erased: ReadOnlyTable<&'static [u8; 32], u64>,
+    hash_key: Vec<u8>,
     /// The run of one minute that the last entry lay in: its minute, its first and its last entry.
     run: Option<(i64, u64, u64)>,
     expected: Expected,
@@ -252,6 +265,8 @@ impl Rows {
             by_minute: reading.open_table(BY_MINUTE)?,
             profiles: reading.open_table(PROFILES)?,
             spool: reading.open_table(SPOOL)?,
+            erased: reading.open_table(ERASED)?,
+            hash_key: hash_key(reading)?,
             run: None,
             expected: Expected::default(),
         })
@@ -280,15 +295,23 @@ impl Rows {
             missing(self.by_message.get((id, number))?.is_some(), "the index row (Message-ID)");
             self.expected.by_message += 1;
         }
-        if let Event::ConsentText { sha256, .. } = event {
-            let first = self.by_text.get(sha256.as_str())?.map(|row| row.value());
+        if let Some(label) = event.label() {
+            let first = self.by_text.get(label.as_str())?.map(|row| row.value());
             // Recorded twice, the first entry is the one referred to.
-            missing(first.is_some_and(|first| first <= number), "the index row (consent text)");
+            missing(first.is_some_and(|first| first <= number), "the index row (text or key)");
             self.expected.by_text += u64::from(first == Some(number));
         }
-        if let Some((sender, address)) = profile_of(event) {
+        if let Event::ImportBegun(_) = event {
+            self.expected.imports += 1;
+        }
+        if let Some((sender, address)) = profile_of(event)
+            && number >= erased_at(&self.erased, &self.hash_key, address.as_str())?
+        {
             let there = self.profiles.get((sender.0.as_str(), address.as_str()))?.is_some();
             missing(there, &format!("the profile ({sender}, {address})"));
+        }
+        if let Event::Keeping(keeping) = event {
+            self.expected.keep(number, keeping);
         }
         missing(self.is_in_its_minute(number, minute(entry.at))?, "the index row (minute)");
         self.follow_open(event)
@@ -320,6 +343,44 @@ impl Rows {
         }
         Ok(())
     }
+}
+
+impl Expected {
+    fn keep(&mut self, number: EntryNumber, keeping: &Keeping) {
+        match keeping {
+            Keeping::Held { about, .. } => drop(self.holds.insert(number, about.clone())),
+            Keeping::Released { hold, .. } => drop(self.holds.remove(hold)),
+            Keeping::Erased { who, suppressed, .. } => {
+                let Some(hash) = unhex(who) else { return };
+                self.erased.insert(hash, number);
+                for one in suppressed {
+                    let all = self.forgotten.entry((one.sender.0.clone(), hash)).or_default();
+                    if !all.contains(&one.suppression) {
+                        all.push(one.suppression.clone());
+                    }
+                }
+            }
+            Keeping::Purged { .. } => {}
+        }
+    }
+}
+
+/// The key of the keyed hashes.
+pub(super) fn hash_key(reading: &ReadTransaction) -> Result<Vec<u8>, Fault> {
+    let key = reading.open_table(META)?.get("hash_key")?.map(|key| key.value().to_vec());
+    key.ok_or_else(|| Fault::Format("the key of the hashes is missing".to_owned()))
+}
+
+/// The entry from which on the profiles of an address count.
+pub(super) fn erased_at(
+    erased: &ReadOnlyTable<&'static [u8; 32], u64>,
+    key: &[u8],
+    address: &str,
+) -> Result<EntryNumber, Fault> {
+    if erased.is_empty()? {
+        return Ok(0);
+    }
+    Ok(erased.get(&keyed_hash(key, address))?.map_or(0, |row| row.value()))
 }
 
 /// Used by [`super::rows`] to fold profiles: the entries of `numbers`, those that can be read.

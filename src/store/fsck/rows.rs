@@ -1,16 +1,18 @@
 //! After the pass: no table holds more than follows from the entries, and each profile is the fold of its own.
 
+use std::collections::{BTreeMap, HashMap};
+
 use redb::{Key, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, Value};
 
 use super::Findings;
-use super::pass::{Expected, entries_of};
-use crate::ledger::Entry;
+use super::pass::{Expected, entries_of, erased_at, hash_key};
+use crate::ledger::{Entry, Event};
 use crate::policy::Profile;
 use crate::store::apply::{fold, profile_of, scope_of};
 use crate::store::error::Fault;
 use crate::store::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, ENTRIES, OPEN, Open, PROFILES, SUPPRESSED, copy_key,
-    number_in, read_profile, read_row,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, ENTRIES, ERASED, FORGOTTEN, HOLDS, IMPORTS,
+    Imported, OPEN, Open, PROFILES, SUPPRESSED, copy_key, number_in, read_profile, read_row,
 };
 
 /// Check the tables against what the pass expects.
@@ -26,6 +28,8 @@ pub(super) fn check(
     check_indexes(reading, expected, findings)?;
     check_minutes(reading, findings)?;
     check_open(reading, expected, findings)?;
+    check_imports(reading, expected, findings)?;
+    check_keeping(reading, expected, findings)?;
     check_profiles(reading, findings)
 }
 
@@ -114,15 +118,78 @@ fn check_open(reading: &ReadTransaction, expected: &Expected, findings: &mut Fin
     Ok(())
 }
 
+/// Each import is where its row says that it is, and none is missing.
+fn check_imports(
+    reading: &ReadTransaction,
+    expected: &Expected,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let table = reading.open_table(IMPORTS)?;
+    for row in table.iter()? {
+        let (id, value) = row?;
+        let id = id.value();
+        let import: Imported = read_row(value.value())?;
+        let numbers = [Some(import.begun), import.ended, import.undone];
+        let told = |event: &Event| match event {
+            Event::ImportBegun(it) => it.id == id,
+            Event::ImportEnded(it) => it.id == id,
+            Event::ImportUndone(it) => it.id == id,
+            _ => false,
+        };
+        for (_, entry) in entries_of(reading, numbers.into_iter().flatten())? {
+            if !told(&entry.event) {
+                findings.problem(format!("the import {id} is not where its row says"));
+            }
+        }
+    }
+    if table.len()? != expected.imports {
+        findings.problem("the list of imports is not what the entries say".to_owned());
+    }
+    Ok(())
+}
+
+/// Holds and erasures are those of the entries.
+fn check_keeping(
+    reading: &ReadTransaction,
+    expected: &Expected,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let mut holds = BTreeMap::new();
+    for row in reading.open_table(HOLDS)?.iter()? {
+        let (number, about) = row?;
+        holds.insert(number.value(), read_row(about.value())?);
+    }
+    if holds != expected.holds {
+        findings.problem("the holds are not those of the entries".to_owned());
+    }
+    let mut erased = HashMap::new();
+    for row in reading.open_table(ERASED)?.iter()? {
+        let (hash, number) = row?;
+        erased.insert(*hash.value(), number.value());
+    }
+    let mut forgotten = HashMap::new();
+    for row in reading.open_table(FORGOTTEN)?.iter()? {
+        let (key, value) = row?;
+        let (sender, hash) = key.value();
+        forgotten.insert((sender.to_owned(), *hash), read_row(value.value())?);
+    }
+    if erased != expected.erased || forgotten != expected.forgotten {
+        findings.problem("the erasures are not those of the entries".to_owned());
+    }
+    Ok(())
+}
+
 /// Fold each profile anew from the entries about its address.
 fn check_profiles(reading: &ReadTransaction, findings: &mut Findings) -> Result<(), Fault> {
     let by_address = reading.open_table(BY_ADDRESS)?;
     let suppressed = reading.open_table(SUPPRESSED)?;
     let mut listed = 0u64;
+    let (erased, hashed_with) = (reading.open_table(ERASED)?, hash_key(reading)?);
     for row in reading.open_table(PROFILES)?.iter()? {
         let (key, value) = row?;
         let (sender, address) = key.value();
-        let numbers = by_address.range((address, 0)..=(address, u64::MAX))?;
+        let since = erased_at(&erased, &hashed_with, address)?;
+        let numbers = by_address.range((address, since)..=(address, u64::MAX))?;
         let numbers =
             numbers.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, redb::StorageError>>()?;
         let mut profile = Profile::default();

@@ -4,6 +4,7 @@ mod faults;
 mod finding;
 mod promises;
 mod tampering;
+mod years;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,377 @@
+//! Purging, holding and erasing (RULES L11, L18): salt and payload go, the leaf hash stays, and every
+//! projection becomes what the remaining entries say.
+//!
+//! A purge goes in small steps, each a commit of its own beside those of the pen, so that it neither stalls a
+//! send nor fails with one. Deliberately absent: when (the program's), and the overwriting of freed pages in
+//! the file, which redb reuses but does not wipe.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
+
+use super::apply::profile_of;
+use super::error::Fault;
+use super::find::{About, numbers_about};
+use super::read::{closed, find};
+use super::tables::{
+    self, BY_ADDRESS, BY_MINUTE, ENTRIES, FORGOTTEN, HOLDS, META, OPEN, SPOOL, StoredEntry, read_entry,
+};
+use super::{Found, Store};
+use crate::ledger::keeping::{self, Forgotten, Keeping, Retention, months_after};
+use crate::ledger::{Entry, EntryNumber, Event, Record, RecordError, Side};
+use crate::mail::{AddressKey, SenderId, hex};
+use crate::policy::Unavailable;
+use crate::suppression::Suppression;
+
+/// Entries that one step of a purge destroys, about; a copy goes whole.
+const AT_ONCE: usize = 200;
+/// Entries that one step looks at.
+const LOOKED_AT: usize = 5_000;
+
+/// A hold that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The entry that holds.
+    pub number: EntryNumber,
+    /// Whose entries; all when absent.
+    pub about: Option<AddressKey>,
+}
+
+/// What was done with the data of one person.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Erasure {
+    /// Entries that were destroyed.
+    pub erased: u64,
+    /// Entries that stay as proof of mail sent.
+    pub restricted: u64,
+    /// Until when they stay.
+    pub restricted_until: Option<Timestamp>,
+    /// Suppressions that stay, as keyed hashes.
+    pub suppressed: Vec<Forgotten>,
+    /// Holds that stop the erasure; nothing was done.
+    pub holds: Vec<EntryNumber>,
+}
+
+/// One step of a purge.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Step {
+    due: Vec<EntryNumber>,
+    next: Option<EntryNumber>,
+}
+
+impl Store {
+    /// Destroy whatever is due, step by step; gives how many entries went. Blocks for as long as that takes,
+    /// and holds up nobody for longer than a step. `stop` is asked before each.
+    pub fn purge(&self, stop: &dyn Fn() -> bool) -> Result<u64, RecordError> {
+        let failed = |unavailable: Unavailable| RecordError::Store(unavailable.0);
+        let (mut from, mut purged) = (0, 0);
+        while !stop() {
+            let step = self.step(from).map_err(failed)?;
+            if !step.due.is_empty() {
+                let event = Event::Keeping(Keeping::Purged { entries: keeping::spans(&step.due) });
+                purged += step.due.len() as u64;
+                self.write(vec![Record { events: vec![event], sides: vec![Side::Erase(step.due)] }])?;
+            }
+            match step.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        Ok(purged)
+    }
+
+    /// The holds that stand.
+    pub fn holds(&self) -> Result<Vec<Hold>, Unavailable> {
+        let reading = self.transaction()?;
+        Ok(holds(&reading)?)
+    }
+
+    /// Erase one person (RULES L18): profile and refusals at once; proof of mail sent, and the consents it
+    /// rests on, stay for nothing else until their time has passed; suppressions stay as a keyed hash. A hold
+    /// stops it, and is named. Blocks for one commit.
+    pub fn erase_person(&self, address: &AddressKey) -> Result<Erasure, RecordError> {
+        let failed = |unavailable: Unavailable| RecordError::Store(unavailable.0);
+        let (erasure, due) = self.plan_erasure(address).map_err(failed)?;
+        if !erasure.holds.is_empty() {
+            return Ok(erasure);
+        }
+        let event = Event::Keeping(Keeping::Erased {
+            who: hex(&self.keyed_hash(address).map_err(failed)?),
+            entries: keeping::spans(&due),
+            suppressed: erasure.suppressed.clone(),
+            restricted_until: erasure.restricted_until,
+        });
+        let sides = vec![Side::Erase(due), Side::Forget(address.clone())];
+        self.write(vec![Record { events: vec![event], sides }])?;
+        Ok(erasure)
+    }
+
+    /// What [`Store::erase_person`] would do, and the entries it would destroy.
+    pub fn plan_erasure(&self, address: &AddressKey) -> Result<(Erasure, Vec<EntryNumber>), Unavailable> {
+        let plan = || -> Result<(Erasure, Vec<EntryNumber>), Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let holds = holds(&reading)?.into_iter();
+            let holds = holds.filter(|hold| hold.about.as_ref().is_none_or(|about| about == address));
+            let mut erasure =
+                Erasure { holds: holds.map(|hold| hold.number).collect(), ..Erasure::default() };
+            let named = numbers_about(&reading, About::Address(address), None)?;
+            let named = find(&reading, &named)?;
+            let sent = named.iter().filter_map(|found| match &found.entry.event {
+                Event::Admitted(it) => {
+                    Some(months_after(found.entry.at, self.inner.settings.retention.of(it.class)))
+                }
+                _ => None,
+            });
+            erasure.restricted_until = sent.max();
+            let mut due = Vec::new();
+            for found in &named {
+                if stays(&found.entry.event, erasure.restricted_until.is_some()) {
+                    erasure.restricted += 1;
+                } else {
+                    due.push(found.number);
+                }
+            }
+            erasure.erased = due.len() as u64;
+            erasure.suppressed = suppressions(&reading, address, &named)?;
+            Ok((erasure, due))
+        };
+        Ok(plan()?)
+    }
+
+    /// The keyed hash of an address: what the ledger knows of somebody who was erased.
+    pub(super) fn keyed_hash(&self, address: &AddressKey) -> Result<[u8; 32], Unavailable> {
+        let reading = self.transaction()?;
+        Ok(keyed_hash(&reading, address)?)
+    }
+
+    fn step(&self, from: EntryNumber) -> Result<Step, Unavailable> {
+        let step = || -> Result<Step, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let holds = holds(&reading)?;
+            if holds.iter().any(|hold| hold.about.is_none()) {
+                return Ok(Step::default());
+            }
+            let now = self.inner.clock.now();
+            let judge = Judge { reading: &reading, retention: self.inner.settings.retention, now, holds };
+            judge.step(from)
+        };
+        Ok(step()?)
+    }
+}
+
+/// Finds out what is due.
+struct Judge<'r> {
+    reading: &'r ReadTransaction,
+    retention: Retention,
+    now: Timestamp,
+    holds: Vec<Hold>,
+}
+
+impl Judge<'_> {
+    fn step(&self, from: EntryNumber) -> Result<Step, Fault> {
+        let entries = self.reading.open_table(ENTRIES)?;
+        let mut due = BTreeSet::new();
+        let mut looked = 0;
+        for run in self.old_runs()? {
+            for number in from.max(run.0)..=run.1 {
+                if looked == LOOKED_AT || due.len() >= AT_ONCE {
+                    return Ok(Step { due: due.into_iter().collect(), next: Some(number) });
+                }
+                looked += 1;
+                let Some(row) = entries.get(number)? else { continue };
+                if let StoredEntry::Whole { bytes, .. } = read_entry(row.value())? {
+                    due.extend(self.due(number, &Entry::parse(&bytes)?)?);
+                }
+            }
+        }
+        Ok(Step { due: due.into_iter().collect(), next: None })
+    }
+
+    /// The runs of entries that are older than the shortest retention, in order.
+    fn old_runs(&self) -> Result<Vec<(EntryNumber, EntryNumber)>, Fault> {
+        let mut runs = Vec::new();
+        for row in self.reading.open_table(BY_MINUTE)?.iter()? {
+            let (key, last) = row?;
+            let (minute, first) = key.value();
+            let at = minute.checked_mul(60).and_then(|second| Timestamp::from_second(second).ok());
+            if at.is_some_and(|at| self.is_past(at, self.retention.shortest())) {
+                runs.push((first, last.value()));
+            }
+        }
+        runs.sort_unstable();
+        Ok(runs)
+    }
+
+    fn is_past(&self, at: Timestamp, months: u32) -> bool {
+        months_after(at, months) <= self.now
+    }
+
+    /// The entries that are due with this one; none when its time has not passed.
+    fn due(&self, number: EntryNumber, entry: &Entry) -> Result<Vec<EntryNumber>, Fault> {
+        let event = &entry.event;
+        Ok(match event {
+            Event::Admitted(admitted) => self.copy_due(entry, self.retention.of(admitted.class))?,
+            Event::Refused { .. } if self.is_past(entry.at, self.retention.refused) => vec![number],
+            other if other.outcome().is_some() || matches!(other, Event::NoticeSent { .. }) => {
+                if self.is_admitted(other)? || !self.is_past(entry.at, self.retention.marketing) {
+                    Vec::new()
+                } else {
+                    vec![number]
+                }
+            }
+            Event::Held(_) | Event::Answered(_) | Event::Ignored(_)
+                if self.is_past(entry.at, self.retention.refused) =>
+            {
+                vec![number]
+            }
+            other
+                if (is_evidence(other) || matches!(other, Event::Returned(_)))
+                    && self.is_past(entry.at, self.retention.marketing) =>
+            {
+                if self.is_needed(other)? {
+                    Vec::new()
+                } else {
+                    vec![number]
+                }
+            }
+            _ => Vec::new(),
+        }
+        .into_iter()
+        .filter(|_| !self.is_held(event))
+        .collect())
+    }
+
+    /// All entries of a copy, once the last of them is old enough.
+    fn copy_due(&self, admitted: &Entry, months: u32) -> Result<Vec<EntryNumber>, Fault> {
+        let Some(copy) = admitted.event.copy() else { return Ok(Vec::new()) };
+        let key = copy.to_bytes();
+        if !self.is_past(admitted.at, months)
+            || self.reading.open_table(SPOOL)?.get(&key)?.is_some()
+            || self.reading.open_table(OPEN)?.get(&key)?.is_some()
+        {
+            return Ok(Vec::new());
+        }
+        let numbers = numbers_about(self.reading, About::Copy(copy), None)?;
+        let all = find(self.reading, &numbers)?;
+        let old =
+            all.iter().all(|found| self.is_past(found.entry.at, months) && !self.is_held(&found.entry.event));
+        Ok(if old { numbers } else { Vec::new() })
+    }
+
+    /// Whether the admission of the copy is still there: it takes its outcomes with it.
+    fn is_admitted(&self, event: &Event) -> Result<bool, Fault> {
+        let Some(copy) = event.copy() else { return Ok(false) };
+        let all = find(self.reading, &numbers_about(self.reading, About::Copy(copy), None)?)?;
+        Ok(all.iter().any(|found| matches!(found.entry.event, Event::Admitted(_))))
+    }
+
+    /// Whether a send to the address is still on record: the evidence stays as long as it does.
+    fn is_needed(&self, event: &Event) -> Result<bool, Fault> {
+        for address in event.addresses() {
+            if is_mailed(self.reading, address)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_held(&self, event: &Event) -> bool {
+        let about = |hold: &Hold| {
+            hold.about.as_ref().is_some_and(|about| {
+                event.addresses().contains(&about)
+                    || event.outcome().is_some_and(|it| it.recipients.iter().any(|one| one.key() == about))
+            })
+        };
+        self.holds.iter().any(about)
+    }
+}
+
+/// What a basis may rest on.
+fn is_evidence(event: &Event) -> bool {
+    matches!(event, Event::Consent(_) | Event::Relation(_) | Event::Published(_))
+}
+
+/// Whether an entry about somebody who is erased stays: mail that was sent, what it rests on, and what must go
+/// on standing whoever asks.
+fn stays(event: &Event, was_mailed: bool) -> bool {
+    match event {
+        Event::Admitted(_) | Event::NoticeSent { .. } | Event::Keeping(_) => true,
+        _ => {
+            was_mailed
+                && (is_evidence(event)
+                    || matches!(
+                        event,
+                        Event::Unsubscribed(_)
+                            | Event::Corrected(_)
+                            | Event::Suppression(_)
+                            | Event::TakenBack(_)
+                    ))
+        }
+    }
+}
+
+fn is_mailed(reading: &ReadTransaction, address: &AddressKey) -> Result<bool, Fault> {
+    let key = address.as_str();
+    for row in reading.open_table(BY_ADDRESS)?.range((key, 0)..=(key, u64::MAX))? {
+        let number = row?.0.value().1;
+        let found: Vec<Found> = find(reading, &[number])?;
+        if found.iter().any(|found| matches!(found.entry.event, Event::Admitted(_))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn holds(reading: &ReadTransaction) -> Result<Vec<Hold>, Fault> {
+    let mut holds = Vec::new();
+    for row in reading.open_table(HOLDS)?.iter()? {
+        let (number, about) = row?;
+        holds.push(Hold { number: number.value(), about: tables::read_row(about.value())? });
+    }
+    Ok(holds)
+}
+
+/// What stands against marketing to an address by each sender.
+fn suppressions(
+    reading: &ReadTransaction,
+    address: &AddressKey,
+    named: &[Found],
+) -> Result<Vec<Forgotten>, Fault> {
+    let senders: BTreeSet<&str> = named
+        .iter()
+        .filter_map(|found| profile_of(&found.entry.event))
+        .map(|(sender, _)| sender.0.as_str())
+        .collect();
+    let profiles = reading.open_table(tables::PROFILES)?;
+    let mut all = Vec::new();
+    for sender in senders {
+        let row = profiles.get((sender, address.as_str()))?;
+        let profile = tables::read_profile(row.as_ref().map(redb::AccessGuard::value))?;
+        let forgotten = |suppression| Forgotten { sender: SenderId(sender.to_owned()), suppression };
+        all.extend(profile.suppressions.into_iter().map(forgotten));
+    }
+    Ok(all)
+}
+
+/// The suppressions of somebody who was erased, if `address` is theirs.
+pub(super) fn forgotten(
+    reading: &ReadTransaction,
+    sender: &SenderId,
+    address: &AddressKey,
+) -> Result<Vec<Suppression>, Fault> {
+    let table = reading.open_table(FORGOTTEN)?;
+    // Nobody was ever erased: no hash is computed for each decision.
+    if table.is_empty()? {
+        return Ok(Vec::new());
+    }
+    let hash = keyed_hash(reading, address)?;
+    table.get((sender.0.as_str(), &hash))?.map_or_else(|| Ok(Vec::new()), |row| tables::read_row(row.value()))
+}
+
+pub(super) fn keyed_hash(reading: &ReadTransaction, address: &AddressKey) -> Result<[u8; 32], Fault> {
+    let meta = reading.open_table(META)?;
+    let key =
+        meta.get("hash_key")?.ok_or_else(|| Fault::Format("the key of the hashes is missing".to_owned()))?;
+    Ok(tables::keyed_hash(key.value(), address.as_str()))
+}

@@ -1,0 +1,326 @@
+//! Proof as its readers meet it: whole entries, the exact bytes, lookups, and the check of the whole ledger.
+
+mod support;
+
+#[path = "support/letters.rs"]
+#[allow(dead_code, reason = "made for the rewriting tests; only the check of signatures is used here")]
+mod letters;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use sluis::ledger::Event;
+use sluis::mail::{hex, sha256};
+use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, message};
+use support::next_hop::NextHop;
+
+/// The program, on the folder of `gateway`; with it running, over its socket.
+async fn sluis(gateway: &TestGateway, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+    command.args(args).env("SLUIS_CONFIG", gateway.folder.path().join("sluis.toml")).stdin(Stdio::null());
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The entries of one kind as they stand in the ledger: what a reader without our types sees.
+fn json(gateway: &TestGateway, kind: &str) -> Vec<(u64, Value)> {
+    let store = gateway.running.store();
+    let size = store.size().unwrap();
+    let all = store.entries(0..size).unwrap();
+    let read = all.into_iter().map(|found| (found.number, serde_json::from_slice(&found.bytes).unwrap()));
+    read.filter(|(_, entry): &(u64, Value)| entry["kind"] == kind).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l15_a_send_says_who_for_whom_on_which_basis_exactly_what_and_what_became_of_it() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["ander@example.org", "lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    let letter = message(NEWS, "Dag").replace("Subject:", "User-Agent: Lijstmaker 3.1\r\nSubject:");
+    let reply = client.submit(NEWS, &["lezer@example.org"], letter.clone()).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let got = next_hop.next().await.data;
+    gateway.wait_for(|event| matches!(event, Event::Relayed(_)).then_some(())).await;
+
+    let (_, admitted) = json(&gateway, "admitted").pop().unwrap();
+    let (consent, _) = json(&gateway, "consent")
+        .into_iter()
+        .find(|(_, entry)| entry["address"] == "lezer@example.org")
+        .unwrap();
+    let (_, config) = json(&gateway, "config_in_force").pop().unwrap();
+    let key = json(&gateway, "key_in_force").into_iter().find(|(_, key)| key["does"] == "dkim").unwrap().1;
+    for (field, expected) in [
+        ("/handover/ip", Value::from("127.0.0.1")),
+        ("/handover/account", Value::Null),
+        ("/tool", "Lijstmaker 3.1".into()),
+        ("/class", "marketing".into()),
+        ("/sender/name", "Voorbeeld Hypotheken B.V.".into()),
+        ("/purpose", "nieuwsbrief".into()),
+        ("/rule", "newsletter".into()),
+        ("/rules_sha256", config["rules_sha256"].clone()),
+        ("/reverse_path", NEWS.into()),
+        ("/recipients/0/recipient", "lezer@example.org".into()),
+        ("/recipients/0/basis/basis", "consent".into()),
+        ("/recipients/0/basis/grade", "B".into()),
+        ("/recipients/0/basis/text_sha256", "7".repeat(64).into()),
+        ("/recipients/0/basis/entries", serde_json::json!([consent])),
+        ("/message_id", "<m3@voorbeeldhypotheken.nl>".into()),
+        ("/original_sha256", hex(&sha256(letter.as_bytes())).into()),
+        ("/sent_sha256", hex(&sha256(&got)).into()),
+        ("/size", got.len().into()),
+        ("/dkim/0/name", "test._domainkey.voorbeeldhypotheken.nl".into()),
+        ("/dkim/0/key", key["id"].clone()),
+        ("/next_hop", next_hop.address.to_string().into()),
+    ] {
+        assert_eq!(admitted.pointer(field), Some(&expected), "{field} in {admitted:#}");
+    }
+    assert!(admitted["token"].as_str().is_some_and(|token| token.len() == 32), "{admitted:#}");
+    assert!(admitted["edits"].as_array().is_some_and(|edits| !edits.is_empty()), "{admitted:#}");
+    assert!(key["public"].as_str().unwrap().starts_with("v=DKIM1; k=ed25519; p="), "{key:#}");
+    let (_, relayed) = json(&gateway, "relayed").pop().unwrap();
+    assert_eq!(relayed["copy"], admitted["copy"]);
+    assert!(relayed["reply"].as_str().unwrap().starts_with("250"), "{relayed:#}");
+    assert!(relayed["at"].as_str() >= admitted["at"].as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_the_exact_bytes_of_each_person_come_back_and_their_signature_verifies() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let people = ["een@example.org", "twee@example.org"];
+    gateway.consent(&people).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &people, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let key = json(&gateway, "key_in_force").into_iter().find(|(_, key)| key["does"] == "dkim").unwrap().1;
+    let record = (key["name"].as_str().unwrap().to_owned(), key["public"].as_str().unwrap().to_owned());
+    for _ in people {
+        let got = next_hop.next().await;
+        let to = got.rcpt[0].split(['<', '>']).nth(1).unwrap().to_owned();
+        let done = sluis(&gateway, &["proof", "message", "<m3@voorbeeldhypotheken.nl>", "--to", &to]).await;
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        assert_eq!(text(&done.stdout), text(&got.data), "byte for byte what {to} got");
+        let (record, bytes) = (record.clone(), done.stdout);
+        let verified = tokio::task::spawn_blocking(move || {
+            letters::verify_with(&bytes, "voorbeeldhypotheken.nl", &[(record.0.as_str(), record.1)], 1)
+        });
+        verified.await.unwrap().unwrap();
+    }
+    // As little as the class needs: of service mail the header, of personal mail the hash.
+    for from in [INVOICES, PERSON] {
+        let reply = client.submit(from, &["een@example.org"], message(from, "Factuur")).await;
+        assert_eq!(reply.code, 250, "{reply:?}");
+        next_hop.next().await;
+    }
+    let admitted = json(&gateway, "admitted");
+    let of = |class: &str| {
+        let (number, entry) = admitted.iter().find(|(_, entry)| entry["class"] == class).unwrap();
+        (number.to_string(), entry["sent_sha256"].as_str().unwrap().to_owned())
+    };
+    let (invoice, hash) = of("service");
+    let done = sluis(&gateway, &["proof", "message", &invoice, "--to", "een@example.org"]).await;
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stdout).ends_with("\r\n\r\n") && !text(&done.stdout).contains("Factuur"));
+    assert!(text(&done.stderr).contains(&hash), "{}", text(&done.stderr));
+    let (letter, hash) = of("personal");
+    let done = sluis(&gateway, &["proof", "message", &letter, "--to", "een@example.org"]).await;
+    assert_eq!((done.status.code(), done.stdout.len()), (Some(1), 0));
+    assert!(text(&done.stderr).contains(&hash), "{}", text(&done.stderr));
+}
+
+/// A gateway that has sent one newsletter to lezer@example.org, and the letter as it arrived.
+async fn one_letter() -> (TestGateway, Vec<u8>, NextHop) {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    let got = next_hop.next().await.data;
+    gateway.wait_for(|event| matches!(event, Event::Relayed(_)).then_some(())).await;
+    (gateway, got, next_hop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complaint_leads_to_what_it_is_about() {
+    let (gateway, got, _next_hop) = one_letter().await;
+    let mut attached = b"From: lezer@example.org\r\nMessage-ID: <klacht@example.org>\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=grens\r\n\r\n--grens\r\n\r\nIk heb hier nooit om gevraagd.\r\n\
+        --grens\r\nContent-Type: message/rfc822\r\n\r\n"
+        .to_vec();
+    attached.extend_from_slice(&got);
+    attached.extend_from_slice(b"\r\n--grens--\r\n");
+    let reply =
+        b"From: lezer@example.org\r\nIn-Reply-To: <m3@voorbeeldhypotheken.nl>\r\n\r\nStop!\r\n".to_vec();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = gateway.folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    for (name, bytes) in [("saved.eml", got), ("forwarded.eml", attached), ("reply.eml", reply)] {
+        let done = sluis(&gateway, &["proof", "lookup", &file(name, &bytes)]).await;
+        let out = text(&done.stdout);
+        assert!(done.status.success(), "{name}: {}", text(&done.stderr));
+        assert!(out.contains(" admitted ") && out.contains("lezer@example.org"), "{name}: {out}");
+    }
+    let unknown = file("unknown.eml", b"Message-ID: <elders@example.net>\r\n\r\nHallo\r\n");
+    let done = sluis(&gateway, &["proof", "lookup", &unknown]).await;
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stderr).contains("<elders@example.net>"), "{}", text(&done.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_the_ledger_shows_that_it_was_only_added_to() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let mut client = gateway.client().await;
+    let path = |name: &str| gateway.folder.path().join(name);
+    let checkpoint = async |name: &str| {
+        let done = sluis(&gateway, &["ledger", "checkpoint"]).await;
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        std::fs::write(path(name), done.stdout).unwrap();
+    };
+    checkpoint("old.txt").await;
+    for _ in 0..3 {
+        client.submit(INVOICES, &["a@example.org"], message(INVOICES, "Factuur")).await;
+        next_hop.next().await;
+    }
+    checkpoint("new.txt").await;
+    let name = |name: &str| path(name).display().to_string();
+    let (old, new, proof) = (name("old.txt"), name("new.txt"), name("proof.json"));
+    let done = sluis(&gateway, &["ledger", "consistency", &old, &new, "-o", &proof]).await;
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let done = sluis(&gateway, &["ledger", "check", &proof, "--key", &gateway.running.ledger_key()]).await;
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    let done = sluis(&gateway, &["ledger", "consistency", &new, &old]).await;
+    assert!(!done.status.success(), "the other way round");
+
+    let done = sluis(&gateway, &["ledger", "fsck", "--checkpoint", &old, "--checkpoint", &new]).await;
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    let out = text(&done.stdout);
+    assert!(out.contains("the ledger is sound") && out.contains("accepted=3 sent=3"), "{out}");
+    let forged =
+        sluis::ledger::checkpoint::Signer::generate("sluis.test", &sluis::secret::SystemEntropy).unwrap();
+    let note = sluis::ledger::checkpoint::sign(&forged, 3, Default::default(), &Default::default()).unwrap();
+    std::fs::write(path("forged.txt"), note).unwrap();
+    let done = sluis(&gateway, &["ledger", "fsck", "--checkpoint", &name("forged.txt")]).await;
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stdout).contains("signed by no key of this gateway"), "{}", text(&done.stdout));
+    assert!(Path::new(&proof).exists());
+}
+
+/// The second verifier (docs/verify), where there is a Python with the package it needs.
+fn python(args: &[&str]) -> Option<Output> {
+    let has = Command::new("python3").args(["-c", "import cryptography"]).output();
+    if !has.is_ok_and(|done| done.status.success()) {
+        eprintln!("passed over: no python3 with the package cryptography");
+        return None;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify/verify.py");
+    Some(Command::new("python3").arg("-B").arg(script).args(args).output().unwrap())
+}
+
+#[test]
+fn the_second_verifier_is_short() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify/verify.py");
+    let lines = std::fs::read_to_string(script).unwrap().lines().count();
+    assert!(lines < 150, "{lines} lines");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_a_pack_verifies_without_this_program() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let path = |name: &str| gateway.folder.path().join(name);
+    let name = |name: &str| path(name).display().to_string();
+    let done = sluis(&gateway, &["ledger", "checkpoint"]).await;
+    std::fs::write(path("old.txt"), done.stdout).unwrap();
+    let mut client = gateway.client().await;
+    client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    next_hop.next().await;
+    gateway.wait_for(|event| matches!(event, Event::Relayed(_)).then_some(())).await;
+    let key = gateway.running.ledger_key();
+    let pack = name("pack.zip");
+    let done = sluis(&gateway, &["proof", "export", "lezer@example.org", "-o", &pack]).await;
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let done = sluis(&gateway, &["proof", "verify", &pack, "--key", &key]).await;
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    let Some(done) = python(&[&pack, &key]) else { return };
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    for expected in ["consent", "admitted", "relayed", "byte for byte", "the pack is sound"] {
+        assert!(text(&done.stdout).contains(expected), "{expected} in {}", text(&done.stdout));
+    }
+    // Every file of the pack, changed in one octet, is found by both.
+    let bytes = std::fs::read(&pack).unwrap();
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(&bytes)).unwrap();
+    let names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for changed in &names {
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for file in &names {
+            let mut content = Vec::new();
+            std::io::Read::read_to_end(&mut archive.by_name(file).unwrap(), &mut content).unwrap();
+            if file == changed {
+                let middle = content.len() / 2;
+                content[middle] ^= 1;
+            }
+            writer.start_file(file, zip::write::SimpleFileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut writer, &content).unwrap();
+        }
+        let forged = name("forged.zip");
+        std::fs::write(&forged, writer.finish().unwrap().into_inner()).unwrap();
+        let done = python(&[&forged, &key]).unwrap();
+        assert!(!done.status.success(), "{changed} changed: {}", text(&done.stdout));
+    }
+    let stranger = sluis::ledger::checkpoint::Signer::generate("sluis.test", &sluis::secret::SystemEntropy);
+    let done = python(&[&pack, stranger.unwrap().verifier()]).unwrap();
+    assert!(!done.status.success() && text(&done.stderr).contains("not signed by this key"));
+
+    let proof = name("proof.json");
+    let done = sluis(&gateway, &["ledger", "consistency", &name("old.txt"), "-o", &proof]).await;
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let done = python(&[&proof, &key]).unwrap();
+    assert!(text(&done.stdout).contains("begins with"), "{} {}", text(&done.stdout), text(&done.stderr));
+    let forged = std::fs::read_to_string(&proof).unwrap();
+    let mut forged: Value = serde_json::from_str(&forged).unwrap();
+    let last = forged["proof"].as_array().unwrap().len() - 1;
+    forged["proof"][last] = "0".repeat(64).into();
+    std::fs::write(&proof, forged.to_string()).unwrap();
+    assert!(!python(&[&proof, &key]).unwrap().status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_own() {
+    let (gateway, got, _next_hop) = one_letter().await;
+    let file = gateway.folder.path().join("copy.redb").display().to_string();
+    let done = sluis(&gateway, &["backup", &file]).await;
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let done = sluis(&gateway, &["backup", &file]).await;
+    assert!(text(&done.stderr).contains("never written over"), "{}", text(&done.stderr));
+    // A hold and a purge over the socket.
+    let done = sluis(&gateway, &["ledger", "hold", "add", "lezer@example.org", "--why", "zaak 7"]).await;
+    assert!(text(&done.stdout).contains("held by entry"), "{} {}", text(&done.stdout), text(&done.stderr));
+    let done = sluis(&gateway, &["ledger", "hold", "list"]).await;
+    assert!(text(&done.stdout).contains("lezer@example.org"), "{}", text(&done.stdout));
+    let done = sluis(&gateway, &["ledger", "hold", "end", "0", "--why", "vergissing"]).await;
+    assert!(text(&done.stderr).contains("no hold that stands"), "{}", text(&done.stderr));
+    let done = sluis(&gateway, &["ledger", "purge"]).await;
+    assert!(text(&done.stdout).contains("0 entries were purged"), "{}", text(&done.stdout));
+
+    // Restored: the copy in the place of the store, beside the keys; what was sent comes back out of it.
+    gateway.running.stop().await;
+    let var = gateway.folder.path().join("var");
+    std::fs::rename(&file, var.join("sluis.redb")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+    command.args(["proof", "message", "<m3@voorbeeldhypotheken.nl>", "--to", "lezer@example.org"]);
+    let config = gateway.folder.path().join("sluis.toml");
+    let done = tokio::task::spawn_blocking(move || command.env("SLUIS_CONFIG", config).output().unwrap());
+    let done = done.await.unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(text(&done.stdout), text(&got));
+}
