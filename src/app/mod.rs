@@ -13,6 +13,7 @@ mod letters;
 mod links;
 mod mailbox;
 mod offline;
+mod reload;
 mod rooms;
 mod running;
 mod serve;

@@ -1,7 +1,6 @@
 //! One gateway, from config to stopped.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -11,11 +10,11 @@ use tokio::sync::watch;
 use super::books::StoreBooks;
 use super::certificate;
 use super::control::{Facts, Remote};
-use super::fixed;
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::links::StoreLinks;
 use super::mailbox::{self, DnsVouch, Door, Letterbox, Post, StoreSendings};
+use super::reload::Reload;
 use super::rooms;
 use super::sockets::Sockets;
 use crate::clock::SharedClock;
@@ -25,7 +24,6 @@ use crate::ledger::{Event, KeyInForce, KeyUse, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
 use crate::notify::{self, Outbox};
-use crate::policy::Rules;
 use crate::relay::{self, Relay, Spool};
 use crate::secret::SharedEntropy;
 use crate::shutdown::Shutdown;
@@ -69,28 +67,6 @@ pub struct Running {
     relay: Relay,
     reload: Arc<Reload>,
     stop_within: std::time::Duration,
-}
-
-/// What a reload swaps, and what it needs to make it.
-#[derive(Debug)]
-pub(super) struct Reload {
-    file: PathBuf,
-    folder: KeyFolder,
-    limits: Limits,
-    clock: SharedClock,
-    entropy: SharedEntropy,
-    scribe: Scribe,
-    store: Store,
-    started: config::Settings,
-    listeners: Vec<watch::Sender<Arc<submission::Settings>>>,
-    relay: Relay,
-    in_force: watch::Sender<Arc<InForce>>,
-    rules: watch::Sender<Arc<Rules>>,
-    desk: watch::Sender<Arc<unsubscribe::Settings>>,
-    tell: watch::Sender<Arc<notify::Settings>>,
-    post: Post,
-    page: SocketAddr,
-    certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
 }
 
 impl Running {
@@ -426,67 +402,6 @@ impl Running {
     }
 }
 
-impl Reload {
-    /// Read the file again; swap rules, senders, accounts, certificates, next hops and settings, or nothing.
-    pub(super) fn reload(&self) -> Result<String, String> {
-        let environment = config::Environment::of_process(self.clock.now());
-        let settings = config::load(&self.file, &environment).map_err(|problems| problems.to_string())?;
-        let fixed = fixed::differences(&self.started, &settings);
-        if !fixed.is_empty() {
-            return Err(format!(
-                "{} cannot change while the gateway runs; nothing was changed: restart it, or put the old value back",
-                fixed.join(", ")
-            ));
-        }
-        let error = |error: anyhow::Error| format!("{error:#}");
-        let listeners =
-            rooms::listeners(&settings, &self.folder, &self.limits, &self.entropy, self.clock.now())
-                .map_err(error)?;
-        let post = self.post.prepare(&settings, &self.folder, self.clock.now()).map_err(error)?;
-        let tokens = self.folder.token(&*self.entropy).map_err(error)?;
-        let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
-        let tell = rooms::tell(&settings).map_err(error)?;
-        let outside = rooms::outside(&settings, self.page).map_err(error)?;
-        let certificate =
-            settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
-        let keys = keys_in_force(&settings, &self.store, &tokens).map_err(error)?;
-        self.relay
-            .replace(rooms::hops(&settings), &settings.relay.routes)
-            .map_err(|error| error.to_string())?;
-        // Everything is made; from here on nothing can fail.
-        let rules = Arc::new(settings.rules.clone());
-        // First who opens links, then who seals them: a new key's first link must open.
-        self.limits.change(rooms::limits(&settings));
-        self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens, outside)));
-        self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
-        self.rules.send_replace(rules.clone());
-        if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
-            sender.send_replace(certificate);
-        }
-        self.post.change(&settings, post);
-        self.tell.send_replace(Arc::new(tell));
-        for (sender, one) in self.listeners.iter().zip(listeners) {
-            sender.send_replace(Arc::new(one));
-        }
-        let (scribe, store, record) = (self.scribe.clone(), self.store.clone(), config_entry(&settings));
-        tokio::spawn(async move {
-            let written = match scribe.record(record).await {
-                Ok(_) => record_keys(&store, &scribe, keys).await,
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = written {
-                tracing::error!(%error, "the new config is in force, but its entry could not be written");
-            }
-        });
-        tracing::info!(rules = %rules.hash, "config reloaded");
-        Ok(format!("config reloaded; rules {}", rules.hash))
-    }
-
-    pub(super) fn rules_in_force(&self) -> Arc<Rules> {
-        self.rules.borrow().clone()
-    }
-}
-
 fn recover(store: &Store, settings: &config::Settings) -> Result<()> {
     let found = store.recover(settings.relay.in_doubt)?;
     if !found.in_doubt.is_empty() || !found.interrupted.is_empty() {
@@ -503,7 +418,7 @@ fn recover(store: &Store, settings: &config::Settings) -> Result<()> {
     Ok(())
 }
 
-fn config_entry(settings: &config::Settings) -> Record {
+pub(super) fn config_entry(settings: &config::Settings) -> Record {
     Record::of(Event::ConfigInForce {
         rules_sha256: settings.rules.hash.clone(),
         mode: settings.rules.mode.as_str().to_owned(),
@@ -532,7 +447,11 @@ async fn purge_daily(store: Store, shutdown: Shutdown) {
 }
 
 /// The keys that sign and seal from now on, as the ledger tells of them.
-fn keys_in_force(settings: &config::Settings, store: &Store, tokens: &Keys) -> Result<Vec<KeyInForce>> {
+pub(super) fn keys_in_force(
+    settings: &config::Settings,
+    store: &Store,
+    tokens: &Keys,
+) -> Result<Vec<KeyInForce>> {
     let mut keys = vec![store.signer().in_force()];
     keys.push(KeyInForce {
         does: KeyUse::Token,
@@ -545,7 +464,7 @@ fn keys_in_force(settings: &config::Settings, store: &Store, tokens: &Keys) -> R
 }
 
 /// Record those of which the ledger does not tell yet: one entry for each key that came into use.
-async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> Result<()> {
+pub(super) async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> Result<()> {
     for key in keys {
         if store.labelled(&key.label())?.is_none() {
             scribe.record(Record::of(Event::KeyInForce(key))).await?;
