@@ -1,5 +1,7 @@
 //! One gateway, from config to stopped.
 
+// Long because every room is wired here, in the order in which a start must go.
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use crate::secret::SharedEntropy;
 use crate::shutdown::Shutdown;
 use crate::store::{Closing, Store};
 use crate::submission;
+use crate::subscribe::{self, Form, SignUps};
 use crate::telemetry::Metrics;
 use crate::token::Keys;
 use crate::unsubscribe::{self, Desk, Health};
@@ -86,6 +89,7 @@ pub(super) struct Reload {
     rules: watch::Sender<Arc<Rules>>,
     desk: watch::Sender<Arc<unsubscribe::Settings>>,
     tell: watch::Sender<Arc<notify::Settings>>,
+    forms: watch::Sender<Arc<Vec<Arc<Form>>>>,
     page: SocketAddr,
     certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
 }
@@ -118,6 +122,7 @@ impl Running {
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
         scribe.record(config_entry(&settings)).await?;
         record_keys(&store, &scribe, keys_in_force(&settings, &store, &tokens)?).await?;
+        record_texts(&store, &scribe, &settings.forms).await?;
 
         let shutdown = Shutdown::new();
         let limits = Limits::new(rooms::limits(&settings), &clock);
@@ -143,7 +148,7 @@ impl Running {
             settings: rooms::spool(&settings),
         });
         let gateway = Gateway::new(gateway::Parts {
-            in_force: in_force_seen,
+            in_force: in_force_seen.clone(),
             limits: limits.clone(),
             register: Arc::new(store.clone()),
             scribe: scribe.clone(),
@@ -177,6 +182,7 @@ impl Running {
             &settings,
             clock.clone(),
             entropy.clone(),
+            in_force_seen,
             tell_seen.clone(),
             owing.clone(),
         ));
@@ -194,8 +200,24 @@ impl Running {
             },
             owing,
         );
-        let desk =
-            Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters, clock.clone()));
+        let desk = Arc::new(Desk::new(
+            desk_seen,
+            Arc::new(store.clone()),
+            scribe.clone(),
+            letters.clone(),
+            clock.clone(),
+        ));
+        let (forms, forms_seen) = watch::channel(Arc::new(settings.forms.clone()));
+        let sign_ups = SignUps::new(subscribe::Parts {
+            forms: forms_seen,
+            desk: desk.clone(),
+            register: Arc::new(store.clone()),
+            scribe: scribe.clone(),
+            mails: letters,
+            limits: limits.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        });
         let (certificate, certificate_seen) = match &settings.unsubscribe.tls {
             None => (None, None),
             Some(files) => {
@@ -205,12 +227,14 @@ impl Running {
                 (Some(sender), Some(seen))
             }
         };
-        shutdown.spawn(unsubscribe::run(
+        let bounds = rooms::page(&settings);
+        shutdown.spawn(unsubscribe::run_beside(
             page,
             certificate_seen,
             desk.clone(),
             entropy.clone(),
-            rooms::page(&settings),
+            bounds,
+            subscribe::routes(sign_ups, bounds, shutdown.clone()),
             shutdown.clone(),
         ));
         shutdown.spawn(health.clone().watch_over(desk, entropy.clone(), shutdown.clone()));
@@ -252,6 +276,7 @@ impl Running {
             rules: rules_sender,
             desk: desk_sender,
             tell: tell_sender,
+            forms,
             page: unsubscribe,
             certificate,
         });
@@ -428,16 +453,19 @@ impl Reload {
             sender.send_replace(certificate);
         }
         self.tell.send_replace(Arc::new(tell));
+        self.forms.send_replace(Arc::new(settings.forms.clone()));
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }
         let (scribe, store, record) = (self.scribe.clone(), self.store.clone(), config_entry(&settings));
+        let forms = settings.forms;
         tokio::spawn(async move {
-            let written = match scribe.record(record).await {
-                Ok(_) => record_keys(&store, &scribe, keys).await,
-                Err(error) => Err(error.into()),
+            let written = async {
+                scribe.record(record).await?;
+                record_keys(&store, &scribe, keys).await?;
+                record_texts(&store, &scribe, &forms).await
             };
-            if let Err(error) = written {
+            if let Err(error) = written.await {
                 tracing::error!(%error, "the new config is in force, but its entry could not be written");
             }
         });
@@ -512,6 +540,23 @@ async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> R
     for key in keys {
         if store.labelled(&key.label())?.is_none() {
             scribe.record(Record::of(Event::KeyInForce(key))).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Record the consent texts of forms that are not on record yet.
+async fn record_texts(store: &Store, scribe: &Scribe, forms: &[Arc<Form>]) -> Result<()> {
+    for form in forms {
+        if store.labelled(&form.text_sha256)?.is_none() {
+            let text = Event::ConsentText {
+                sha256: form.text_sha256.clone(),
+                text: form.text.clone(),
+                sender: Some(form.sender.id.clone()),
+                purpose: Some(form.purpose.clone()),
+                privacy: false,
+            };
+            scribe.record(Record::of(text)).await?;
         }
     }
     Ok(())

@@ -13,6 +13,7 @@
 mod cases;
 mod check;
 mod footer;
+mod form;
 mod hash;
 mod inbound;
 mod include;

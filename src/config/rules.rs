@@ -50,7 +50,7 @@ impl Senders {
         texts.iter().filter_map(|text| self.find(section, text)).map(|sender| sender.id.clone()).collect()
     }
 
-    fn find(&self, section: &Section<'_>, text: &Spot<String>) -> Option<&Arc<Sender>> {
+    pub(super) fn find(&self, section: &Section<'_>, text: &Spot<String>) -> Option<&Arc<Sender>> {
         let found = self.0.iter().find(|sender| sender.name == text.value || sender.id.0 == text.value);
         if found.is_none() {
             let names = self.0.iter().flat_map(|sender| [sender.name.as_str(), sender.id.0.as_str()]);

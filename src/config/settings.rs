@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -22,6 +23,7 @@ use crate::net::socks::Proxy;
 use crate::policy::Rules;
 use crate::relay::{Credentials, InDoubt, Routes, TlsMode};
 use crate::secret::Secret;
+use crate::subscribe::Form;
 use crate::unsubscribe::Look;
 
 /// Everything the config file says, checked. Relative paths are resolved: against the data folder for
@@ -51,6 +53,8 @@ pub struct Settings {
     pub relay: RelaySettings,
     /// The way out.
     pub unsubscribe: UnsubscribeSettings,
+    /// Ways to sign up (RULES L12).
+    pub forms: Vec<Arc<Form>>,
     /// Who is told of unsubscribes, and how (RULES L10).
     pub tell: Tell,
     /// Who signs (RULES P11).
@@ -436,6 +440,12 @@ pub struct Limits {
     pub messages_per_hour: u32,
     /// Recipients of one account (or trusted address) refused at RCPT in an hour.
     pub refusals_per_hour: u32,
+    /// Confirmation mails to one address in 24 hours, under all forms.
+    pub form_mails_per_address: u32,
+    /// Forms sent in from one network (an IPv4 /24, an IPv6 /48) in an hour.
+    pub forms_per_network: u32,
+    /// How often one form is sent in, in an hour.
+    pub forms_per_hour: u32,
     /// IP addresses and accounts that are remembered for the counts above.
     pub remembered: usize,
     /// Copies in the spool.
@@ -494,6 +504,9 @@ impl Default for Limits {
             sign_in_window: Duration::from_secs(15 * 60),
             messages_per_hour: 10_000,
             refusals_per_hour: 10_000,
+            form_mails_per_address: 4,
+            forms_per_network: 30,
+            forms_per_hour: 1_000,
             remembered: 10_000,
             spool_copies: 100_000,
             ledger_queue: 1_024,

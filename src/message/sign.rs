@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use mail_auth::common::crypto::SigningKey as _;
 use mail_auth::dkim::{Canonicalization, Signature};
 
-use super::header::{Block, structured};
+use super::header::{Block, Bounds, scan, structured};
 use super::{Signer, SigningKey};
 use crate::mail::Class;
 
@@ -140,6 +140,24 @@ fn plain_run(chunk: &[u8]) -> usize {
             _ => at += 1,
         }
     }
+}
+
+/// A message of the gateway's own with its signatures before it, and the names of their keys. `now` in seconds
+/// since 1970.
+pub fn signed(
+    message: Vec<u8>,
+    class: Class,
+    now: i64,
+    signers: &[Signer],
+) -> Result<(Vec<u8>, Vec<String>), String> {
+    let block = scan(&message, 0..message.len(), Bounds { fields: usize::MAX, bytes: usize::MAX });
+    let mut hash = BodyHash::new();
+    hash.update(&message[block.body..]);
+    let now = u64::try_from(now).unwrap_or(0);
+    let made = sign(&message[..block.body], &block, &hash.finish(), class, now, signers)?;
+    let (mut fields, names): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    fields.push(message);
+    Ok((fields.concat(), names))
 }
 
 /// Sign `head` (header and the empty line) with the body hashed in `body_hash`: one DKIM-Signature field

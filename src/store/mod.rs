@@ -47,7 +47,7 @@ pub use find::{About, Page, Window};
 pub use fsck::Findings;
 pub use read::{Archived, Found, ImportPlace, Known};
 pub use recover::Recovered;
-pub use retain::{Erasure, Hold};
+pub use retain::Hold;
 
 use error::Fault;
 use write::Writer;

@@ -13,6 +13,7 @@
 //! `token`).
 
 mod desk;
+mod detached;
 mod form;
 mod health;
 mod http;
@@ -20,10 +21,11 @@ mod language;
 mod look;
 mod page;
 mod proxy;
+pub(crate) mod shared;
 mod undo;
 
 pub use desk::{Desk, Notices, Settings, Taken, Unread, Visit};
 pub use health::{Health, Outside};
-pub use http::{Limits, run};
+pub use http::{Limits, run, run_beside};
 pub use look::{Colour, Logo, Look, LookError, MAX_LOGO};
 pub use undo::{Proof, UNDO_WITHIN};
