@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::keys::{self, KeyFolder};
+use crate::api::{self, Gate};
 use crate::clock::Timestamp;
 use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
@@ -326,6 +327,24 @@ pub(super) fn outside(settings: &config::Settings, listener: SocketAddr) -> Resu
     }
     let caller = Caller::new(&trust, Reach::Anybody, HEALTH).context("the health check")?;
     Ok(unsubscribe::Outside { doors, via, caller })
+}
+
+/// Who may ask the API.
+pub(super) fn gate(settings: &config::Settings, entropy: &SharedEntropy) -> Result<Arc<Gate>> {
+    Ok(Arc::new(Gate::new(settings.api.tokens.clone(), &**entropy)?))
+}
+
+/// Bounds of the API's listener, and of the API.
+pub(super) fn api(settings: &config::Settings) -> (net::http::Limits, api::Limits) {
+    let limits = &settings.limits;
+    let http = net::http::Limits {
+        connections: limits.api_connections,
+        header: limits.http_timeout,
+        idle: limits.http_idle,
+    };
+    let own =
+        api::Limits { body: limits.api_body, body_time: limits.http_timeout, at_once: limits.api_at_once };
+    (http, own)
 }
 
 pub(super) fn page(settings: &config::Settings) -> unsubscribe::Limits {

@@ -19,6 +19,7 @@ use super::letters::Letters;
 use super::links::StoreLinks;
 use super::rooms;
 use super::sockets::Sockets;
+use crate::api::Gate;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
@@ -36,7 +37,7 @@ use crate::subscribe::{self, Form, SignUps};
 use crate::telemetry::Metrics;
 use crate::token::Keys;
 use crate::unsubscribe::{self, Desk, Health};
-use crate::{admin, metrics};
+use crate::{admin, api, metrics, net};
 
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
 const BACKLOG: u32 = 1024;
@@ -62,6 +63,7 @@ pub struct Running {
     submission: Vec<Bound>,
     unsubscribe: SocketAddr,
     metrics: Option<SocketAddr>,
+    api: Option<SocketAddr>,
     shutdown: Shutdown,
     store: Store,
     scribe: Scribe,
@@ -90,6 +92,7 @@ pub(super) struct Reload {
     desk: watch::Sender<Arc<unsubscribe::Settings>>,
     tell: watch::Sender<Arc<notify::Settings>>,
     forms: watch::Sender<Arc<Vec<Arc<Form>>>>,
+    gate: watch::Sender<Arc<Gate>>,
     page: SocketAddr,
     certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
 }
@@ -169,6 +172,8 @@ impl Running {
         let metrics_at = settings.metrics;
         let metrics_listener =
             metrics_at.map(|address| bind(&mut sockets, address, "the metrics listener")).transpose()?;
+        let api_listener =
+            settings.api.listen.map(|address| bind(&mut sockets, address, "the API")).transpose()?;
         sockets.finish()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
@@ -261,6 +266,7 @@ impl Running {
             shutdown.spawn(submission::run(listener, seen, gateway.clone(), shutdown.clone()));
         }
 
+        let (gate, gate_seen) = watch::channel(rooms::gate(&settings, &entropy)?);
         let reload = Arc::new(Reload {
             file: settings.file.clone(),
             folder,
@@ -277,6 +283,7 @@ impl Running {
             desk: desk_sender,
             tell: tell_sender,
             forms,
+            gate,
             page: unsubscribe,
             certificate,
         });
@@ -305,7 +312,25 @@ impl Running {
         let socket = admin::Listener::bind(&socket)
             .with_context(|| format!("the admin socket {} cannot be made", socket.display()))?;
         let (connections, longest) = (settings.limits.admin_connections, settings.limits.admin_message);
-        shutdown.spawn(admin::serve(socket, services, connections, longest, shutdown.clone()));
+        let (bounds, api_limits) = rooms::api(&settings);
+        let api_of = |local| {
+            let (services, gate) = (services.clone(), gate_seen.clone());
+            api::router(services, gate, reload.limits.clone(), api_limits, local, shutdown.clone())
+        };
+        let api = api_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        if let Some(listener) = api_listener {
+            let certificate = match &settings.api.tls {
+                None => None,
+                Some(files) => {
+                    let (sender, seen) = watch::channel(certificate::read(files).context("the API")?);
+                    shutdown.spawn(certificate::renew(files.clone(), sender, shutdown.clone()));
+                    Some(seen)
+                }
+            };
+            shutdown.spawn(net::http::serve(listener, certificate, api_of(false), bounds, shutdown.clone()));
+        }
+        let local = api_of(true);
+        shutdown.spawn(admin::serve(socket, services, local, connections, longest, shutdown.clone()));
         if let Some(listener) = metrics_listener {
             let exporter = Metrics::install()?;
             shutdown.spawn(exporter.clone().upkeep(shutdown.clone()));
@@ -315,6 +340,7 @@ impl Running {
             submission,
             unsubscribe,
             metrics,
+            api,
             shutdown,
             store,
             scribe,
@@ -352,6 +378,11 @@ impl Running {
     /// Where metrics are served, if they are.
     pub fn metrics(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Where the API listens, if it does.
+    pub fn api(&self) -> Option<SocketAddr> {
+        self.api
     }
 
     /// The pen.
@@ -435,6 +466,7 @@ impl Reload {
         let tokens = self.folder.token(&*self.entropy).map_err(error)?;
         let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
         let tell = rooms::tell(&settings).map_err(error)?;
+        let gate = rooms::gate(&settings, &self.entropy).map_err(error)?;
         let outside = rooms::outside(&settings, self.page).map_err(error)?;
         let certificate =
             settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
@@ -454,6 +486,7 @@ impl Reload {
         }
         self.tell.send_replace(Arc::new(tell));
         self.forms.send_replace(Arc::new(settings.forms.clone()));
+        self.gate.send_replace(gate);
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }

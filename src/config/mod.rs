@@ -10,6 +10,7 @@
 //! from environment variables and never stand in the file. Deliberately absent: making anything (keys,
 //! certificates, folders) and anything that listens or connects.
 
+mod api;
 mod cases;
 mod check;
 mod footer;

@@ -14,6 +14,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::Problem;
+use crate::api::Token;
 use crate::ledger::Archive;
 use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub unsubscribe: UnsubscribeSettings,
     /// Ways to sign up (RULES L12).
     pub forms: Vec<Arc<Form>>,
+    /// The register for other programs.
+    pub api: ApiSettings,
     /// Who is told of unsubscribes, and how (RULES L10).
     pub tell: Tell,
     /// Who signs (RULES P11).
@@ -299,6 +302,17 @@ impl Default for UnsubscribeSettings {
     }
 }
 
+/// The register for other programs.
+#[derive(Debug, Clone, Default)]
+pub struct ApiSettings {
+    /// Where it listens, besides the admin socket; `None` (default): nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Its certificate and key; `None` only on loopback.
+    pub tls: Option<TlsFiles>,
+    /// Who may ask, there.
+    pub tokens: Vec<Token>,
+}
+
 /// Who is told of unsubscribes besides the mails that go at once (RULES L10, P8).
 #[derive(Debug, Clone)]
 pub struct Tell {
@@ -464,6 +478,12 @@ pub struct Limits {
     pub http_idle: Duration,
     /// Unsubscribes that wait for the ledger.
     pub http_pending: usize,
+    /// Connections to the listener of the API.
+    pub api_connections: usize,
+    /// One request body of the API.
+    pub api_body: usize,
+    /// Requests of the API that are worked on at one time.
+    pub api_at_once: usize,
     /// Connections to the admin socket.
     pub admin_connections: usize,
     /// Wait of a command for a gateway that starts, or for another command.
@@ -516,6 +536,9 @@ impl Default for Limits {
             http_timeout: Duration::from_secs(20),
             http_idle: Duration::from_secs(30),
             http_pending: 4_096,
+            api_connections: 64,
+            api_body: 4 << 20,
+            api_at_once: 8,
             admin_connections: 8,
             admin_wait: Duration::from_secs(5),
             admin_message: 64 << 20,

@@ -118,7 +118,7 @@ fn list(tallies: &[Tally], words: &Words) -> String {
             "published" => 2,
             "suppression" | "unsubscribed" | "corrected" | "explained" => 3,
             "refused" => 4,
-            "admitted" => 5,
+            "admitted" | "sent_elsewhere" => 5,
             _ => 6,
         };
         counts[kind] += tally.count;

@@ -187,6 +187,13 @@ impl Store {
         self.commit_batch(&batch)
     }
 
+    /// Write `batch` in one durable transaction.
+    fn commit_batch(&self, batch: &[Ready]) -> Result<Vec<EntryNumber>, RecordError> {
+        let mut writer = self.writer();
+        self.reopen_if_closed(&mut writer)?;
+        self.commit_locked(&mut writer, batch)
+    }
+
     /// Sign a checkpoint now, if anything happened since the last one. Blocks for one commit.
     pub fn checkpoint(&self) -> Result<(), RecordError> {
         self.write(vec![Record { events: Vec::new(), sides: vec![Side::Checkpoint] }]).map(drop)

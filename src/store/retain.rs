@@ -107,10 +107,10 @@ impl Store {
                 Erasure { holds: holds.map(|hold| hold.number).collect(), ..Erasure::default() };
             let named = numbers_about(&reading, About::Address(address), None)?;
             let named = find(&reading, &named)?;
+            let retention = self.inner.settings.retention;
             let sent = named.iter().filter_map(|found| match &found.entry.event {
-                Event::Admitted(it) => {
-                    Some(months_after(found.entry.at, self.inner.settings.retention.of(it.class)))
-                }
+                Event::Admitted(it) => Some(months_after(found.entry.at, retention.of(it.class))),
+                Event::SentElsewhere(_) => Some(months_after(found.entry.at, retention.marketing)),
                 _ => None,
             });
             erasure.kept_until = sent.max();
@@ -209,6 +209,7 @@ impl Judge<'_> {
         Ok(match event {
             Event::Admitted(admitted) => self.copy_due(entry, self.retention.of(admitted.class))?,
             Event::Refused { .. } if self.is_past(entry.at, self.retention.refused) => vec![number],
+            Event::SentElsewhere(_) if self.is_past(entry.at, self.retention.marketing) => vec![number],
             other if other.outcome().is_some() || matches!(other, Event::NoticeSent { .. }) => {
                 if self.is_admitted(other)? || !self.is_past(entry.at, self.retention.marketing) {
                     Vec::new()
@@ -311,7 +312,7 @@ fn is_choice(event: &Event) -> bool {
 /// stops the erasure; one that ended goes with it.
 fn stays(event: &Event, was_mailed: bool) -> bool {
     match event {
-        Event::Admitted(_) | Event::NoticeSent { .. } => true,
+        Event::Admitted(_) | Event::SentElsewhere(_) | Event::NoticeSent { .. } => true,
         _ => was_mailed && (is_evidence(event) || is_choice(event)),
     }
 }
@@ -340,6 +341,7 @@ fn source_of(event: &Event) -> Option<&str> {
 fn sender_of(event: &Event) -> Option<&SenderId> {
     match event {
         Event::Admitted(it) => it.sender.as_ref().map(|party| &party.id),
+        Event::SentElsewhere(it) => Some(&it.sender.id),
         other => profile_of(other).map(|(sender, _)| sender),
     }
 }
@@ -349,7 +351,8 @@ fn is_mailed(reading: &ReadTransaction, address: &AddressKey) -> Result<bool, Fa
     for row in reading.open_table(BY_ADDRESS)?.range((key, 0)..=(key, u64::MAX))? {
         let number = row?.0.value().1;
         let found: Vec<Found> = find(reading, &[number])?;
-        if found.iter().any(|found| matches!(found.entry.event, Event::Admitted(_))) {
+        if found.iter().any(|found| matches!(found.entry.event, Event::Admitted(_) | Event::SentElsewhere(_)))
+        {
             return Ok(true);
         }
     }

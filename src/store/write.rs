@@ -214,14 +214,7 @@ impl<T: redb::ReadableTable<u64, &'static [u8]>> Hashes for StoredHashes<'_, T> 
 }
 
 impl Store {
-    /// Write `batch` in one durable transaction.
-    pub(super) fn commit_batch(&self, batch: &[Ready]) -> Result<Vec<EntryNumber>, RecordError> {
-        let mut writer = self.writer();
-        self.reopen_if_closed(&mut writer)?;
-        self.commit_locked(&mut writer, batch)
-    }
-
-    /// The same, for who holds the writer already.
+    /// Write `batch` in one durable transaction, for who holds the writer.
     pub(super) fn commit_locked(
         &self,
         writer: &mut Writer,
