@@ -216,10 +216,12 @@ impl<T: redb::ReadableTable<u64, &'static [u8]>> Hashes for StoredHashes<'_, T> 
 }
 
 impl Store {
-    /// Write `batch` in one durable transaction.
-    pub(super) fn commit_batch(&self, batch: &[Ready]) -> Result<Vec<EntryNumber>, RecordError> {
-        let mut writer = self.writer();
-        self.reopen_if_closed(&mut writer)?;
+    /// Write `batch` in one durable transaction, for who holds the writer.
+    pub(super) fn commit_locked(
+        &self,
+        writer: &mut Writer,
+        batch: &[Ready],
+    ) -> Result<Vec<EntryNumber>, RecordError> {
         let started = tokio::time::Instant::now();
         let mut tip = writer.tip.clone();
         let mut numbers = Vec::with_capacity(batch.len());
@@ -237,8 +239,8 @@ impl Store {
             }
             Err(fault) if fault.spends_the_handle() => {
                 tracing::error!(error = %fault, "a commit of the ledger failed; opening the store again");
-                self.close(&mut writer);
-                match self.reopen(&mut writer) {
+                self.close(writer);
+                match self.reopen(writer) {
                     // The sync failed, but the commit is there: everything in it is durable.
                     Ok(()) if writer.tip.commits == tip.commits && numbers.len() == batch.len() => {
                         Ok(numbers)
