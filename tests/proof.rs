@@ -324,3 +324,31 @@ async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_o
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert_eq!(text(&done.stdout), text(&got));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_checkpoints_go_outside_and_one_that_cannot_is_an_entry() {
+    let mut next_hop = NextHop::start().await;
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().display();
+    let anchor = format!("[ledger.anchor]\nfolder = \"{folder}\"\nmail = [\"notaris@example.nl\"]\n");
+    let gateway = TestGateway::with(next_hop.address, "", &format!("\n{anchor}")).await;
+    let mail = next_hop.next().await;
+    assert!(mail.rcpt[0].contains("notaris@example.nl"), "{:?}", mail.rcpt);
+    assert!(text(&mail.data).contains("checkpoint.txt"));
+    let anchored = json(&gateway, "anchored");
+    let to: Vec<&str> = anchored.iter().map(|(_, entry)| entry["to"].as_str().unwrap()).collect();
+    assert!(to[0].starts_with("file ") && to[1] == "mail notaris@example.nl", "{to:?}");
+    let done = sluis(&gateway, &["ledger", "fsck", "--checkpoint", &folder.to_string()]).await;
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    assert!(text(&done.stdout).contains("it continues each of the 1 checkpoints given"), "{}", text(&done.stdout));
+
+    let gone = outside.path().join("not/there").display().to_string();
+    let anchor = format!("\n[ledger.anchor]\nfolder = \"{gone}\"\n");
+    let gateway = TestGateway::with(next_hop.address, "", &anchor).await;
+    let missed = gateway.wait_for(|event| match event {
+        Event::Anchored(it) => Some(it.clone()),
+        _ => None,
+    });
+    let missed = missed.await.missed.unwrap();
+    assert!(missed.contains("No such file"), "{missed}");
+}

@@ -3,6 +3,7 @@
 //! [`serve`] runs until a signal; [`Running`] is one gateway, so that the tour and the tests can have
 //! their own on free ports. Nothing but this room and `cli` knows the store and the config.
 
+mod anchors;
 mod books;
 mod control;
 pub mod demo;

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
+use super::anchors::Anchors;
 use super::books::StoreBooks;
 use super::control::{Facts, Remote};
 use super::fixed;
@@ -149,6 +150,15 @@ impl Running {
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
         shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
+        let anchors = Anchors::new(
+            &settings,
+            store.clone(),
+            scribe.clone(),
+            spool.clone(),
+            clock.clone(),
+            entropy.clone(),
+        );
+        shutdown.spawn(anchors.run(shutdown.clone()));
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens)));
         let letters = Arc::new(Letters::new(spool.clone(), &settings, clock.clone(), entropy.clone()));
         let desk = Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters));

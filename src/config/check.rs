@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use super::problem::{Problem, Problems};
 use super::reader::{Doc, Section};
-use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
+use super::settings::{Anchor, LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
 use super::{inbound, include, limits, outbound, rules};
 use crate::clock::Timestamp;
@@ -196,6 +196,7 @@ fn ledger(section: Section<'_>) -> LedgerSettings {
         quick_repair: section.flag("quick_repair").unwrap_or(defaults.quick_repair),
         archive: archive(section.section("archive")),
         retention: retention(section.section("retention")),
+        anchor: anchor(section.section("anchor")),
     };
     section.finish();
     settings
@@ -216,6 +217,18 @@ fn retention(section: Section<'_>) -> Retention {
     };
     section.finish();
     retention
+}
+
+/// Where checkpoints go outside.
+fn anchor(section: Section<'_>) -> Anchor {
+    let defaults = Anchor::default();
+    let anchor = Anchor {
+        folder: section.text("folder").map(|folder| PathBuf::from(folder.value)),
+        mail: section.list("mail", mailbox),
+        every: section.duration("every", seconds(60)..=seconds(31 * 86_400)).unwrap_or(defaults.every),
+    };
+    section.finish();
+    anchor
 }
 
 /// What is kept of each copy's bytes.

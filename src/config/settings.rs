@@ -450,6 +450,25 @@ pub struct LedgerSettings {
     pub archive: Archive,
     /// How long entries are kept, in months.
     pub retention: Retention,
+    /// Where checkpoints go outside.
+    pub anchor: Anchor,
+}
+
+/// Where checkpoints go, so that nobody can rewrite what they cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// A folder, best on another machine: one file for each.
+    pub folder: Option<PathBuf>,
+    /// Addresses of people who keep the mail.
+    pub mail: Vec<Address>,
+    /// How often, if anything happened (default a day).
+    pub every: Duration,
+}
+
+impl Default for Anchor {
+    fn default() -> Self {
+        Self { folder: None, mail: Vec::new(), every: Duration::from_secs(86_400) }
+    }
 }
 
 impl Default for LedgerSettings {
@@ -460,6 +479,7 @@ impl Default for LedgerSettings {
             quick_repair: false,
             archive: Archive::default(),
             retention: Retention::default(),
+            anchor: Anchor::default(),
         }
     }
 }

@@ -101,6 +101,8 @@ pub enum Event {
     },
     /// Something was done about keeping: a hold, a purge, an erasure.
     Keeping(Keeping),
+    /// A checkpoint went outside, or could not.
+    Anchored(Anchored),
     /// A checkpoint was signed.
     Checkpoint {
         /// Entries before it.
@@ -181,6 +183,17 @@ pub struct DkimSigned {
     pub name: String,
     /// Which key: the id of the entry that holds the record as it was published.
     pub key: String,
+}
+
+/// A checkpoint that went outside the gateway's reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchored {
+    /// Entries it covers.
+    pub size: u64,
+    /// Where to: `file` and a path, `mail` and an address.
+    pub to: String,
+    /// Why it did not arrive there; `None` when it did. A mail that bounces is an entry of its own.
+    pub missed: Option<String>,
 }
 
 /// Who handed the message over, and how (RULES L15).
@@ -422,6 +435,7 @@ impl Event {
             Self::Cancelled(_) => "cancelled",
             Self::NoticeSent { .. } => "notice_sent",
             Self::Keeping(_) => "keeping",
+            Self::Anchored(_) => "anchored",
             Self::Checkpoint { .. } => "checkpoint",
         })
     }
@@ -446,6 +460,7 @@ impl Event {
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
             | Self::Keeping(_)
+            | Self::Anchored(_)
             | Self::Checkpoint { .. } => None,
         }
     }
@@ -481,6 +496,7 @@ impl Event {
             Self::NoticeSent { to, .. } => vec![to.key()],
             Self::Keeping(Keeping::Held { about: Some(about), .. }) => vec![about],
             Self::Keeping(_)
+            | Self::Anchored(_)
             | Self::ConfigInForce { .. }
             | Self::KeyInForce(_)
             | Self::ConsentText { .. }
@@ -579,6 +595,10 @@ impl Event {
             }
             Self::NoticeSent { to, about, copy } => format!("{copy} {about} to {to}"),
             Self::Keeping(keeping) => keeping.summary(),
+            Self::Anchored(it) => match &it.missed {
+                None => format!("the checkpoint of {} entries went to {}", it.size, it.to),
+                Some(why) => format!("the checkpoint of {} entries missed {}: {why}", it.size, it.to),
+            },
             Self::Checkpoint { size, root, counts, .. } => format!("{size} entries, root {root}, {counts}"),
             Self::Relayed(it)
             | Self::Bounced(it)

@@ -21,7 +21,7 @@ pub mod verify;
 
 pub use counts::Counts;
 pub use event::{
-    Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
+    Admitted, AdmittedRecipient, Anchored, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
     KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
     Way, head,
 };

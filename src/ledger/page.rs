@@ -98,6 +98,8 @@ fn title(event: &Event) -> String {
             Keeping::Purged { .. } => "Entries were purged: their time had passed".to_owned(),
             Keeping::Erased { .. } => "Data of a person were erased on request".to_owned(),
         },
+        Event::Anchored(it) if it.missed.is_some() => "A checkpoint could not be sent outside".to_owned(),
+        Event::Anchored(_) => "A checkpoint was sent outside".to_owned(),
         Event::Checkpoint { size, .. } => format!("The root over {size} entries was signed"),
     }
 }
@@ -179,6 +181,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         | Event::Cancelled(it) => outcome(it),
         Event::NoticeSent { copy, .. } => html! { dl { dt { "copy" } dd { (copy) } } },
         Event::Keeping(it) => html! { dl { dt { "what" } dd { (it.summary()) } } },
+        Event::Anchored(_) => html! { dl { dt { "what" } dd { (event.summary()) } } },
         Event::Checkpoint { root, counts, .. } => html! { dl {
             dt { "root" } dd { code { (root) } }
             dt { "recipients" } dd { (counts) }

@@ -4,6 +4,8 @@
 //! language. `relay::notice` makes it durable in the commit of the unsubscribe itself, and the spool sends
 //! it. Deliberately absent: anything that decides, and anything that sends.
 
+mod checkpoint;
 mod unsubscribed;
 
+pub use checkpoint::checkpoint;
 pub use unsubscribed::{Letterhead, Notice, unsubscribed};
