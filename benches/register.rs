@@ -1,6 +1,8 @@
-//! Lookups and decisions in a register of 1,000,000 consents, beside plain redb lookups in the same run.
+//! Lookups and decisions in a register of 1,000,000 addresses with two purposes each, beside plain redb lookups
+//! in the same run; and a file of as many rows imported into a gateway that serves.
 //!
-//! `cargo bench --bench register` prints a Markdown table; `-- --quick` takes 50,000 consents.
+//! `cargo bench --bench register` prints a Markdown table; `-- --addresses 10000000` takes another number,
+//! `--import 0` leaves the import out, `--quick` takes 50,000 of both.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,12 +20,15 @@ use sluis::store::{Settings, Store};
 
 const SENDER: &str = "12345678";
 const PURPOSE: &str = "nieuwsbrief";
+/// The purposes that each address has a consent for.
+const PURPOSES: [&str; 2] = [PURPOSE, "aanbiedingen"];
 /// Records of one commit while the register is filled.
 const BATCH: usize = 1_000;
 const LASTING: Duration = Duration::from_secs(3);
 
 fn main() {
-    let count: u64 = if std::env::args().any(|arg| arg == "--quick") { 50_000 } else { 1_000_000 };
+    let usual = if std::env::args().any(|arg| arg == "--quick") { 50_000 } else { 1_000_000 };
+    let (count, rows) = (flag("--addresses").unwrap_or(usual), flag("--import").unwrap_or(usual));
     let folder = tempfile::tempdir().expect("a folder");
     let signer = Signer::generate("bench", &SystemEntropy).expect("a key");
     let path = folder.path().join("sluis.redb");
@@ -33,7 +38,12 @@ fn main() {
     let start = Instant::now();
     let mut number = 0;
     while number < count {
-        let batch = (number..count.min(number + BATCH as u64)).map(|n| Record::of(consent(n))).collect();
+        let batch = (number..count.min(number + BATCH as u64))
+            .map(|n| Record {
+                events: PURPOSES.iter().map(|purpose| consent(n, purpose)).collect(),
+                sides: Vec::new(),
+            })
+            .collect();
         store.write(batch).expect("a commit");
         number += BATCH as u64;
     }
@@ -65,12 +75,87 @@ fn main() {
         println!("| {what} | {:.0} | {:.2} | {:.1} | {:.2} |", one.0, one.0 / redb.0, one.1, one.2);
     }
     println!(
-        "\n{count} consents: filled in {:.1} s ({:.0} per second, durable commits of {BATCH}, ledger entries and tree \
-         included); the store has {} MiB, {} octets per consent.",
+        "\n{count} addresses with {} purposes: filled in {:.1} s ({:.0} consents per second, durable commits of \
+         {BATCH} addresses, ledger entries and tree included); the store has {} MiB, {} octets per address; this process \
+         had {} MiB at most.",
+        PURPOSES.len(),
         filled.as_secs_f64(),
-        count as f64 / filled.as_secs_f64(),
+        (count * PURPOSES.len() as u64) as f64 / filled.as_secs_f64(),
         size >> 20,
         size / count,
+        peak("self"),
+    );
+    drop(store);
+    if rows > 0 {
+        import(rows);
+    }
+}
+
+/// The number after `name` on the command line.
+fn flag(name: &str) -> Option<u64> {
+    let after = std::env::args().skip_while(|arg| arg != name).nth(1)?;
+    Some(after.parse().expect("a number after the flag"))
+}
+
+/// The most memory that a process had, in MiB.
+fn peak(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
+    line.trim().split(' ').next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 10
+}
+
+/// Import a file of `rows` rows by the program itself, while a gateway serves.
+fn import(rows: u64) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::process::{Command, Stdio};
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("sluis.toml");
+    let data = folder.path().join("var");
+    let text = source()
+        .replace("[relay]", &format!("data = {data:?}\n[unsubscribe]\nlisten = \"127.0.0.1:0\"\n[relay]"));
+    std::fs::write(&config, text.replace("127.0.0.1:2525", "127.0.0.1:0")).expect("the config");
+    let file = folder.path().join("list.csv");
+    let mut csv = std::io::BufWriter::new(std::fs::File::create(&file).expect("the list"));
+    writeln!(csv, "Email Address,First Name,OPTIN_TIME,OPTIN_IP").expect("a row");
+    for number in 0..rows {
+        writeln!(csv, "{},Naam {number},2024-01-02 03:04:05,192.0.2.1", address(number)).expect("a row");
+    }
+    csv.into_inner().expect("the list").sync_all().expect("the list");
+    let sluis = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+        command
+            .env("SLUIS_CONFIG", &config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command
+    };
+    let mut gateway = sluis().arg("serve").spawn().expect("a gateway");
+    let mut said = BufReader::new(gateway.stdout.take().expect("its output"));
+    said.read_line(&mut String::new()).expect("that it listens");
+    let start = Instant::now();
+    let mut command = sluis();
+    command.arg("import").arg(&file).args(["--purpose", PURPOSE, "--attest", "the bench"]);
+    let mut importer = command.spawn().expect("an import");
+    let out = BufReader::new(importer.stdout.take().expect("its output"));
+    let (mut told, mut memory) = (String::new(), 0);
+    let done = loop {
+        memory = memory.max(peak(&importer.id().to_string()));
+        if let Some(done) = importer.try_wait().expect("its end") {
+            break done;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let took = start.elapsed().as_secs_f64();
+    out.lines().map_while(Result::ok).for_each(|line| told.push_str(&line));
+    let gateway_memory = peak(&gateway.id().to_string());
+    gateway.kill().expect("its end");
+    gateway.wait().expect("its end");
+    assert!(done.success() && told.contains(&format!("{rows} added")), "{told}");
+    println!(
+        "\nAn import of {rows} rows into a gateway that serves: {took:.1} s, {:.0} rows per second; the import had {memory} \
+         MiB at most, the gateway {gateway_memory} MiB.",
+        rows as f64 / took
     );
 }
 
@@ -124,11 +209,11 @@ fn address(number: u64) -> Address {
     Address::parse(&format!("reader{number}@example{}.org", number % 997)).expect("an address")
 }
 
-fn consent(number: u64) -> Event {
+fn consent(number: u64, purpose: &str) -> Event {
     let at = "2026-01-15T10:00:00Z".parse().expect("a time");
     Event::Consent(Consented {
         sender: SenderId(SENDER.to_owned()),
-        purpose: Purpose(PURPOSE.to_owned()),
+        purpose: Purpose(purpose.to_owned()),
         address: address(number).key().clone(),
         event: ConsentEvent {
             kind: ConsentEventKind::Grant,
@@ -164,16 +249,19 @@ fn plain(
 }
 
 fn rules() -> Rules {
-    let source = format!(
+    let environment = config::Environment::of_process(SystemClock.now());
+    match config::parse(std::path::Path::new("bench.toml"), &source(), &environment) {
+        Ok(settings) => settings.rules,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+fn source() -> String {
+    format!(
         "name = \"bench.example\"\n[relay]\nnext_hop = \"directory\"\n[trusted]\nnetworks = [\"127.0.0.1\"]\n[[listener]]\naddress = \"127.0.0.1:2525\"\n[[sender]]\nname = \"Voorbeeld \
          Hypotheken B.V.\"\nkvk = \"{SENDER}\"\naddress = \"Dorpsstraat 1\"\ncontact = \
          \"info@voorbeeldhypotheken.nl\"\ndomains = [\"voorbeeldhypotheken.nl\"]\n[[rule]]\nname = \"news\"\n\
          match = {{ envelope_from = \"nieuws@voorbeeldhypotheken.nl\" }}\nclass = \"marketing\"\nsender = \
          \"{SENDER}\"\npurpose = \"{PURPOSE}\"\n"
-    );
-    let environment = config::Environment::of_process(SystemClock.now());
-    match config::parse(std::path::Path::new("bench.toml"), &source, &environment) {
-        Ok(settings) => settings.rules,
-        Err(problems) => panic!("{problems}"),
-    }
+    )
 }

@@ -41,6 +41,17 @@ pub fn unsubscribed(way: &'static str) {
     counter!("sluis_unsubscribes_total", "way" => way).increment(1);
 }
 
+/// Unsubscribes that whoever made them took back.
+pub fn unsubscribe_corrected() {
+    counter!("sluis_unsubscribe_corrections_total").increment(1);
+}
+
+/// Tries to tell those who must know, by channel (`webhook`, `one_click`) and outcome (`told`, `given_up`,
+/// `not_needed`, `failed`).
+pub fn told(channel: &'static str, outcome: &'static str) {
+    counter!("sluis_tellings_total", "channel" => channel, "outcome" => outcome).increment(1);
+}
+
 /// Whether the unsubscribe endpoint answers its own health check.
 pub fn unsubscribe_healthy(healthy: bool) {
     gauge!("sluis_unsubscribe_healthy").set(if healthy { 1.0 } else { 0.0 });

@@ -172,7 +172,7 @@ async fn promise_5_marketing_waits_when_the_store_cannot_be_read_or_written() {
     let gateway = TestGateway::start(next_hop.address).await;
     gateway.consent(&["lezer@example.org"]).await;
     let healthy = gateway.running.health().clone();
-    healthy.set(false);
+    healthy.set(Err("it was unplugged".to_owned()));
     let mut client = gateway.client().await;
     let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
     assert_eq!(reply.code, 451, "L8: the unsubscribe endpoint is down: {reply:?}");

@@ -133,8 +133,8 @@ async fn promise_8_the_exact_bytes_of_each_person_come_back_and_their_signature_
     assert!(text(&done.stderr).contains(&hash), "{}", text(&done.stderr));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_complaint_leads_to_what_it_is_about() {
+/// A gateway that has sent one newsletter to lezer@example.org, and the letter as it arrived.
+async fn one_letter() -> (TestGateway, Vec<u8>, NextHop) {
     let mut next_hop = NextHop::start().await;
     let gateway = TestGateway::start(next_hop.address).await;
     gateway.consent(&["lezer@example.org"]).await;
@@ -142,6 +142,12 @@ async fn a_complaint_leads_to_what_it_is_about() {
     client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
     let got = next_hop.next().await.data;
     gateway.wait_for(|event| matches!(event, Event::Relayed(_)).then_some(())).await;
+    (gateway, got, next_hop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complaint_leads_to_what_it_is_about() {
+    let (gateway, got, _next_hop) = one_letter().await;
     let mut attached = b"From: lezer@example.org\r\nMessage-ID: <klacht@example.org>\r\nMIME-Version: 1.0\r\n\
         Content-Type: multipart/mixed; boundary=grens\r\n\r\n--grens\r\n\r\nIk heb hier nooit om gevraagd.\r\n\
         --grens\r\nContent-Type: message/rfc822\r\n\r\n"
@@ -290,13 +296,7 @@ async fn promise_8_a_pack_verifies_without_this_program() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_own() {
-    let mut next_hop = NextHop::start().await;
-    let gateway = TestGateway::start(next_hop.address).await;
-    gateway.consent(&["lezer@example.org"]).await;
-    let mut client = gateway.client().await;
-    client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
-    let got = next_hop.next().await.data;
-    gateway.wait_for(|event| matches!(event, Event::Relayed(_)).then_some(())).await;
+    let (gateway, got, _next_hop) = one_letter().await;
     let file = gateway.folder.path().join("copy.redb").display().to_string();
     let done = sluis(&gateway, &["backup", &file]).await;
     assert!(done.status.success(), "{}", text(&done.stderr));

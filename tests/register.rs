@@ -212,3 +212,78 @@ fn rules_stand_in_files_of_their_own_and_their_mistakes_are_named_there() {
     );
     assert!(done.out.contains("cases.toml:18: an invoice"), "{done:?}");
 }
+
+#[test]
+fn what_is_on_record_comes_out_as_a_page_a_register_and_opt_outs_for_tools() {
+    let house = House::new();
+    let consent = ["consent", "add", "a@example.nl", "--purpose", "nieuwsbrief", "--act", "ticked_box"];
+    let rest = ["--text", TEXT, "--source", "=1+1", "--at", "2026-03-01"];
+    house.ok(&[&consent[..], &rest].concat());
+    house.ok(&["suppress", "add", "b@example.nl", "--reason", "complaint"]);
+    house.ok(&["suppress", "add", "b@example.nl", "--reason", "objection"]);
+    house.ok(&["suppress", "add", "c@example.nl"]);
+
+    let json: serde_json::Value =
+        serde_json::from_str(&house.ok(&["export", "address", "a@example.nl"])).unwrap();
+    assert_eq!(json["on_record"][0]["consents"][0]["grade"], "B");
+    assert_eq!(json["entries"][0]["kind"], "consent");
+    let page = house.path("inzage.html").display().to_string();
+    house.ok(&["export", "address", "a@example.nl", "--html", "-o", &page]);
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(
+        text.contains("Consent: nieuwsbrief") && text.contains("granted, since 2026-02-28T23:00:00Z"),
+        "{text}"
+    );
+    let again = house.run(&["export", "address", "a@example.nl", "-o", &page]);
+    assert!(again.code == 1 && again.err.contains("cannot be made"), "nothing is written over: {again:?}");
+
+    let register = house.ok(&["export", "register"]);
+    let lines: Vec<_> = register.lines().collect();
+    assert_eq!(lines[0], "sender,address,fact,about,state,grade,since,source");
+    assert_eq!(lines[1], "12345678,a@example.nl,consent,nieuwsbrief,granted,B,2026-02-28T23:00:00Z,'=1+1");
+    assert_eq!(lines.len(), 5, "{register}");
+    let tool = |format: &str| house.ok(&["export", "suppressions", "--format", format]);
+    assert_eq!(tool("mailchimp"), "Email Address\nb@example.nl\nc@example.nl\n");
+    assert_eq!(tool("brevo"), "EMAIL\nb@example.nl\nc@example.nl\n");
+    assert_eq!(tool("listmonk"), "email,name,attributes\nb@example.nl,,{}\nc@example.nl,,{}\n");
+    let own = house.file("af.csv", &tool("csv"));
+    let back = house.run(&["suppress", "import", &own]);
+    assert!(back.out.contains("0 added, 3 already there"), "our own form comes in again: {back:?}");
+}
+
+#[test]
+fn l2_texts_are_judged_and_stored_once_by_their_hash() {
+    let house = House::new();
+    let good =
+        "Ja, stuur mij maandelijks de nieuwsbrief van Voorbeeld Hypotheken. Afmelden kan in elke mail.";
+    let good = house.file("goed.txt", good);
+    let add = |file: &str| house.run(&["text", "add", file, "--purpose", "nieuwsbrief"]);
+    let done = add(&good);
+    assert!(done.code == 0 && done.out.ends_with(" on record\n") && done.err.is_empty(), "{done:?}");
+    assert!(add(&good).out.ends_with(" on record already\n"));
+    let partners = house
+        .file("partners.txt", "Voorbeeld Hypotheken en partners mogen mij maandelijks mailen; afmelden kan");
+    let done = add(&partners);
+    assert!(
+        done.code == 1 && done.out.ends_with(" refused\n") && done.err.contains("\"partners\""),
+        "{done:?}"
+    );
+    let short = house.file("kort.txt", TEXT);
+    let done = add(&short);
+    assert_eq!(done.code, 0, "a warning by default: {done:?}");
+    assert!(done.err.contains("can be withdrawn") && done.err.contains("how often"), "{done:?}");
+    assert_eq!(house.ok(&["text", "list"]).lines().count(), 2);
+
+    let config = std::fs::read_to_string(house.path("sluis.toml")).unwrap();
+    house.file("sluis.toml", &format!("{config}[policy]\nconsent_texts = \"refuse\"\n"));
+    assert_eq!(add(&short).code, 1, "refused where the config says so");
+    let consent =
+        ["consent", "add", "a@example.nl", "--purpose", "nieuwsbrief", "--act", "typed", "--source", "x"];
+    let done = house.run(&[&consent[..], &["--text", TEXT]].concat());
+    assert!(
+        done.code == 1 && done.err.contains("L2: it does not say that consent can be withdrawn"),
+        "{done:?}"
+    );
+    let privacy = house.file("privacy.txt", "Wij bewaren uw adres zolang u de nieuwsbrief wilt.");
+    assert!(house.ok(&["text", "add", &privacy, "--privacy"]).ends_with(" on record\n"));
+}

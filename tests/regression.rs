@@ -168,7 +168,7 @@ async fn l17_a_register_with_a_key_longer_than_an_address_can_be_listed() {
     let next_hop = NextHop::start().await;
     let gateway = TestGateway::start(next_hop.address).await;
     gateway.suppress(&format!("{}@example.org", "\u{130}".repeat(32)), Reason::Manual).await;
-    assert_eq!(gateway.running.store().register(None, 10).unwrap().len(), 1);
+    assert_eq!(gateway.running.store().register(None, None, 10).unwrap().len(), 1);
 }
 
 /// Promises 5 and 8: with the store, every suppression would be gone.
@@ -244,4 +244,71 @@ async fn promise_1_each_refusal_is_recorded_in_the_next_hops_own_words() {
         .collect();
     let expected = [(to[0], "550 5.1.1 no such user"), (to[1], "552 5.2.2 mailbox full")];
     assert_eq!(bounced, expected.map(|(to, reply)| (to.to_owned(), reply.to_owned())));
+}
+
+/// RULES L14: addresses that no comma parts, or that stand in a display name, are shown to the others, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn l14_addresses_that_the_grammar_hides_are_visible_all_the_same() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let mut client = gateway.client().await;
+    let mut submit = async |to: &str| {
+        let shown = message(NEWS, "Dag").replace("To: lezer@example.org", to);
+        client.submit(NEWS, &["lezer@example.org"], shown).await
+    };
+    for to in [
+        "To: a@x.example b@y.example",
+        "To: <a@x.example> <b@y.example>",
+        "To: <a@x.example, b@y.example>",
+        "To: \"a@x.example, b@y.example\" <lezer@example.org>",
+        "To: lezer@example.org (b@y.example)",
+        "To: =?utf-8?q?a=40x.example_b=40y.example?= <lezer@example.org>",
+    ] {
+        let reply = submit(to).await;
+        assert_eq!(reply.code, 550, "{to}: {reply:?}");
+        assert!(reply.text().contains("may not show"), "{to}: {reply:?}");
+    }
+    assert!(next_hop.try_next().is_none());
+    for to in [
+        "To: \"'Lezer@example.org'\" <lezer@example.org>",
+        "To: info@voorbeeldhypotheken.nl lezer@example.org",
+        "To: Jan @ werk <lezer@example.org>",
+    ] {
+        let reply = submit(to).await;
+        assert_eq!(reply.code, 250, "{to}: {reply:?}");
+    }
+}
+
+/// RULES L17: a tag that needs quotes hid the mailbox it belongs to.
+#[tokio::test(flavor = "multi_thread")]
+async fn l17_a_quoted_tag_does_not_hide_the_suppressed_mailbox() {
+    let next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let tagged = "\"lezer+ x\"@example.org";
+    gateway.consent(&[tagged]).await;
+    gateway.suppress("lezer@example.org", Reason::Objection).await;
+    let reply = gateway.client().await.submit(NEWS, &[tagged], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 550, "{reply:?}");
+    assert!(reply.text().contains("objected"), "{reply:?}");
+}
+
+/// P1 (RFC 5321 6.3): a message that has been around too often is a loop, whoever it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_message_that_goes_round_is_stopped() {
+    let mut next_hop = NextHop::scripted(EVERYTHING, |_, _| None).await;
+    let gateway = TestGateway::with(next_hop.address, "", "").await;
+    let mut client = gateway.client().await;
+    let around = |times: usize| {
+        let mut text = "Received: from a by b; Tue, 24 Nov 2026 10:00:00 +0000\r\n".repeat(times);
+        text.push_str(&message(INVOICES, "Factuur"));
+        text
+    };
+    let reply = client.submit(INVOICES, &["a@example.org"], around(51)).await;
+    assert_eq!(reply.code, 554, "{reply:?}");
+    let reply = client.submit(INVOICES, &["a@example.org"], around(50)).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let sent = String::from_utf8(next_hop.next().await.data).unwrap();
+    assert_eq!(sent.matches("Received: from a by b").count(), 50);
+    assert!(next_hop.try_next().is_none(), "the other one went nowhere");
 }

@@ -8,14 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sluis::clock::SystemClock;
 use sluis::consent::{ConsentEvent, ConsentEventKind, Evidence};
-use sluis::ledger::{Event, Record, Unsubscribed, Way};
+use sluis::ledger::{Event, News, Record, Unsubscribed, Way, Why};
 use sluis::mail::{Purpose, Reference, Sender, SenderId};
+use sluis::net::call::{Caller, Reach, Target};
+use sluis::net::tls::{self, Trust};
 use sluis::policy::{ConsentHistory, Profile};
 use sluis::secret::{Entropy, SystemEntropy};
 use sluis::shutdown::Shutdown;
 use sluis::token::{self, Claim, Keys};
-use sluis::unsubscribe::{Desk, Health, Limits, Notices, Settings, run};
+use sluis::unsubscribe::{Desk, Health, Limits, Notices, Outside, Settings, run};
 use support::http::{Answer, ask, read};
 use support::ledger::Memory;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,11 +30,11 @@ use tokio::sync::watch;
 struct Told(AtomicUsize);
 
 impl Notices for Told {
-    fn compose(&self, unsubscribed: &Unsubscribed, sender: &Sender) -> Record {
+    fn compose(&self, news: News<'_>, sender: &Sender) -> Record {
         let copy = "00000000000000000000000000-0";
         Record::of(Event::NoticeSent {
             to: sender.notify[0].clone(),
-            about: format!("unsubscribe of {}", unsubscribed.address),
+            about: format!("unsubscribe of {}", news.address()),
             copy: sluis::mail::CopyId::parse(copy).unwrap(),
         })
     }
@@ -51,27 +54,36 @@ struct House {
     shutdown: Shutdown,
 }
 
+/// The door at `address`, in the clear.
+fn outside(address: SocketAddr) -> Outside {
+    let caller = Caller::new(&Trust::Anybody, Reach::Anybody, Duration::from_secs(10)).unwrap();
+    Outside { doors: vec![Target::parse(&format!("http://{address}")).unwrap()], via: None, caller }
+}
+
 impl House {
     async fn open() -> Self {
         Self::with(Limits::default()).await
     }
 
     async fn with(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let keys = Keys::generate(&SystemEntropy);
         let settings = Settings {
             keys: keys.clone(),
             senders: vec![support::sender()],
+            looks: Vec::new(),
+            outside: outside(address),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
         };
         let (settings, seen) = watch::channel(Arc::new(settings));
         let (ledger, scribe) = Memory::open();
         let told = Arc::new(Told::default());
-        let desk = Arc::new(Desk::new(seen, Arc::new(ledger.clone()), scribe, told.clone()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let desk =
+            Arc::new(Desk::new(seen, Arc::new(ledger.clone()), scribe, told.clone(), Arc::new(SystemClock)));
         let shutdown = Shutdown::new();
-        shutdown.spawn(run(listener, desk.clone(), Arc::new(SystemEntropy), limits, shutdown.clone()));
+        shutdown.spawn(run(listener, None, desk.clone(), Arc::new(SystemEntropy), limits, shutdown.clone()));
         Self { address, keys, ledger, told, desk, settings, shutdown }
     }
 
@@ -531,7 +543,7 @@ async fn l9_the_button_answers_with_a_page() {
     let form = "Content-Type: application/x-www-form-urlencoded\r\nOrigin: null\r\nAccept-Language: nl\r\n";
     let page = house.ask(post(&path, form, "way=page")).await;
     assert_eq!(page.status, 200);
-    assert!(page.body.contains("U bent afgemeld") && !page.body.contains("<form"), "{}", page.body);
+    assert!(page.body.contains("U bent afgemeld"), "{}", page.body);
     assert_eq!(house.unsubscribed()[0].way, Way::Page);
 }
 
@@ -542,8 +554,8 @@ async fn l9_every_answer_protects_the_link() {
     for request in [
         get(&path, ""),
         post(&path, "", "way=page"),
-        post(&path, "", ONE_CLICK),
         get("/", ""),
+        post(&path, "", ONE_CLICK),
         get("/healthz", ""),
         format!("OPTIONS {path} HTTP/1.1\r\nHost: x\r\n\r\n"),
     ] {
@@ -554,10 +566,14 @@ async fn l9_every_answer_protects_the_link() {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{request}");
         assert_eq!(answer.header("set-cookie"), None, "{request}");
         let policy = answer.header("content-security-policy").unwrap();
-        for directive in
-            ["default-src 'none'; style-src 'sha256-", "form-action 'self'", "frame-ancestors 'none'"]
-        {
+        for directive in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"] {
             assert!(policy.contains(directive), "{policy}");
+        }
+        if answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
+            assert!(
+                policy.contains("style-src 'sha256-") && policy.contains("form-action 'self'"),
+                "{policy}"
+            );
         }
         assert!(!policy.contains("unsafe"), "{policy}");
     }
@@ -619,29 +635,115 @@ async fn l8_health_is_what_the_listener_answers() {
     assert_eq!(house.ask(post("/healthz", "", "")).await.status, 405);
     house.ledger.set_unreadable(true);
     assert_eq!(house.ask(get("/healthz", "")).await.status, 503);
+}
 
+/// What a look from outside finds, as soon as it differs from `before`.
+async fn look(house: &House, health: &Health, up: bool) -> Option<String> {
+    let mut seen = health.subscribe();
+    let shutdown = Shutdown::new();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let watching = health.clone().watch_over(house.desk.clone(), entropy, shutdown.clone());
+    let watching = tokio::spawn(watching);
+    seen.wait_for(|seen| *seen == up).await.unwrap();
+    shutdown.request();
+    watching.await.unwrap();
+    health.fault()
+}
+
+#[tokio::test]
+async fn l8_health_is_what_a_provider_would_meet_from_outside() {
+    let house = House::open().await;
     let health = Health::new();
     assert!(!health.is_up(), "not before it was seen to answer");
-    let mut seen = health.subscribe();
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let watching =
-        health.clone().watch_over(house.address, house.desk.clone(), entropy.clone(), house.shutdown.clone());
-    let watching = tokio::spawn(watching);
-    seen.wait_for(|up| *up).await.unwrap();
-    house.shutdown.request();
-    watching.await.unwrap();
+    assert_eq!(look(&house, &health, true).await, None);
+    assert_eq!(house.ledger.events().len(), 0, "a look unsubscribes nobody");
 
-    // Nobody listens where we ask.
+    // The ledger cannot be written: a reader's click would be lost.
+    house.ledger.set_failing(true);
+    let fault = look(&house, &health, false).await.unwrap();
+    assert_eq!(fault, "127.0.0.1: it answers 503 to a POST");
+    house.ledger.set_failing(false);
+    assert_eq!(look(&house, &health, true).await, None);
+
+    // Another gateway answers under our name: its keys do not open our links.
+    let other = House::open().await;
+    house.change(|settings| settings.outside = outside(other.address));
+    let fault = look(&house, &health, false).await.unwrap();
+    assert_eq!(fault, "127.0.0.1: it answers 404 to a POST");
+    house.change(|settings| settings.outside = outside(house.address));
+    assert_eq!(look(&house, &health, true).await, None);
+
+    // A server that says 200 to everything.
+    let hook = support::hook::Hook::start(&[], None).await;
+    house.change(|settings| settings.outside = outside(hook.address));
+    let fault = look(&house, &health, false).await.unwrap();
+    assert_eq!(fault, "127.0.0.1: it is not this gateway that answers there");
+    house.change(|settings| settings.outside = outside(house.address));
+    assert_eq!(look(&house, &health, true).await, None);
+
+    // Nobody listens there.
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     drop(nobody);
-    let shutdown = Shutdown::new();
-    let watching =
-        tokio::spawn(health.clone().watch_over(address, house.desk.clone(), entropy, shutdown.clone()));
-    seen.wait_for(|up| !*up).await.unwrap();
-    assert!(!health.is_up());
-    shutdown.request();
-    watching.await.unwrap();
+    house.change(|settings| settings.outside = outside(address));
+    assert!(look(&house, &health, false).await.is_some());
+}
+
+/// A certificate for `name`, in files.
+fn certificate(folder: &std::path::Path, name: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (certificate, key)
+}
+
+#[tokio::test]
+async fn p7_the_page_speaks_tls_and_takes_a_renewed_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, old_key) = certificate(folder.path(), "old.example");
+    let (new, new_key) = certificate(folder.path(), "new.example");
+    let house = House::open().await;
+    let (sender, seen) = watch::channel(tls::http_server_config(&old, &old_key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits::default();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    house.shutdown.spawn(run(
+        listener,
+        Some(seen),
+        house.desk.clone(),
+        entropy,
+        limits,
+        house.shutdown.clone(),
+    ));
+    let health = Health::new();
+    // The health check believes only the certificate of the name it asks.
+    let through = |name: &str, file: &std::path::Path| {
+        let trust = Trust::CaFile(file.to_owned());
+        Outside {
+            doors: vec![Target::parse(&format!("https://{name}")).unwrap()],
+            via: Some(address),
+            caller: Caller::new(&trust, Reach::Anybody, Duration::from_secs(10)).unwrap(),
+        }
+    };
+    house.change(|settings| settings.outside = through("old.example", &old));
+    assert_eq!(look(&house, &health, true).await, None);
+    house.change(|settings| settings.outside = through("new.example", &old));
+    let fault = look(&house, &health, false).await.unwrap();
+    assert!(fault.starts_with("new.example: ") && fault.contains("certificate"), "{fault}");
+    sender.send_replace(tls::http_server_config(&new, &new_key).unwrap());
+    house.change(|settings| settings.outside = through("new.example", &new));
+    assert_eq!(look(&house, &health, true).await, None);
+
+    // HTTP/2 by ALPN.
+    let config = tls::client_config(&Trust::CaFile(new), None).unwrap();
+    let mut config = rustls::ClientConfig::clone(&config);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let stream = tls::handshake(&Arc::new(config), "new.example", tcp).await.unwrap();
+    let sluis::net::Stream::Tls(stream) = stream else { panic!("it is TLS") };
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
 }
 
 #[tokio::test]
@@ -661,4 +763,129 @@ async fn a_stop_finishes_what_is_under_way() {
     let _ = idle.read_to_end(&mut rest).await;
     assert!(rest.is_empty());
     assert!(TcpStream::connect(house.address).await.is_err(), "no longer listening");
+}
+
+/// The proof that a page offers to take its unsubscribe back with.
+fn proof(page: &str) -> Option<&str> {
+    page.split_once("name=\"proof\" value=\"")?.1.split_once('"').map(|(proof, _)| proof)
+}
+
+#[tokio::test]
+async fn l9_afterwards_a_reason_may_be_given_and_nothing_is_asked_before() {
+    let house = House::open().await;
+    let path = format!("/u/{}", house.token("ontvanger@example.nl"));
+    let page = house.ask(get(&path, "")).await;
+    assert!(!page.body.contains("radio") && !page.body.contains("proof"), "{}", page.body);
+    let done = house.ask(post(&path, "", "way=page")).await;
+    assert_eq!(done.body.matches("type=\"radio\"").count(), 4, "{}", done.body);
+    let proof = proof(&done.body).unwrap();
+    let body = format!("why=too_often&proof={proof}&way=explain");
+    let thanks = house.ask(post(&path, "Accept-Language: en\r\n", &body)).await;
+    assert!(thanks.status == 200 && thanks.body.contains("Thank you"), "{}", thanks.body);
+    assert!(thanks.body.contains(proof), "the way back is still there");
+    let events = house.ledger.events();
+    let why = events.iter().find_map(|event| if let Event::Explained(it) = event { Some(it) } else { None });
+    let why = why.unwrap();
+    assert_eq!((why.why, why.address.as_str()), (Why::TooOften, "ontvanger@example.nl"));
+    assert_eq!(house.unsubscribed().len(), 1);
+}
+
+#[tokio::test]
+async fn l16_a_slip_can_be_taken_back_from_the_page_that_made_it() {
+    let house = House::open().await;
+    let token = house.token("ontvanger@example.nl");
+    let path = format!("/u/{token}");
+    let done = house.ask(post(&path, "", "way=page")).await;
+    let undo = format!("proof={}&way=undo", proof(&done.body).unwrap());
+    // Another link of the same person does not do: the proof belongs to this page.
+    let other = format!("/u/{}", house.token("ontvanger@example.nl"));
+    let refused = house.ask(post(&other, "Accept-Language: en\r\n", &undo)).await;
+    assert!(refused.body.contains("only shortly after"), "{}", refused.body);
+    assert!(!house.ledger.events().iter().any(|event| matches!(event, Event::Corrected(_))));
+
+    let back = house.ask(post(&path, "Accept-Language: en\r\n", &undo)).await;
+    assert!(back.status == 200 && back.body.contains("no longer unsubscribed"), "{}", back.body);
+    let events = house.ledger.events();
+    let corrected: Vec<_> = events
+        .iter()
+        .filter_map(|event| if let Event::Corrected(it) = event { Some(it) } else { None })
+        .collect();
+    assert_eq!(corrected.len(), 1);
+    assert_eq!(corrected[0].token, Some(token::id(&token)));
+    assert_eq!(corrected[0].since, Timestamp::UNIX_EPOCH, "the one it takes back");
+    assert_eq!(house.told.0.load(Ordering::SeqCst), 2, "the sender is told of both");
+}
+
+#[tokio::test]
+async fn l16_without_the_proof_undo_unsubscribes() {
+    let house = House::open().await;
+    let path = format!("/u/{}", house.token("ontvanger@example.nl"));
+    for body in ["way=undo", "way=undo&proof=", "way=undo&proof=1.2.3.aaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        let answer = house.ask(post(&path, "Accept-Language: en\r\n", body)).await;
+        assert!(answer.status == 200 && answer.body.contains("You are unsubscribed"), "{}", answer.body);
+    }
+    assert_eq!(house.unsubscribed().len(), 1);
+}
+
+#[tokio::test]
+async fn l9_the_senders_own_colour_and_logo() {
+    use sluis::unsubscribe::{Colour, Logo, Look, MAX_LOGO};
+    let house = House::open().await;
+    let mut svg = b"<svg xmlns='http://www.w3.org/2000/svg'>".to_vec();
+    svg.resize(MAX_LOGO, b' ');
+    let look = Look::new(Some(Colour::parse("#c8102e").unwrap()), Some(&Logo::new(svg).unwrap()));
+    house.change(|settings| settings.looks = vec![(SenderId("12345678".to_owned()), look)]);
+    let path = format!("/u/{}", house.token("ontvanger@example.nl"));
+    for request in [get(&path, ""), post(&path, "", "way=page")] {
+        let page = house.ask(request).await;
+        assert!(page.body.contains("--b:#c8102e"), "{}", page.body);
+        assert!(page.body.contains("<img src=\"data:image/svg+xml;base64,"), "{}", page.body);
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.contains("img-src data:;") && !policy.contains("unsafe"), "{policy}");
+        let whole: usize = page.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let whole = whole + page.body.len();
+        assert!(whole < 15 * 1024, "{whole} octets with the largest logo");
+    }
+    // Who has no link of this sender sees nothing of it.
+    assert!(!house.ask(get("/u/x", "")).await.body.contains("#c8102e"));
+}
+
+#[test]
+fn promise_7_a_million_random_tokens_open_nothing() {
+    let keys = Keys::generate(&SystemEntropy);
+    let claim = Claim {
+        sender: SenderId("12345678".to_owned()),
+        address: support::address("reader@example.nl").key().clone(),
+        reference: Reference::new(Timestamp::UNIX_EPOCH, [7; 10]),
+        purpose: None,
+    };
+    let token = keys.mint(&claim, &SystemEntropy).into_bytes();
+    let letters: std::collections::BTreeSet<u8> =
+        (0..64).flat_map(|_| keys.mint(&claim, &SystemEntropy).into_bytes()).collect();
+    let letters: Vec<u8> = letters.into_iter().collect();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..1_000_000_u32 {
+        // Half of them all random behind the true version and key, half a true token with letters changed.
+        let mut forged = token.clone();
+        if round % 2 == 0 {
+            for letter in &mut forged[4..] {
+                *letter = letters[next() as usize % letters.len()];
+            }
+        } else {
+            for _ in 0..=next() % 3 {
+                let at = next() as usize % forged.len();
+                forged[at] = letters[next() as usize % letters.len()];
+            }
+        }
+        if forged != token {
+            let forged = String::from_utf8(forged).unwrap();
+            assert!(keys.open(&forged).is_err(), "{forged}");
+        }
+    }
 }

@@ -117,7 +117,7 @@ fuzz_target!(|data: &[u8]| {
     let terms = Terms {
         hostname: "gate.example".to_owned(),
         starttls: true,
-        auth: true,
+        auth: sluis::smtp::sasl::Mechanism::ALL.to_vec(),
         auth_without_tls: false,
         auth_required: false,
         smtputf8: true,

@@ -4,19 +4,30 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::wire::{
-    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, ProfileView, Query, QueueAction, Request, Status,
+    Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, Query, QueueAction,
+    RegisterRow, Request, Status, TextRow,
 };
-use super::{Services, explain, ledger, queue, rows};
+use super::{Services, explain, ledger, outbox, queue, rows, text, undo};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
-use crate::ledger::{Record, Side};
+use crate::ledger::{EntryNumber, Event, OwedId, Record, Side};
 use crate::mail::{Address, AddressKey, CopyId, SenderId};
-use crate::policy::{ConsentHistory, Unavailable};
+use crate::policy::{ConsentHistory, Profile, Unavailable};
 
 /// Answer one request. Reads run on a blocking thread; what is written is durable when this returns.
 pub async fn handle(request: Request, services: &Services) -> Answer {
     match request {
         Request::Import(import) => import_rows(import, services).await,
+        Request::BeginImport(begun) => note(services, Event::ImportBegun(begun)).await,
+        Request::EndImport(ended) => note(services, Event::ImportEnded(ended)).await,
+        Request::EndUndo(undone) => note(services, Event::ImportUndone(undone)).await,
+        Request::Imports { after, limit } => {
+            ask(services, move |services| {
+                Ok(Answer::Imports { imports: services.books.imports(after.as_deref(), page(limit))? })
+            })
+            .await
+        }
+        Request::Undo { id, opt_outs, dry_run, after } => undo(id, opt_outs, dry_run, after, services).await,
         Request::Change { copy, action } => change(copy, action, services).await,
         Request::Show { address, sender } => {
             ask(services, move |services| show(services, &address, sender.as_deref())).await
@@ -28,6 +39,16 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
                 Ok(Answer::Refusals { tallies, next })
             })
             .await
+        }
+        Request::AddText(row) => add_text(*row, services).await,
+        Request::Texts { after, limit } => {
+            ask(services, move |services| {
+                Ok(Answer::Texts { texts: services.books.texts(after.as_deref(), page(limit))? })
+            })
+            .await
+        }
+        Request::Register { sender, after, limit } => {
+            ask(services, move |services| register(services, sender.as_deref(), after, page(limit))).await
         }
         Request::Suppressions { sender, after, limit } => {
             ask(services, move |services| suppressions(services, sender.as_deref(), after, page(limit))).await
@@ -51,6 +72,10 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
         }
+        Request::Outbox { after, limit } => {
+            ask(services, move |services| outbox::list(services, after, page(limit))).await
+        }
+        Request::Settle { telling, action } => settle(telling, action, services).await,
         Request::Copy { copy } => ask(services, move |services| queue::show(services, copy)).await,
         Request::Status => ask(services, |services| Ok(Answer::Status(status(services)?))).await,
         Request::Reload => ask(services, |services| Ok(reload(services))).await,
@@ -78,6 +103,41 @@ async fn import_rows(import: Import, services: &Services) -> Answer {
     }
 }
 
+/// Record one entry that changes nothing but itself.
+async fn note(services: &Services, event: Event) -> Answer {
+    match write(services, Record::of(event), false).await {
+        Ok(()) => Answer::Done { text: "on record".to_owned() },
+        Err(answer) => answer,
+    }
+}
+
+async fn add_text(row: TextRow, services: &Services) -> Answer {
+    match read(services, move |services| text::judge(services, row)).await {
+        Ok((record, answer)) => match write(services, record, false).await {
+            Ok(()) => answer,
+            Err(failed) => failed,
+        },
+        Err(answer) => answer,
+    }
+}
+
+async fn undo(
+    id: String,
+    opt_outs: bool,
+    dry_run: bool,
+    after: Option<EntryNumber>,
+    services: &Services,
+) -> Answer {
+    let plan = move |services: &Services| undo::plan(services, &id, opt_outs, after);
+    match read(services, plan).await {
+        Ok(Ok((record, undone))) => match write(services, record, dry_run).await {
+            Ok(()) => Answer::Undone(undone),
+            Err(answer) => answer,
+        },
+        Ok(Err(answer)) | Err(answer) => answer,
+    }
+}
+
 async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answer {
     // Held until the change is durable, so that the worker neither tries nor forgets it meanwhile.
     let Some(claim) = services.control.claim(copy) else {
@@ -97,6 +157,19 @@ async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answe
     Answer::Done { text }
 }
 
+async fn settle(telling: OwedId, action: OwedAction, services: &Services) -> Answer {
+    let plan = move |services: &Services| outbox::change(services, telling, action, services.clock.now());
+    let (record, text) = match read(services, plan).await {
+        Ok(Ok(change)) => change,
+        Ok(Err(answer)) | Err(answer) => return answer,
+    };
+    if let Err(answer) = write(services, record, false).await {
+        return answer;
+    }
+    services.control.wake();
+    Answer::Done { text }
+}
+
 /// Run `look` on a thread that may block.
 pub(super) async fn read<T: Send + 'static>(
     services: &Services,
@@ -112,13 +185,19 @@ pub(super) async fn read<T: Send + 'static>(
     }
 }
 
-/// Make `record` durable, unless it is empty or nothing is to be written.
+/// Make `record` durable, unless it is empty or nothing is to be written. A thousand facts are spelled out on a
+/// thread that may block: sessions go on meanwhile.
 pub(super) async fn write(services: &Services, record: Record, dry_run: bool) -> Result<(), Answer> {
     if dry_run || (record.events.is_empty() && record.sides.is_empty()) {
         return Ok(());
     }
-    let written = services.scribe.record(record).await;
-    written.map(drop).map_err(|error| Answer::Failed { error: error.to_string() })
+    let scribe = services.scribe.clone();
+    match tokio::task::spawn_blocking(move || scribe.record_blocking(record)).await {
+        Ok(written) => written.map(drop).map_err(|error| Answer::Failed { error: error.to_string() }),
+        Err(_) => {
+            Err(Answer::Failed { error: "the record failed inside the gateway; see its log".to_owned() })
+        }
+    }
 }
 
 /// [`read`] for what is already an answer.
@@ -153,8 +232,8 @@ fn suppressions(
     after: Option<(SenderId, AddressKey)>,
     limit: usize,
 ) -> Result<Answer, Unavailable> {
-    let rules = services.control.rules();
-    let sender = match sender.map(|name| rows::find_sender(&rules, Some(name))).transpose() {
+    let sender = match sender.map(|name| rows::find_sender(&services.control.rules(), Some(name))).transpose()
+    {
         Ok(sender) => sender.map(|sender| sender.id.clone()),
         Err(error) => return Ok(Answer::Failed { error }),
     };
@@ -176,18 +255,42 @@ fn show(services: &Services, address: &Address, sender: Option<&str>) -> Result<
         .iter()
         .map(|sender| {
             let profile = services.register.profile(&sender.id, address.key())?;
-            Ok(ProfileView {
-                sender: sender.id.clone(),
-                name: sender.name.clone(),
-                consents: profile.consents.into_iter().map(|history| consent_line(history, now)).collect(),
-                relations: profile.relations,
-                published: profile.published,
-                suppressions: profile.suppressions,
-                blocked: profile.block.map(|block| block.reply),
-            })
+            Ok(view(sender.id.clone(), sender.name.clone(), profile, now))
         })
         .collect::<Result<_, Unavailable>>()?;
     Ok(Answer::Profiles { profiles })
+}
+
+fn view(sender: SenderId, name: String, profile: Profile, now: Timestamp) -> ProfileView {
+    ProfileView {
+        sender,
+        name,
+        consents: profile.consents.into_iter().map(|history| consent_line(history, now)).collect(),
+        relations: profile.relations,
+        published: profile.published,
+        suppressions: profile.suppressions,
+        blocked: profile.block.map(|block| block.reply),
+    }
+}
+
+fn register(
+    services: &Services,
+    sender: Option<&str>,
+    after: Option<(SenderId, AddressKey)>,
+    limit: usize,
+) -> Result<Answer, Unavailable> {
+    let rules = services.control.rules();
+    let sender = match sender.map(|name| rows::find_sender(&rules, Some(name))).transpose() {
+        Ok(sender) => sender.map(|sender| sender.id.clone()),
+        Err(error) => return Ok(Answer::Failed { error }),
+    };
+    let now = services.clock.now();
+    let rows = services.books.register(sender.as_ref(), after.as_ref(), limit)?;
+    let row = |(sender, address, profile)| {
+        let name = rules.sender(&sender).map_or_else(|| sender.to_string(), |sender| sender.name.clone());
+        RegisterRow { address, profile: view(sender, name, profile, now) }
+    };
+    Ok(Answer::Register { rows: rows.into_iter().map(row).collect() })
 }
 
 fn consent_line(history: ConsentHistory, now: Timestamp) -> ConsentLine {
@@ -216,6 +319,7 @@ fn status(services: &Services) -> Result<Status, Unavailable> {
         sessions: 0,
         next_hop: String::new(),
         unsubscribe_healthy: false,
+        unsubscribe_fault: None,
         spool,
         entries,
     })

@@ -14,11 +14,14 @@
 mod explain;
 mod handle;
 mod ledger;
+mod outbox;
 mod queue;
 mod rows;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod text;
+mod undo;
 mod wire;
 
 use std::any::Any;
@@ -29,16 +32,17 @@ pub use handle::handle;
 pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, SentMessage};
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
-    Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, Imported,
-    MAX_PAGE, MAX_ROWS, ProfileView, PublishedRow, Query, QueueAction, Reject, Request, Row, Status, Subject,
-    SubjectError, SuppressionRow, Tally, Verified,
+    Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, ImportLine,
+    Imported, MAX_PAGE, MAX_ROWS, OwedAction, OwedLine, ProfileView, PublishedRow, Query, QueueAction,
+    RegisterRow, Reject, Request, Row, Status, Subject, SubjectError, SuppressionRow, Tally, TextRow, Undone,
+    Verified,
 };
 
 use crate::clock::{SharedClock, Timestamp};
 use crate::ledger::consistency::Consistency;
-use crate::ledger::{EntryNumber, Scribe, Suppressed};
+use crate::ledger::{EntryNumber, Fact, OutboxView, Scribe, Suppressed};
 use crate::mail::{AddressKey, CopyId, SenderId};
-use crate::policy::{Register, Rules, Unavailable};
+use crate::policy::{Profile, Register, Rules, Unavailable};
 use crate::relay::SpoolView;
 
 /// What requests are answered from; clones share it.
@@ -52,11 +56,16 @@ pub struct Services {
     pub books: Arc<dyn Books>,
     /// The spool, to read.
     pub spool: Arc<dyn SpoolView>,
+    /// What is owed to those who must know, to read.
+    pub outbox: Arc<dyn OutboxView>,
     /// The running gateway, or what stands for it when none runs.
     pub control: Arc<dyn Control>,
     /// The time.
     pub clock: SharedClock,
 }
+
+/// A fact, and of whom it is.
+pub type Owned = (SenderId, AddressKey, Fact);
 
 /// Reads the ledger. Implemented by `app` for the store.
 pub trait Books: Send + Sync + std::fmt::Debug {
@@ -67,6 +76,14 @@ pub trait Books: Send + Sync + std::fmt::Debug {
         after: Option<EntryNumber>,
         limit: usize,
     ) -> Result<(Vec<Filed>, Option<EntryNumber>), Unavailable>;
+    /// Up to `limit` addresses of the register in order of sender and address, after `after`; of `sender` only, if
+    /// given.
+    fn register(
+        &self,
+        sender: Option<&SenderId>,
+        after: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<(SenderId, AddressKey, Profile)>, Unavailable>;
     /// Up to `limit` suppressions in order of sender and address, after `after`; of `sender` only, if given.
     fn suppressions(
         &self,
@@ -83,6 +100,21 @@ pub trait Books: Send + Sync + std::fmt::Debug {
         observed: bool,
         after: Option<EntryNumber>,
     ) -> Result<(Vec<Tally>, Option<EntryNumber>), Unavailable>;
+    /// At most `limit` imports, after the one with the id `after`.
+    fn imports(&self, after: Option<&str>, limit: usize) -> Result<Vec<ImportLine>, Unavailable>;
+    /// The import with this id.
+    fn import(&self, id: &str) -> Result<Option<ImportLine>, Unavailable>;
+    /// What the import `id` added, at most `most` facts, in at most `stretch` entries from number `from` to before
+    /// `end`; and where that ended, when there is more.
+    fn facts_of(
+        &self,
+        id: &str,
+        range: std::ops::Range<EntryNumber>,
+        stretch: usize,
+        most: usize,
+    ) -> Result<(Vec<Owned>, Option<EntryNumber>), Unavailable>;
+    /// Up to `limit` texts, by their SHA-256 (hex), after `after`.
+    fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, Unavailable>;
     /// The number of the entry that holds the consent text with this SHA-256 (hex).
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable>;
     /// The evidence pack of the entries asked for, a zip file; `None` when there are none.
@@ -119,7 +151,7 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn reload(&self) -> Result<String, String>;
     /// Keep the spool's worker away from `copy` for as long as the claim lives; `None` while it is trying it.
     fn claim(&self, copy: CopyId) -> Option<Claim>;
-    /// Something in the spool changed: have its worker look.
+    /// Something in the spool or the outbox changed: have its worker look.
     fn wake(&self);
 }
 

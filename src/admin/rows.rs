@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::Books;
 use super::wire::{ConsentRow, CustomerRow, Import, Imported, PublishedRow, Reject, Row, SuppressionRow};
 use crate::clock::Timestamp;
-use crate::consent::{ConsentEvent, ConsentEventKind, Published, Relation, check_text, is_known};
+use crate::consent::{ConsentEvent, ConsentEventKind, Lint, Published, Relation, fold, is_known, lint};
 use crate::ledger::{Consented, Event, Publication, Related, Suppressed};
 use crate::mail::{AddressKey, Purpose, Sender, SenderId, hex, sha256};
-use crate::policy::{Effect, Profile, Register, Rules, Unavailable};
-use crate::suppression::Suppression;
+use crate::policy::{ConsentHistory, Effect, Profile, Register, Rules, Unavailable};
+use crate::suppression::{Reason, Suppression, standing};
 
 /// Notes of one answer; more of the same kind help nobody.
 const MAX_NOTES: usize = 20;
@@ -60,7 +60,7 @@ struct Text {
     sha256: String,
     /// Whether an entry holds it, or will, once the rows before are written.
     recorded: bool,
-    verdicts: HashMap<SenderId, Option<String>>,
+    verdicts: HashMap<SenderId, Vec<Lint>>,
 }
 
 impl Text {
@@ -69,16 +69,23 @@ impl Text {
         Self { text, sha256, recorded: false, verdicts: HashMap::new() }
     }
 
-    /// Why it is no consent text for `sender`; `None` when it is one.
-    fn fault(&mut self, sender: &Sender) -> Option<String> {
+    /// What is wrong with it as a consent text of `sender`, the worst first.
+    fn faults(&mut self, sender: &Sender) -> Vec<Lint> {
         let text = &self.text;
-        let check = || {
-            let names: Vec<&str> =
-                std::iter::once(&sender.name).chain(&sender.trade_names).map(String::as_str).collect();
-            check_text(text, &names).err().map(|error| error.to_string())
-        };
-        self.verdicts.entry(sender.id.clone()).or_insert_with(check).clone()
+        self.verdicts.entry(sender.id.clone()).or_insert_with(|| faults(text, sender)).clone()
     }
+}
+
+/// What is wrong with `text` as a consent text of `sender`.
+pub(super) fn faults(text: &str, sender: &Sender) -> Vec<Lint> {
+    let names: Vec<&str> =
+        std::iter::once(&sender.name).chain(&sender.trade_names).map(String::as_str).collect();
+    lint(text, &names)
+}
+
+/// Whether a text with these faults is refused under `rules`.
+pub(super) fn is_refused(faults: &[Lint], rules: &Rules) -> bool {
+    faults.iter().any(|fault| fault.is_fatal() || rules.strict_texts)
 }
 
 struct Judge<'a> {
@@ -102,14 +109,19 @@ impl Judge<'_> {
                 .reject(row.line, "L2: purpose missing; a consent is for a specific purpose".to_owned());
         }
         let mut evidence = row.evidence;
+        let mut lacks = Vec::new();
         if let Some(position) = row.text {
             let Some(text) = self.texts.get_mut(position) else {
                 return self.reject(row.line, "L2: the consent text is missing".to_owned());
             };
-            if let Some(fault) = text.fault(&sender).filter(|_| row.kind == ConsentEventKind::Grant) {
-                return self.reject(row.line, fault);
-            }
+            let faults = if row.kind == ConsentEventKind::Grant { text.faults(&sender) } else { Vec::new() };
             evidence.text_sha256 = Some(text.sha256.clone());
+            match faults.first() {
+                Some(worst) if is_refused(&faults, self.rules) => {
+                    return self.reject(row.line, worst.to_string());
+                }
+                _ => lacks = faults,
+            }
         }
         if self.from_file && row.kind == ConsentEventKind::Grant {
             evidence = evidence.from_file();
@@ -119,6 +131,7 @@ impl Judge<'_> {
             return self.reject(row.line, error.to_string());
         }
         self.note_purpose(&purpose);
+        lacks.iter().for_each(|fault| self.note(format!("consent text: {fault}")));
         let address = row.address.key().clone();
         let profile = self.profile(&sender.id, &address)?;
         if is_known(profile.consent(&purpose), &event) {
@@ -136,7 +149,14 @@ impl Judge<'_> {
             && !std::mem::replace(&mut text.recorded, true)
         {
             let (sha256, text) = (text.sha256.clone(), text.text.clone());
-            self.out.events.push(Event::ConsentText { sha256, text });
+            let (of, about) = (Some(sender.id.clone()), Some(purpose.clone()));
+            self.out.events.push(Event::ConsentText {
+                sha256,
+                text,
+                sender: of,
+                purpose: about,
+                privacy: false,
+            });
         }
         let source = self.source.clone();
         self.add(Event::Consent(Consented { sender: sender.id.clone(), purpose, address, event, source }))
@@ -218,11 +238,20 @@ impl Judge<'_> {
     fn suppression(&mut self, row: SuppressionRow) -> Result<(), Unavailable> {
         let Some(sender) = self.sender(row.line, row.sender.as_deref()) else { return Ok(()) };
         // A tool whose clock runs ahead does not postpone an opt-out (RULES L3).
-        let since = row.since.min(self.now);
-        let suppression = Suppression { reason: row.reason, since, source: row.source };
+        let since = row.since.unwrap_or(self.now).min(self.now);
+        let source = if self.from_file { format!("{}, {}", row.source, self.source) } else { row.source };
+        let suppression = Suppression { reason: row.reason, since, source };
         let address = row.address.key().clone();
+        let (now, from_file) = (self.now, self.from_file);
         let profile = self.profile(&sender.id, &address)?;
-        if profile.suppressions.contains(&suppression) {
+        let is_there = match (from_file, row.since) {
+            (false, _) => profile.suppressions.contains(&suppression),
+            (true, Some(_)) => {
+                profile.suppressions.iter().any(|known| known.reason == row.reason && known.since >= since)
+            }
+            (true, None) => stands(profile, row.reason, now),
+        };
+        if is_there {
             self.out.imported.already += 1;
             return Ok(());
         }
@@ -278,6 +307,15 @@ impl Judge<'_> {
         self.out.imported.rejected.push(Reject { line, why });
         Ok(())
     }
+}
+
+/// Whether a suppression for this reason stands whatever the message is about: an opt-out without a date that is
+/// on record already says nothing new, but one that a consent has lifted since wins again (RULES L19).
+fn stands(profile: &Profile, reason: Reason, now: Timestamp) -> bool {
+    let known: Vec<Suppression> =
+        profile.suppressions.iter().filter(|known| known.reason == reason).cloned().collect();
+    let lifted = |history: &ConsentHistory| standing(&known, &fold(&history.events, now)).is_none();
+    !known.is_empty() && !profile.consents.iter().any(lifted)
 }
 
 /// The sender with this name or id, or the only one; the error says what would be right.

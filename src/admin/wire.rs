@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{LedgerAnswer, LedgerRequest};
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published, Relation};
-use crate::ledger::{Counts, EntryNumber, Suppressed};
+use crate::ledger::{Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, OwedId, Suppressed};
 use crate::mail::{Address, AddressKey, CopyId, Purpose, Reference, SenderId};
 use crate::policy::Step;
 use crate::suppression::{Reason, Suppression};
@@ -26,6 +26,30 @@ pub const MAX_PAGE: usize = 1_000;
 pub enum Request {
     /// Take rows into the register.
     Import(Import),
+    /// A file is about to be taken in.
+    BeginImport(ImportBegun),
+    /// It was taken in to its end.
+    EndImport(ImportEnded),
+    /// A page of imports.
+    Imports {
+        /// The last one of the page before.
+        after: Option<String>,
+        /// At most [`MAX_PAGE`].
+        limit: usize,
+    },
+    /// Take back what an import added, a stretch of the ledger at a time.
+    Undo {
+        /// Its id.
+        id: String,
+        /// Opt-outs, too.
+        opt_outs: bool,
+        /// Only tell what would be taken back.
+        dry_run: bool,
+        /// Where the stretch before ended.
+        after: Option<EntryNumber>,
+    },
+    /// All stretches were taken back.
+    EndUndo(ImportUndone),
     /// What is on record for an address.
     Show {
         /// The address.
@@ -45,6 +69,24 @@ pub enum Request {
         observed: bool,
         /// Where the stretch before ended.
         after: Option<EntryNumber>,
+    },
+    /// Put a consent text or a privacy text on record.
+    AddText(Box<TextRow>),
+    /// A page of texts.
+    Texts {
+        /// SHA-256 (hex) of the last one of the page before.
+        after: Option<String>,
+        /// At most [`MAX_PAGE`].
+        limit: usize,
+    },
+    /// A page of the register.
+    Register {
+        /// Name or id of a sender; all when absent.
+        sender: Option<String>,
+        /// The last one of the page before.
+        after: Option<(SenderId, AddressKey)>,
+        /// At most [`MAX_PAGE`].
+        limit: usize,
     },
     /// A page of suppressions.
     Suppressions {
@@ -89,6 +131,20 @@ pub enum Request {
         copy: CopyId,
         /// What.
         action: QueueAction,
+    },
+    /// A page of what is owed to those who must know.
+    Outbox {
+        /// The last one of the page before.
+        after: Option<OwedId>,
+        /// At most [`MAX_PAGE`].
+        limit: usize,
+    },
+    /// Do something to one telling that is owed.
+    Settle {
+        /// Which.
+        telling: OwedId,
+        /// What.
+        action: OwedAction,
     },
     /// What the gateway does now.
     Status,
@@ -167,6 +223,21 @@ pub struct Import {
     pub texts: Vec<String>,
     /// At most [`MAX_ROWS`].
     pub rows: Vec<Row>,
+}
+
+/// A text that people are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextRow {
+    /// The text.
+    pub text: String,
+    /// What it asks consent for.
+    pub purpose: Option<Purpose>,
+    /// Name or id of the sender; the only one of the config when absent.
+    pub sender: Option<String>,
+    /// Whether it is a privacy text: it asks nothing, so nothing is asked of it.
+    pub privacy: bool,
+    /// Judge only, write nothing.
+    pub dry_run: bool,
 }
 
 /// One fact to be taken in.
@@ -259,8 +330,8 @@ pub struct SuppressionRow {
     pub sender: Option<String>,
     /// Why.
     pub reason: Reason,
-    /// Since when.
-    pub since: Timestamp,
+    /// Since when; an opt-out is not lost for its date, and without one it counts from now.
+    pub since: Option<Timestamp>,
     /// Where it is known from.
     pub source: String,
 }
@@ -370,12 +441,29 @@ pub enum QueueAction {
     Drop,
 }
 
+/// What can be done to a telling that is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwedAction {
+    /// Tell it now; a dead one gets its whole time again.
+    Retry,
+    /// Give it up.
+    Drop,
+}
+
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
     /// What became of the rows.
     Imported(Imported),
+    /// A page of imports; the last page is shorter than was asked for.
+    Imports {
+        /// In order of their ids, which is that of time.
+        imports: Vec<ImportLine>,
+    },
+    /// What became of one stretch of an undoing.
+    Undone(Undone),
     /// What is on record, one for each sender.
     Profiles {
         /// In the order of the config.
@@ -389,6 +477,25 @@ pub enum Answer {
         tallies: Vec<Tally>,
         /// Where it ended, when there is more.
         next: Option<EntryNumber>,
+    },
+    /// What became of a text.
+    Text {
+        /// What is wrong with it, the worst first.
+        faults: Vec<String>,
+        /// Whether it was refused for that.
+        refused: bool,
+        /// Whether it was on record before.
+        already: bool,
+    },
+    /// A page of texts; the last page is shorter than was asked for.
+    Texts {
+        /// SHA-256 (hex) and text, in order of the hashes.
+        texts: Vec<(String, String)>,
+    },
+    /// A page of the register; the last page is shorter than was asked for.
+    Register {
+        /// In order of sender and address.
+        rows: Vec<RegisterRow>,
     },
     /// A page of suppressions; the last page is shorter than was asked for.
     Suppressions {
@@ -413,6 +520,11 @@ pub enum Answer {
     Queue {
         /// In order of id.
         copies: Vec<CopyLine>,
+    },
+    /// A page of the outbox; the last page is shorter than was asked for.
+    Outbox {
+        /// In order of id.
+        tellings: Vec<OwedLine>,
     },
     /// It was done; what to tell.
     Done {
@@ -441,6 +553,40 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
+/// An import, for a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportLine {
+    /// Its id.
+    pub id: String,
+    /// When it began.
+    pub at: Timestamp,
+    /// What it was read as.
+    pub format: String,
+    /// Name of the file.
+    pub file: String,
+    /// Its SHA-256, under which it is kept.
+    pub sha256: String,
+    /// The entry that says that it begins.
+    pub begun: EntryNumber,
+    /// The entry that says that it ended.
+    pub ended: Option<EntryNumber>,
+    /// Facts added, facts that were there, rows rejected; `None` while it is not finished.
+    pub result: Option<(u64, u64, u64)>,
+    /// Whether it was undone.
+    pub undone: bool,
+}
+
+/// What became of one stretch of an undoing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// Facts that were taken back, or would be.
+    pub taken_back: u64,
+    /// Opt-outs that stay.
+    pub kept: u64,
+    /// Where the stretch ended, when there is more.
+    pub next: Option<EntryNumber>,
+}
+
 /// A row that was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
@@ -467,6 +613,15 @@ pub struct ProfileView {
     pub suppressions: Vec<Suppression>,
     /// The answer of the next hop that blocked it, if it is blocked.
     pub blocked: Option<String>,
+}
+
+/// One address in the register of one sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterRow {
+    /// Whose.
+    pub address: AddressKey,
+    /// What is on record under this very address.
+    pub profile: ProfileView,
 }
 
 /// A consent history and what it comes to today.
@@ -533,6 +688,29 @@ pub struct CopyLine {
     pub last_reply: String,
 }
 
+/// A telling that is owed, for a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwedLine {
+    /// Its id.
+    pub telling: OwedId,
+    /// Whom, and how.
+    pub channel: String,
+    /// From which sender somebody unsubscribed.
+    pub sender: SenderId,
+    /// Who.
+    pub address: AddressKey,
+    /// `waiting` or `dead`.
+    pub state: String,
+    /// When it is told next, once what is owed before it is.
+    pub next: Option<Timestamp>,
+    /// When it began to be owed.
+    pub since: Timestamp,
+    /// Tries so far.
+    pub attempts: u32,
+    /// What the last try was answered.
+    pub last_answer: String,
+}
+
 /// What a gateway does now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -554,6 +732,9 @@ pub struct Status {
     pub next_hop: String,
     /// Whether the unsubscribe endpoint answers its own health check.
     pub unsubscribe_healthy: bool,
+    /// What is wrong when it does not.
+    #[serde(default)]
+    pub unsubscribe_fault: Option<String>,
     /// Copies in the spool.
     pub spool: u64,
     /// Entries in the ledger.

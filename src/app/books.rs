@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Cursor;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memmem;
 
-use crate::admin::{Books, Filed, HoldLine, Query, SentMessage, Subject, Tally, Verified};
+use crate::admin::{Books, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Subject, Tally, Verified};
 use crate::clock::Timestamp;
 use crate::ledger::consistency::Consistency;
-use crate::ledger::{Entry, EntryNumber, Event, Keep, Suppressed, pack};
+use crate::ledger::{Entry, EntryNumber, Event, Fact, Keep, Suppressed, pack};
 use crate::mail::{AddressKey, SenderId};
-use crate::policy::{Refusal, Unavailable};
-use crate::store::{About, Archived, Findings, Found, Page, Store, Window};
+use crate::policy::{Profile, Refusal, Unavailable};
+use crate::store::{About, Archived, Findings, Found, ImportPlace, Page, Store, Window};
 
 /// Entries that are read in one go.
 const PAGE: usize = 1_000;
@@ -51,6 +52,34 @@ impl StoreBooks {
 }
 
 impl StoreBooks {
+    /// The entry `number`, unless it was erased.
+    fn entry(&self, number: EntryNumber) -> Result<Option<Entry>, Unavailable> {
+        Ok(self.store.entries(number..number.saturating_add(1))?.pop().map(|found| found.entry))
+    }
+
+    /// An import as its entries tell it; `None` once they were erased.
+    fn import_line(&self, place: ImportPlace) -> Result<Option<ImportLine>, Unavailable> {
+        let Some(Entry { at, event: Event::ImportBegun(begun), .. }) = self.entry(place.begun)? else {
+            return Ok(None);
+        };
+        let ended = place.ended.map(|number| self.entry(number)).transpose()?.flatten();
+        let result = match ended.map(|entry| entry.event) {
+            Some(Event::ImportEnded(it)) => Some((it.added, it.already, it.rejected)),
+            _ => None,
+        };
+        Ok(Some(ImportLine {
+            id: place.id,
+            at,
+            format: begun.format,
+            file: begun.file,
+            sha256: begun.sha256,
+            begun: place.begun,
+            ended: place.ended,
+            result,
+            undone: place.undone.is_some(),
+        }))
+    }
+
     /// Add the entries that `found` rests on: consents, the texts as they were shown and not only their hashes,
     /// the public keys of its signatures.
     fn add_evidence(&self, found: &mut Vec<Found>) -> Result<(), Unavailable> {
@@ -67,6 +96,19 @@ impl StoreBooks {
         found.dedup_by_key(|found| found.number);
         Ok(())
     }
+}
+
+/// The fact of the register that an entry took in.
+fn fact_of(event: Event) -> Option<Owned> {
+    Some(match event {
+        Event::Consent(it) => (it.sender, it.address, Fact::Consent { purpose: it.purpose, event: it.event }),
+        Event::Relation(it) => (it.sender, it.address, Fact::Relation(it.relation)),
+        Event::Published(it) => {
+            (it.sender, it.address, Fact::Published { purpose: it.purpose, published: it.published })
+        }
+        Event::Suppression(it) => (it.sender, it.address, Fact::Suppression(it.suppression)),
+        _ => return None,
+    })
 }
 
 /// Rule, sender, and the clause by word and number.
@@ -109,6 +151,17 @@ impl Books for StoreBooks {
         let mut filed: Vec<Filed> = found.chain(erased).collect();
         filed.sort_by_key(|one| one.number);
         Ok((filed, page.next))
+    }
+
+    fn register(
+        &self,
+        sender: Option<&SenderId>,
+        after: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<(SenderId, AddressKey, Profile)>, Unavailable> {
+        let after = after.map(|(sender, address)| (sender, address));
+        let rows = self.store.register(sender, after, limit)?;
+        Ok(rows.into_iter().map(|row| (row.sender, row.address, row.profile)).collect())
     }
 
     fn suppressions(
@@ -163,6 +216,48 @@ impl Books for StoreBooks {
         };
         // The next stretch begins with the entry that this one did not show.
         Ok((counts.into_iter().map(tally).collect(), next.map(|next| next.saturating_sub(1))))
+    }
+
+    fn imports(&self, after: Option<&str>, limit: usize) -> Result<Vec<ImportLine>, Unavailable> {
+        let places = self.store.imports(after, limit)?;
+        places.into_iter().filter_map(|place| self.import_line(place).transpose()).collect()
+    }
+
+    fn import(&self, id: &str) -> Result<Option<ImportLine>, Unavailable> {
+        self.store.import(id)?.map_or(Ok(None), |place| self.import_line(place))
+    }
+
+    fn facts_of(
+        &self,
+        id: &str,
+        range: Range<EntryNumber>,
+        stretch: usize,
+        most: usize,
+    ) -> Result<(Vec<Owned>, Option<EntryNumber>), Unavailable> {
+        // As it stands at the end of a JSON text.
+        let sign = format!("import {id}\"");
+        let sign = memmem::Finder::new(&sign);
+        let (mut facts, mut rest) = (Vec::new(), None);
+        let next = self.store.scan(range.start, stretch, |number, bytes| {
+            if number >= range.end || rest.is_some() || sign.find(bytes).is_none() {
+                return;
+            }
+            if facts.len() == most {
+                rest = Some(number);
+            } else if let Some(fact) = Entry::parse(bytes).ok().and_then(|entry| fact_of(entry.event)) {
+                facts.push(fact);
+            }
+        })?;
+        let next = rest.or(next).filter(|next| *next < range.end);
+        Ok((facts, next.map(|next| next.saturating_sub(1))))
+    }
+
+    fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, Unavailable> {
+        let text = |found: Found| match found.entry.event {
+            Event::ConsentText { sha256, text, .. } => Some((sha256, text)),
+            _ => None,
+        };
+        Ok(self.store.texts(after, limit)?.into_iter().filter_map(text).collect())
     }
 
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {

@@ -6,6 +6,7 @@ use super::running::Reload;
 use crate::admin::{Claim, Control, Status};
 use crate::limits::Limits;
 use crate::mail::CopyId;
+use crate::notify::Outbox;
 use crate::policy::Rules;
 use crate::relay::{HopStatus, Relay, Spool};
 use crate::unsubscribe::Health;
@@ -27,6 +28,7 @@ pub(super) struct Facts {
 pub(super) struct Remote {
     pub reload: Arc<Reload>,
     pub spool: Spool,
+    pub outbox: Outbox,
     pub health: Health,
     pub limits: Limits,
     pub facts: Facts,
@@ -50,6 +52,7 @@ impl Control for Remote {
             sessions: self.limits.open() as u64,
             next_hop: facts.relay.status().iter().map(shown).collect::<Vec<_>>().join(", "),
             unsubscribe_healthy: self.health.is_up(),
+            unsubscribe_fault: self.health.fault(),
             spool: 0,
             entries: 0,
         })
@@ -65,6 +68,7 @@ impl Control for Remote {
 
     fn wake(&self) {
         self.spool.wake();
+        self.outbox.wake();
     }
 }
 

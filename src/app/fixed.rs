@@ -30,8 +30,10 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("relay.in_doubt", format!("{:?}", relay.in_doubt)),
         ("relay.retry", format!("{:?}", relay.retry)),
         ("relay.background", relay.background.to_string()),
+        ("relay.delay_notice", format!("{:?}", relay.delay_notice)),
         ("relay.expire_after", format!("{:?}", relay.expire_after)),
         ("unsubscribe.listen", settings.unsubscribe.listen.to_string()),
+        ("unsubscribe.tls", settings.unsubscribe.tls.is_some().to_string()),
         ("limits.ledger_queue", limits.ledger_queue.to_string()),
         ("limits.ledger_batch", limits.ledger_batch.to_string()),
         ("limits.http_connections", limits.http_connections.to_string()),
@@ -70,6 +72,7 @@ mod tests {
 
     /// What the config's comments show for a key is not always another value than the default.
     const OTHERS: &[(&str, &str)] = &[
+        ("policy.consent_texts", "\"refuse\""),
         ("postmaster", "\"x@example.nl\""),
         ("mode", "\"observe\""),
         ("on_refused", "\"deliver-rest\""),
@@ -82,6 +85,10 @@ mod tests {
         ("unsubscribe.mailto", "\"x@example.nl\""),
         ("unsubscribe.hosts", "[\"a.example\"]"),
         ("unsubscribe.trusted_proxies", "[\"10.0.0.1\"]"),
+        ("unsubscribe.health", "\"listener\""),
+        ("notify.time_zone", "\"UTC\""),
+        ("notify.one_click_hosts", "[\"other.example\"]"),
+        ("notify.retry", "[\"7m\"]"),
         ("ledger.archive.marketing", "\"hash\""),
         ("ledger.archive.service", "\"full\""),
         ("ledger.archive.personal", "\"full\""),
@@ -147,11 +154,13 @@ mod tests {
                 })
                 .collect();
             let gateway = rooms::gateway(settings, tokens.clone()).unwrap();
-            let desk = running::desk_settings(settings, &tokens);
+            let outside = rooms::outside(settings, settings.unsubscribe.listen).unwrap();
+            let desk = running::desk_settings(settings, &tokens, outside);
+            let tell = rooms::tell(settings).unwrap();
             let signer = keys.ledger(settings.name.ascii(), &*self.entropy).unwrap();
             [
                 format!(
-                    "{limits:?} {listeners:?} {gateway:?} {desk:?} {} {:?}",
+                    "{limits:?} {listeners:?} {gateway:?} {desk:?} {tell:?} {} {:?}",
                     settings.rules.hash,
                     rooms::hops(settings)
                 ),
@@ -205,7 +214,18 @@ mod tests {
             }
             let name = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
             // A folder has no place beside a server, and the files of the others would have to be there.
-            if ["relay.directory", "relay.credentials_file", "include"].contains(&name.as_str()) {
+            // How long a telling may take shows only where there is somebody to tell.
+            let alone = [
+                "relay.directory",
+                "relay.credentials_file",
+                "include",
+                "unsubscribe.tls",
+                "unsubscribe.certificate_file",
+                "unsubscribe.key_file",
+                "unsubscribe.health_ca_file",
+                "notify.timeout",
+            ];
+            if alone.contains(&name.as_str()) {
                 continue;
             }
             let known = OTHERS.iter().find(|(other, _)| *other == name);

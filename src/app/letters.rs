@@ -1,11 +1,15 @@
 //! The notices of an unsubscribe (RULES L10): worded by `notify`, put into the spool in the same commit as
 //! the unsubscribe itself.
 
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
 use crate::clock::SharedClock;
 use crate::config;
-use crate::ledger::{Party, Record, Unsubscribed};
+use crate::ledger::{News, Party, Record, Side};
 use crate::mail::{Address, Reference, Sender};
-use crate::notify::{self, Letterhead};
+use crate::notify::{self, Digests, Letterhead, Notice};
 use crate::relay::{Spool, notice};
 use crate::secret::{SharedEntropy, random};
 use crate::unsubscribe::Notices;
@@ -18,6 +22,8 @@ pub(super) struct Letters {
     hostname: String,
     clock: SharedClock,
     entropy: SharedEntropy,
+    tell: watch::Receiver<Arc<notify::Settings>>,
+    owing: Arc<Notify>,
 }
 
 impl Letters {
@@ -26,6 +32,8 @@ impl Letters {
         settings: &config::Settings,
         clock: SharedClock,
         entropy: SharedEntropy,
+        tell: watch::Receiver<Arc<notify::Settings>>,
+        owing: Arc<Notify>,
     ) -> Self {
         Self {
             spool,
@@ -33,29 +41,69 @@ impl Letters {
             hostname: settings.name.ascii().to_owned(),
             clock,
             entropy,
+            tell,
+            owing,
         }
     }
 }
 
+impl Letters {
+    /// Put one mail to `to` into `record`.
+    fn post(&self, record: &mut Record, notice: Notice, about: &str, sender: &Sender) {
+        let letter = notice::Letter {
+            to: notice.to,
+            about: about.to_owned(),
+            sender: Some(Party { id: sender.id.clone(), name: sender.name.clone() }),
+            message_id: Some(notice.message_id),
+            bytes: notice.bytes.into(),
+        };
+        self.spool.enclose(record, letter, self.clock.now());
+    }
+
+    fn id(&self, now: jiff::Timestamp) -> String {
+        Reference::new(now, random(&*self.entropy)).to_string()
+    }
+}
+
 impl Notices for Letters {
-    fn compose(&self, unsubscribed: &Unsubscribed, sender: &Sender) -> Record {
+    fn compose(&self, news: News<'_>, sender: &Sender) -> Record {
         let now = self.clock.now();
+        let settings = self.tell.borrow().clone();
         let mut record = Record::default();
-        for to in &sender.notify {
-            let id = Reference::new(now, random(&*self.entropy)).to_string();
-            let letterhead =
-                Letterhead { postmaster: &self.postmaster, hostname: &self.hostname, id: &id, now };
-            let notice = notify::unsubscribed(unsubscribed, sender, to, &letterhead);
-            let letter = notice::Letter {
-                to: notice.to,
-                about: "unsubscribe".to_owned(),
-                sender: Some(Party { id: sender.id.clone(), name: sender.name.clone() }),
-                message_id: Some(notice.message_id),
-                bytes: notice.bytes.into(),
-            };
-            self.spool.enclose(&mut record, letter, now);
+        if !settings.daily_for.contains(&sender.id) {
+            for to in &sender.notify {
+                let id = self.id(now);
+                let letterhead =
+                    Letterhead { postmaster: &self.postmaster, hostname: &self.hostname, id: &id, now };
+                if let Some(notice) = notify::at_once(news, sender, to, &letterhead) {
+                    self.post(&mut record, notice, "unsubscribe", sender);
+                }
+            }
         }
+        let owed = notify::owed(news, sender, &settings, now);
+        record.sides.extend(owed.into_iter().map(|owed| Side::Owe(Box::new(owed))));
         record
+    }
+
+    fn recorded(&self) {
+        self.spool.wake();
+        self.owing.notify_one();
+    }
+}
+
+impl Digests for Letters {
+    fn enclose(
+        &self,
+        record: &mut Record,
+        news: &[(jiff::Timestamp, News<'_>)],
+        sender: &Sender,
+        to: &Address,
+    ) {
+        let now = self.clock.now();
+        let id = self.id(now);
+        let letterhead = Letterhead { postmaster: &self.postmaster, hostname: &self.hostname, id: &id, now };
+        let notice = notify::digest(news, sender, to, &letterhead);
+        self.post(record, notice, "unsubscribes of a day", sender);
     }
 
     fn recorded(&self) {

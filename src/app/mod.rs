@@ -5,18 +5,22 @@
 
 mod anchors;
 mod books;
+mod certificate;
 mod control;
 pub mod demo;
 mod fixed;
 pub mod keys;
 mod letters;
+mod links;
 mod offline;
 mod rooms;
 mod running;
 mod serve;
+mod sockets;
 
 pub use books::StoreBooks;
 pub use offline::Offline;
 pub use rooms::structure;
 pub use running::{Bound, Running};
 pub use serve::serve;
+pub use sockets::Sockets;

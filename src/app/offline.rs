@@ -35,7 +35,8 @@ impl Offline {
             scribe,
             register: Arc::new(store.clone()),
             books: Arc::new(StoreBooks::new(store.clone())),
-            spool: Arc::new(store),
+            spool: Arc::new(store.clone()),
+            outbox: Arc::new(store),
             control: Arc::new(Nobody { rules: Arc::new(settings.rules.clone()) }),
             clock,
         };

@@ -1,7 +1,9 @@
 //! What the config says, in the words of each room. Nothing is decided here.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -12,11 +14,16 @@ use crate::gateway::{self, Signers};
 use crate::ledger::KeyInForce;
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
+use crate::net::call::{Caller, Reach, Target};
 use crate::net::tls::{Identity, Trust};
+use crate::notify::webhook::Webhook;
 use crate::secret::{Secret, SharedEntropy};
 use crate::smtp::session::Tolerance;
 use crate::submission::{self, Accounts, Tls};
-use crate::{net, relay, store, token, unsubscribe};
+use crate::{net, notify, relay, store, token, unsubscribe};
+
+/// Time for the health check of one public address.
+const HEALTH: Duration = Duration::from_secs(10);
 
 /// Octets that our own headers and footers may add to a message (RULES P5).
 const EDIT_ROOM: u64 = 64 * 1024;
@@ -59,6 +66,7 @@ pub(super) fn listeners(
         hostname: settings.name.ascii().to_owned(),
         tls: tls(listener.tls),
         accounts: accounts.clone(),
+        pass_through: listener.pass_through,
         loopback_auth_without_tls: listener.auth_without_tls_on_loopback,
         trusted: if listener.auth_required { Vec::new() } else { settings.trusted.networks.clone() },
         trusted_senders: settings.trusted.senders.clone(),
@@ -168,6 +176,7 @@ fn hop(hop: &config::HopSettings, helo: &str) -> relay::Settings {
             wait: limits.connection_wait,
             ..relay::PoolSettings::default()
         },
+        pass_through: hop.pass_through,
     }
 }
 
@@ -176,6 +185,7 @@ pub(super) fn spool(settings: &config::Settings) -> relay::SpoolSettings {
     relay::SpoolSettings {
         retry: hop.retry.clone(),
         expire_after: hop.expire_after,
+        delay_notice: hop.delay_notice,
         in_doubt: hop.in_doubt,
         concurrency: hop.background,
         structure: structure(settings),
@@ -202,6 +212,7 @@ pub(super) fn gateway(settings: &config::Settings, tokens: token::Keys) -> Resul
     Ok(gateway::Settings {
         hostname: settings.name.ascii().to_owned(),
         unsubscribe_url: settings.unsubscribe.url.clone(),
+        unsubscribe_urls: settings.unsubscribe.urls.clone(),
         unsubscribe_mailto: settings.unsubscribe.mailto.clone(),
         patience: settings.relay.patience,
         queue_when_down: settings.relay.queue_when_down,
@@ -227,6 +238,41 @@ pub fn structure(settings: &config::Settings) -> message::Limits {
     }
 }
 
+/// Who is told of unsubscribes.
+pub(super) fn tell(settings: &config::Settings) -> Result<notify::Settings> {
+    let tell = &settings.tell;
+    let webhooks = tell.webhooks.iter().map(|webhook| {
+        let trust = webhook.ca_file.clone().map_or(Trust::System, Trust::CaFile);
+        // In the clear there is nobody's certificate to believe.
+        let trust = if webhook.target.is_secure() { trust } else { Trust::Anybody };
+        let caller = Caller::new(&trust, Reach::Anybody, tell.timeout)
+            .with_context(|| format!("webhook {}", webhook.name))?;
+        Ok(Webhook {
+            name: webhook.name.clone(),
+            target: webhook.target.clone(),
+            secret: webhook.secret.clone(),
+            senders: webhook.senders.clone(),
+            caller,
+        })
+    });
+    let one_click = if tell.one_click_hosts.is_empty() {
+        None
+    } else {
+        let caller = Caller::new(&Trust::System, Reach::Public, tell.timeout).context("one-click links")?;
+        Some(notify::OneClick { hosts: tell.one_click_hosts.clone(), caller })
+    };
+    Ok(notify::Settings {
+        webhooks: webhooks.collect::<Result<_>>()?,
+        one_click,
+        daily_for: tell.daily_for.clone(),
+        daily: notify::Daily { at: tell.digest_at, zone: tell.zone.clone() },
+        senders: settings.rules.senders.clone(),
+        retry: tell.retry.clone(),
+        expire_after: tell.expire_after,
+        at_once: tell.at_once,
+    })
+}
+
 /// The DKIM keys by domain.
 pub(super) fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
     let Dkim::Keys(wanted) = &settings.dkim else { return Ok(Vec::new()) };
@@ -249,6 +295,34 @@ pub(super) fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
         }
     }
     Ok(signers)
+}
+
+/// Our public addresses, as the health check asks them; `listener` is where the page is bound.
+pub(super) fn outside(settings: &config::Settings, listener: SocketAddr) -> Result<unsubscribe::Outside> {
+    let page = &settings.unsubscribe;
+    let urls = std::iter::once(&page.url).chain(page.urls.iter().map(|(_, url)| url));
+    let parse = |url: &String| Target::parse(url).with_context(|| format!("{url} cannot be asked"));
+    let mut doors = urls.map(parse).collect::<Result<Vec<_>>>()?;
+    let mut via = page.check_via;
+    let mut trust = page.check_ca_file.clone().map_or(Trust::System, Trust::CaFile);
+    if !page.check_public {
+        // The listener itself, under each of its names; it has no certificate unless it speaks TLS.
+        let ip = match listener.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        via = Some(SocketAddr::new(ip, listener.port()));
+        if page.tls.is_none() {
+            doors = doors.into_iter().map(Target::in_the_clear).collect();
+        }
+    }
+    if doors.iter().all(|door| !door.is_secure()) {
+        // In the clear there is nobody's certificate to believe.
+        trust = Trust::Anybody;
+    }
+    let caller = Caller::new(&trust, Reach::Anybody, HEALTH).context("the health check")?;
+    Ok(unsubscribe::Outside { doors, via, caller })
 }
 
 pub(super) fn page(settings: &config::Settings) -> unsubscribe::Limits {

@@ -10,17 +10,21 @@ use tokio::sync::watch;
 
 use super::anchors::Anchors;
 use super::books::StoreBooks;
+use super::certificate;
 use super::control::{Facts, Remote};
 use super::fixed;
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
+use super::links::StoreLinks;
 use super::rooms;
+use super::sockets::Sockets;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
 use crate::ledger::{Event, KeyInForce, KeyUse, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
+use crate::notify::{self, Outbox};
 use crate::policy::Rules;
 use crate::relay::{self, Relay, Spool};
 use crate::secret::SharedEntropy;
@@ -82,12 +86,25 @@ pub(super) struct Reload {
     in_force: watch::Sender<Arc<InForce>>,
     rules: watch::Sender<Arc<Rules>>,
     desk: watch::Sender<Arc<unsubscribe::Settings>>,
+    tell: watch::Sender<Arc<notify::Settings>>,
+    page: SocketAddr,
+    certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
 }
 
 impl Running {
     /// Start a gateway: keys, store, recovery, listeners, in that order; nothing is accepted before what an
     /// earlier run left behind is recorded.
     pub async fn start(
+        settings: config::Settings,
+        clock: SharedClock,
+        entropy: SharedEntropy,
+    ) -> Result<Self> {
+        Self::start_on(Sockets::default(), settings, clock, entropy).await
+    }
+
+    /// The same, with sockets that listen already.
+    pub async fn start_on(
+        mut sockets: Sockets,
         settings: config::Settings,
         clock: SharedClock,
         entropy: SharedEntropy,
@@ -139,14 +156,16 @@ impl Running {
         });
 
         // Every port is bound before anything is served, so that a port that is taken stops the start.
-        let page = bind(settings.unsubscribe.listen, "the unsubscribe page")?;
+        let page = bind(&mut sockets, settings.unsubscribe.listen, "the unsubscribe page")?;
         let unsubscribe = page.local_addr()?;
         let mut bound = Vec::new();
         for listener in &settings.listeners {
-            bound.push(bind(listener.address, &format!("listener {}", listener.name))?);
+            bound.push(bind(&mut sockets, listener.address, &format!("listener {}", listener.name))?);
         }
+        let metrics_at = settings.metrics;
         let metrics_listener =
-            settings.metrics.map(|address| bind(address, "the metrics listener")).transpose()?;
+            metrics_at.map(|address| bind(&mut sockets, address, "the metrics listener")).transpose()?;
+        sockets.finish()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
         shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
@@ -159,17 +178,52 @@ impl Running {
             entropy.clone(),
         );
         shutdown.spawn(anchors.run(shutdown.clone()));
-        let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens)));
-        let letters = Arc::new(Letters::new(spool.clone(), &settings, clock.clone(), entropy.clone()));
-        let desk = Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters));
+        let outside = rooms::outside(&settings, unsubscribe)?;
+        let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
+        let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
+        let owing = Arc::new(tokio::sync::Notify::new());
+        let letters = Arc::new(Letters::new(
+            spool.clone(),
+            &settings,
+            clock.clone(),
+            entropy.clone(),
+            tell_seen.clone(),
+            owing.clone(),
+        ));
+        let outbox = Outbox::new(
+            notify::Parts {
+                view: Arc::new(store.clone()),
+                scribe: scribe.clone(),
+                register: Arc::new(store.clone()),
+                links: Arc::new(StoreLinks { store: store.clone(), limits: rooms::structure(&settings) }),
+                digests: letters.clone(),
+                settings: tell_seen,
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+                shutdown: shutdown.clone(),
+            },
+            owing,
+        );
+        let desk =
+            Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters, clock.clone()));
+        let (certificate, certificate_seen) = match &settings.unsubscribe.tls {
+            None => (None, None),
+            Some(files) => {
+                let (sender, seen) =
+                    watch::channel(certificate::read(files).context("the unsubscribe page")?);
+                shutdown.spawn(certificate::renew(files.clone(), sender.clone(), shutdown.clone()));
+                (Some(sender), Some(seen))
+            }
+        };
         shutdown.spawn(unsubscribe::run(
             page,
+            certificate_seen,
             desk.clone(),
             entropy.clone(),
             rooms::page(&settings),
             shutdown.clone(),
         ));
-        shutdown.spawn(health.clone().watch_over(unsubscribe, desk, entropy.clone(), shutdown.clone()));
+        shutdown.spawn(health.clone().watch_over(desk, entropy.clone(), shutdown.clone()));
 
         // The next hop's limits shape EHLO, so they are asked for before the first client comes; a next
         // hop that is down is no reason not to start.
@@ -178,6 +232,8 @@ impl Running {
         }
         let worker = spool.clone();
         shutdown.spawn(async move { worker.run().await });
+        let teller = outbox.clone();
+        shutdown.spawn(async move { teller.run().await });
 
         let now = clock.now();
         let mut listeners = Vec::new();
@@ -205,15 +261,20 @@ impl Running {
             in_force,
             rules: rules_sender,
             desk: desk_sender,
+            tell: tell_sender,
+            page: unsubscribe,
+            certificate,
         });
         let services = admin::Services {
             scribe: scribe.clone(),
             register: Arc::new(store.clone()),
             books: Arc::new(StoreBooks::new(store.clone())),
             spool: Arc::new(store.clone()),
+            outbox: Arc::new(store.clone()),
             control: Arc::new(Remote {
                 reload: reload.clone(),
                 spool,
+                outbox,
                 health: health.clone(),
                 limits: reload.limits.clone(),
                 facts: Facts {
@@ -252,13 +313,14 @@ impl Running {
         Ok(running)
     }
 
-    /// The page answers itself within moments of its start; waiting for it spares the first marketing
+    /// The page answers within moments of its start; waiting for it spares the first marketing
     /// message a 451.
     async fn until_healthy(&self) {
         let mut seen = self.health.subscribe();
         let wait = seen.wait_for(|up| *up);
         if tokio::time::timeout(std::time::Duration::from_secs(5), wait).await.is_err() {
-            tracing::warn!("the unsubscribe page does not answer yet; marketing waits for it");
+            let fault = self.health.fault().unwrap_or_default();
+            tracing::warn!(%fault, "opting out does not work yet; marketing waits for it");
         }
     }
 
@@ -357,6 +419,10 @@ impl Reload {
                 .map_err(error)?;
         let tokens = self.folder.token(&*self.entropy).map_err(error)?;
         let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
+        let tell = rooms::tell(&settings).map_err(error)?;
+        let outside = rooms::outside(&settings, self.page).map_err(error)?;
+        let certificate =
+            settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
         let keys = keys_in_force(&settings, &self.store, &tokens).map_err(error)?;
         self.relay
             .replace(rooms::hops(&settings), &settings.relay.routes)
@@ -365,9 +431,13 @@ impl Reload {
         let rules = Arc::new(settings.rules.clone());
         // First who opens links, then who seals them: a new key's first link must open.
         self.limits.change(rooms::limits(&settings));
-        self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens)));
+        self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens, outside)));
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
+        if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
+            sender.send_replace(certificate);
+        }
+        self.tell.send_replace(Arc::new(tell));
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }
@@ -457,16 +527,25 @@ async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> R
     Ok(())
 }
 
-pub(super) fn desk_settings(settings: &config::Settings, tokens: &Keys) -> unsubscribe::Settings {
+pub(super) fn desk_settings(
+    settings: &config::Settings,
+    tokens: &Keys,
+    outside: unsubscribe::Outside,
+) -> unsubscribe::Settings {
     unsubscribe::Settings {
         keys: tokens.clone(),
         senders: settings.rules.senders.clone(),
+        looks: settings.unsubscribe.looks.clone(),
+        outside,
         hosts: settings.unsubscribe.hosts.clone(),
         trusted_proxies: settings.unsubscribe.trusted_proxies.clone(),
     }
 }
 
-fn bind(address: SocketAddr, what: &str) -> Result<TcpListener> {
+fn bind(sockets: &mut Sockets, address: SocketAddr, what: &str) -> Result<TcpListener> {
+    if let Some(socket) = sockets.take(address) {
+        return TcpListener::from_std(socket).with_context(|| format!("{what} cannot use its socket"));
+    }
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket

@@ -7,19 +7,23 @@ use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Running;
+use super::sockets::{self, Sockets};
 use crate::clock::SystemClock;
 use crate::config::{self, ListenerTls};
 use crate::secret::SystemEntropy;
 
-/// Serve until SIGTERM or SIGINT; SIGHUP reads the config again.
-pub async fn serve(settings: config::Settings) -> Result<()> {
+/// Serve until SIGTERM or SIGINT, on `sockets` where they are those of the config; SIGHUP reads the config
+/// again.
+pub async fn serve(settings: config::Settings, sockets: Sockets) -> Result<()> {
     // Asked for before anything starts, so that no signal is missed.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let welcome = Welcome::of(&settings);
-    let running = Running::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await?;
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let running = Running::start_on(sockets, settings, clock, entropy).await?;
     welcome.print(&running);
+    sockets::tell("READY=1");
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -32,6 +36,7 @@ pub async fn serve(settings: config::Settings) -> Result<()> {
         }
     }
     tracing::info!("stopping");
+    sockets::tell("STOPPING=1");
     running.stop().await;
     Ok(())
 }

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::import::Kind as ImportKind;
+use super::import::dates::Order;
 use crate::admin::Subject;
 use crate::consent::ConsentEventKind;
+use crate::ledger::OwedId;
 use crate::mail::{Address, CopyId, Domain};
 use crate::suppression::Reason;
 
@@ -45,6 +48,14 @@ pub enum Command {
     /// Suppressions: who may not be mailed any more
     #[command(subcommand)]
     Suppress(SuppressCommand),
+    /// Take in the export of a mailing tool or the orders of a shop
+    Import(Box<ImportCommand>),
+    /// Write what is on record: about one address, of a sender, or opt-outs for other tools
+    #[command(subcommand)]
+    Export(ExportCommand),
+    /// Consent texts and privacy texts, stored once by their hash
+    #[command(subcommand)]
+    Text(TextCommand),
     /// Rules: try them on cases of your own
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -70,6 +81,9 @@ pub enum Command {
     /// Copies that wait for the next hop
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// What is owed to those who must know of an unsubscribe
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
     /// Keys: make, list, rotate
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -355,7 +369,7 @@ impl From<Why> for Reason {
 /// A file of rows.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// CSV (with , or ; and a header line) or JSON lines; "-" for standard input
+    /// CSV (with a header line) or JSON lines; "-" for standard input
     pub file: PathBuf,
     /// The form of the file [default: by its name, .jsonl or .ndjson; else CSV]
     #[arg(long, value_enum)]
@@ -363,21 +377,185 @@ pub struct Import {
     /// For rows without one: a value for any column, as COLUMN=VALUE
     #[arg(long = "set", value_name = "COLUMN=VALUE")]
     pub set: Vec<String>,
-    /// Time zone of times without one
-    #[arg(long, default_value = super::fields::ZONE)]
-    pub zone: String,
+    /// A column that is called otherwise in the file, as OURS=THEIRS
+    #[arg(long = "map", value_name = "OURS=THEIRS")]
+    pub map: Vec<String>,
+    /// Time zone of times without one [default: asked for on a terminal, else Europe/Amsterdam]
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// Which number of 01/02/2026 is the day [default: as the file tells]
+    #[arg(long, value_enum)]
+    pub dates: Option<Order>,
+    /// Where rows that are not taken go [default: FILE.rejects.csv]
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
     /// Judge every row and write nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
+/// Files of mailing tools and shops.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct ImportCommand {
+    /// What was imported before
+    #[command(subcommand)]
+    pub command: Option<ImportsCommand>,
+    /// The file
+    #[command(flatten)]
+    pub file: Option<ImportFile>,
+}
+
+/// What was imported before.
+#[derive(Debug, Subcommand)]
+pub enum ImportsCommand {
+    /// List the imports
+    List,
+    /// Take back what an import added
+    Undo {
+        /// Its id
+        id: String,
+        /// Opt-outs, too: they stay otherwise, because an opt-out always wins
+        #[arg(long)]
+        opt_outs: bool,
+        /// Only tell how much would be taken back
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// A file of a mailing tool or a shop, or with columns of our own.
+#[derive(Debug, Args)]
+pub struct ImportFile {
+    /// CSV, JSON lines, or a zip of them; "-" for standard input
+    pub file: PathBuf,
+    /// Which tool made it
+    #[arg(long, value_enum, default_value_t = Format::Auto)]
+    pub format: Format,
+    /// What the rows are, in a file with columns of our own
+    #[arg(long = "as", value_enum, default_value_t = ImportKind::Consents, value_name = "KIND")]
+    pub kind: ImportKind,
+    /// A column that is called otherwise in the file, as OURS=THEIRS
+    #[arg(long = "map", value_name = "OURS=THEIRS")]
+    pub map: Vec<String>,
+    /// For rows without one: a value for any column, as COLUMN=VALUE
+    #[arg(long = "set", value_name = "COLUMN=VALUE")]
+    pub set: Vec<String>,
+    /// The sender, by name or id [default: the only one of the config]
+    #[arg(long)]
+    pub sender: Option<String>,
+    /// What the people on the list consented to, in the words of the rule
+    #[arg(long)]
+    pub purpose: Option<String>,
+    /// A file with the consent text that the sign-up form showed
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// How consent was given on that form: ticked_box, typed, signed, clicked_confirm or spoken_recorded
+    #[arg(long)]
+    pub act: Option<String>,
+    /// Where that form was, for rows that do not say
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Your written word that consent was given, where the text is unknown (grade C)
+    #[arg(long, value_name = "TEXT")]
+    pub attest: Option<String>,
+    /// When consent was given, where the file does not know; with --attest
+    #[arg(long, value_name = "DATE", requires = "attest")]
+    pub given_at: Option<String>,
+    /// The product group of every order [default: what the file says was bought]
+    #[arg(long)]
+    pub product: Option<String>,
+    /// Opting out was offered at the checkout where the addresses were taken
+    #[arg(long)]
+    pub opt_out_offered: bool,
+    /// Time zone of times without one [default: asked for on a terminal, else Europe/Amsterdam]
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// Which number of 01/02/2026 is the day [default: as the file tells]
+    #[arg(long, value_enum)]
+    pub dates: Option<Order>,
+    /// Where rows that are not taken go [default: FILE.rejects.csv]
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// Judge every row and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl ImportFile {
+    /// A file with columns of our own, of which nothing is said but what `rows` says.
+    pub fn of(rows: Import) -> Self {
+        Self {
+            file: rows.file,
+            format: Format::Csv,
+            kind: ImportKind::Consents,
+            map: rows.map,
+            set: rows.set,
+            sender: None,
+            purpose: None,
+            text: None,
+            act: None,
+            source: None,
+            attest: None,
+            given_at: None,
+            product: None,
+            opt_out_offered: false,
+            zone: rows.zone,
+            dates: rows.dates,
+            rejects: rows.rejects,
+            dry_run: rows.dry_run,
+        }
+    }
+}
+
 /// The form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Comma- or semicolon-separated, with a header line
+    /// By its columns
+    Auto,
+    /// An audience export, or the zip of one
+    Mailchimp,
+    /// A subscriber export
+    Mailerlite,
+    /// A contact export
+    Brevo,
+    /// A subscriber export
+    Listmonk,
+    /// A relations export
+    Laposta,
+    /// A subscriber export
+    Mailwizz,
+    /// A contact export
+    Hubspot,
+    /// A subscriber export
+    CampaignMonitor,
+    /// An order export
+    Shopify,
+    /// An order export
+    Woocommerce,
+    /// Columns of our own, with a header line
     Csv,
-    /// One JSON object per line
+    /// Columns of our own, one JSON object per line
     Jsonl,
+}
+
+impl Format {
+    /// The tool that makes it.
+    pub fn tool(self) -> Option<&'static str> {
+        match self {
+            Self::Mailchimp => Some("mailchimp"),
+            Self::Mailerlite => Some("mailerlite"),
+            Self::Brevo => Some("brevo"),
+            Self::Listmonk => Some("listmonk"),
+            Self::Laposta => Some("laposta"),
+            Self::Mailwizz => Some("mailwizz"),
+            Self::Hubspot => Some("hubspot"),
+            Self::CampaignMonitor => Some("campaign-monitor"),
+            Self::Shopify => Some("shopify"),
+            Self::Woocommerce => Some("woocommerce"),
+            Self::Auto | Self::Csv | Self::Jsonl => None,
+        }
+    }
 }
 
 /// Rules.
@@ -388,6 +566,80 @@ pub enum RulesCommand {
         /// A TOML file with a [[case]] for each decision that is expected
         cases: PathBuf,
     },
+}
+
+/// Texts that people are shown.
+#[derive(Debug, Subcommand)]
+pub enum TextCommand {
+    /// Say what is wrong with a text, and put it on record
+    Add {
+        /// A file with the text as it is shown
+        file: PathBuf,
+        /// What it asks consent for, in the words of the rule
+        #[arg(long, required_unless_present = "privacy")]
+        purpose: Option<String>,
+        /// The sender, by name or id [default: the only one of the config]
+        #[arg(long)]
+        sender: Option<String>,
+        /// It is a privacy text, shown beside a consent text
+        #[arg(long)]
+        privacy: bool,
+        /// Only say what is wrong with it
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the texts on record by their SHA-256
+    List,
+}
+
+/// What is written.
+#[derive(Debug, Subcommand)]
+pub enum ExportCommand {
+    /// Everything about one address: the answer to an access request
+    Address {
+        /// Whose
+        address: Address,
+        /// As a page to read, rather than JSON
+        #[arg(long)]
+        html: bool,
+        /// The file to write; it must not be there yet [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// The register, one line of CSV for each fact
+    Register {
+        /// One sender only, by name or id
+        #[arg(long)]
+        sender: Option<String>,
+        /// The file to write; it must not be there yet [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Who may not be mailed, as other tools take them in
+    Suppressions {
+        /// One sender only, by name or id
+        #[arg(long)]
+        sender: Option<String>,
+        /// For which tool
+        #[arg(long, value_enum, default_value_t = ToolFormat::Csv)]
+        format: ToolFormat,
+        /// The file to write; it must not be there yet [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Tools that opt-outs are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ToolFormat {
+    /// Columns of our own, which sluis suppress import takes in
+    Csv,
+    /// To be imported as unsubscribed contacts
+    Mailchimp,
+    /// To be imported as blocklisted contacts
+    Brevo,
+    /// To be imported in the mode blocklist
+    Listmonk,
 }
 
 /// A message to look at.
@@ -606,4 +858,34 @@ pub enum QueueCommand {
         #[arg(required = true, value_parser = CopyId::parse)]
         copies: Vec<CopyId>,
     },
+}
+
+/// Tellings that are owed.
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// List them
+    List {
+        /// Only those that were given up
+        #[arg(long)]
+        dead: bool,
+    },
+    /// Tell now; what was given up gets its whole time again
+    Retry {
+        /// Which
+        #[arg(required_unless_present = "all", value_parser = owed_id)]
+        tellings: Vec<OwedId>,
+        /// All that were given up
+        #[arg(long, conflicts_with = "tellings")]
+        all: bool,
+    },
+    /// Give up
+    Drop {
+        /// Which
+        #[arg(required = true, value_parser = owed_id)]
+        tellings: Vec<OwedId>,
+    },
+}
+
+fn owed_id(text: &str) -> Result<OwedId, String> {
+    OwedId::parse(text).ok_or_else(|| format!("\"{text}\" is no id from `sluis outbox list`, such as 4711-0"))
 }

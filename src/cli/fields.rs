@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
+use super::import::dates::{self, Order};
 use super::table::Fields;
 use crate::admin::{ConsentRow, CustomerRow, PublishedRow, SuppressionRow};
 use crate::consent::{Act, ConsentEventKind, Evidence};
@@ -51,6 +51,8 @@ pub(super) const SUPPRESSION: &[&str] = &["address", "sender", "reason", "since"
 pub(super) struct Context {
     /// The zone of times without one.
     pub(super) zone: TimeZone,
+    /// Which number of `01/02/2026` is the day.
+    pub(super) dates: Order,
     /// Where `text_file` is looked for.
     pub(super) folder: PathBuf,
     /// Texts read so far, by file.
@@ -91,7 +93,7 @@ pub(super) fn consent(
         (None, None) => None,
     };
     let at = match field("at") {
-        Some(at) => time(&at, &context.zone).map_err(|why| format!("L2: at: {why}"))?,
+        Some(at) => context.time(&at).map_err(|why| format!("L2: at: {why}"))?,
         None => return Err("L2: at missing; when the consent was given".to_owned()),
     };
     let row = ConsentRow {
@@ -127,8 +129,7 @@ pub(super) fn customer(line: u64, fields: &Fields, context: &Context) -> Result<
         address: address(fields)?,
         sender: field("sender"),
         product: field("product").ok_or("L4: the product group is missing")?,
-        last_purchase: time(&last_purchase, &context.zone)
-            .map_err(|why| format!("L4: last_purchase: {why}"))?,
+        last_purchase: context.time(&last_purchase).map_err(|why| format!("L4: last_purchase: {why}"))?,
         opt_out_offered: said("opt_out_offered")?,
         given_in_sale: said("given_in_sale")?,
         source: field("source"),
@@ -139,8 +140,7 @@ pub(super) fn customer(line: u64, fields: &Fields, context: &Context) -> Result<
 pub(super) fn published(line: u64, fields: &Fields, context: &Context) -> Result<PublishedRow, String> {
     let field = |name: &str| fields.get(name).cloned();
     let needed = |name: &str| field(name).ok_or_else(|| format!("L5: {name} missing"));
-    let moment =
-        |name: &str, text: &str| time(text, &context.zone).map_err(|why| format!("L5: {name}: {why}"));
+    let moment = |name: &str, text: &str| context.time(text).map_err(|why| format!("L5: {name}: {why}"));
     let page_sha256 = match (field("page_file"), field("page_sha256")) {
         (Some(_), Some(_)) => return Err("L5: page_file and page_sha256; write one of them".to_owned()),
         (Some(file), None) => {
@@ -177,7 +177,7 @@ pub(super) fn suppression(line: u64, fields: &Fields, context: &Context) -> Resu
         }
     };
     // An opt-out is not lost for its date (RULES L3): one that cannot be read counts from now.
-    let since = field("since").and_then(|since| time(&since, &context.zone).ok()).unwrap_or(context.now);
+    let since = field("since").map(|since| context.time(&since).unwrap_or(context.now));
     Ok(SuppressionRow {
         line,
         address: address(fields)?,
@@ -189,6 +189,10 @@ pub(super) fn suppression(line: u64, fields: &Fields, context: &Context) -> Resu
 }
 
 impl Context {
+    fn time(&self, text: &str) -> Result<Timestamp, String> {
+        dates::moment(text, &self.zone, self.dates)
+    }
+
     /// The consent text in `file`, read once.
     fn text(&mut self, file: &str) -> Result<String, String> {
         if let Some(text) = self.files.get(file) {
@@ -261,29 +265,9 @@ fn flag(name: &str, word: &str) -> Result<bool, String> {
     }
 }
 
-/// RFC 3339, or a date (from its first moment) or a date and time in `zone`: `2026-03-01`, `2026-03-01
-/// 14:30`, `01-03-2026`.
+/// A moment in one of the forms that files have, day before month where both would do.
 pub(super) fn time(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
-    let text = text.trim();
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Ok(moment);
-    }
-    let local = text.parse::<DateTime>().ok().or_else(|| day_first(text)).ok_or_else(|| {
-        format!("\"{text}\" is no time; write 2026-03-01, 2026-03-01T14:30:00 or 2026-03-01T13:30:00Z")
-    })?;
-    zone.to_timestamp(local).map_err(|_| format!("\"{text}\" is out of range"))
-}
-
-/// `01-03-2026` or `1/3/2026`, with or without a time: how dates are written in the Netherlands.
-fn day_first(text: &str) -> Option<DateTime> {
-    let (date, clock) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
-    let mut parts = date.split(['-', '/', '.']);
-    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || year.len() != 4 {
-        return None;
-    }
-    let date = Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()?;
-    Some(date.to_datetime(clock.trim().parse().ok()?))
+    dates::moment(text, zone, Order::Dmy)
 }
 
 #[cfg(test)]
@@ -293,6 +277,7 @@ mod tests {
     fn context() -> Context {
         Context {
             zone: zone(ZONE).unwrap(),
+            dates: Order::Dmy,
             folder: PathBuf::new(),
             files: HashMap::new(),
             now: "2026-11-24T12:00:00Z".parse().unwrap(),
@@ -301,26 +286,6 @@ mod tests {
 
     fn fields(pairs: &[(&str, &str)]) -> Fields {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn times_in_every_form_that_files_have() {
-        let zone = zone(ZONE).unwrap();
-        for (text, moment) in [
-            ("2026-03-01T13:30:00Z", "2026-03-01T13:30:00Z"),
-            ("2026-03-01T13:30:00+01:00", "2026-03-01T12:30:00Z"),
-            ("2026-03-01", "2026-02-28T23:00:00Z"),
-            ("2026-07-01", "2026-06-30T22:00:00Z"),
-            ("2026-03-01 14:30", "2026-03-01T13:30:00Z"),
-            ("2026-03-01T14:30:15", "2026-03-01T13:30:15Z"),
-            ("01-03-2026", "2026-02-28T23:00:00Z"),
-            ("1/3/2026 14:30", "2026-03-01T13:30:00Z"),
-        ] {
-            assert_eq!(time(text, &zone).unwrap().to_string(), moment, "{text}");
-        }
-        for text in ["", "gisteren", "2026-13-01", "31-02-2026", "01-03-26", "1-2-3-2026", "1709290800"] {
-            assert!(time(text, &zone).is_err(), "{text}");
-        }
     }
 
     #[test]
@@ -381,7 +346,9 @@ mod tests {
     #[test]
     fn l3_an_opt_out_is_not_lost_for_its_date() {
         let row = suppression(1, &fields(&[("address", "a@x.nl"), ("since", "ooit")]), &context()).unwrap();
-        assert_eq!((row.since, row.reason), (context().now, Reason::Unsubscribed));
+        assert_eq!((row.since, row.reason), (Some(context().now), Reason::Unsubscribed));
+        let undated = suppression(1, &fields(&[("address", "a@x.nl")]), &context()).unwrap();
+        assert_eq!(undated.since, None, "counts from when it is recorded");
         assert!(suppression(1, &fields(&[("address", "a@x.nl"), ("reason", "bored")]), &context()).is_err());
     }
 }

@@ -29,7 +29,7 @@ pub(super) enum Link {
 }
 
 /// How far a check is, each time it is asked: entries done, and all of them.
-type Watch = Box<dyn FnMut() -> Option<(u64, u64)> + Send>;
+pub(super) type Watch = Box<dyn FnMut() -> Option<(u64, u64)> + Send>;
 
 impl Link {
     /// The gateway that runs, if one does.

@@ -8,17 +8,20 @@
 mod args;
 mod complaint;
 mod explain;
+mod export;
 mod fields;
 mod import;
 mod keys;
 mod ledger;
 mod link;
+mod outbox;
 mod preview;
 mod print;
 mod proof;
 mod register;
 mod rules;
 mod table;
+mod text;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _};
@@ -34,7 +37,7 @@ use crate::config::{self, Environment, LogFormat, Settings};
 use crate::mail::CopyId;
 use crate::secret::{Secret, SystemEntropy};
 use crate::{app, submission, telemetry};
-use args::{Cli, Command, QueueCommand, RulesCommand};
+use args::{Cli, Command, ImportCommand, QueueCommand, RulesCommand};
 use link::{Link, unexpected};
 use print::Out;
 
@@ -81,10 +84,16 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Serve => serve(&path),
         Command::Demo => runtime()?.block_on(app::demo::run()).map(|()| true),
         Command::Check => check(&path, out),
-        Command::Consent(command) => register::consent(command, &mut connect(&path)?, out),
-        Command::Customer(command) => register::customer(command, &mut connect(&path)?, out),
-        Command::Published(command) => register::published(command, &mut connect(&path)?, out),
-        Command::Suppress(command) => register::suppression(command, &mut connect(&path)?, out),
+        Command::Import(import) => {
+            let ImportCommand { command, file } = *import;
+            import::command(command, file, &path, out)
+        }
+        Command::Consent(command) => register::consent(command, &path, out),
+        Command::Customer(command) => register::customer(command, &path, out),
+        Command::Published(command) => register::published(command, &path, out),
+        Command::Suppress(command) => register::suppression(command, &path, out),
+        Command::Text(command) => text::run(command, &mut connect(&path)?, out),
+        Command::Export(command) => export::run(command, &mut connect(&path)?),
         Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
         Command::Explain(asked) => explain::explain(*asked, &path, out),
         Command::Preview(asked) => preview::run(&asked, &load(&path)?, out),
@@ -93,6 +102,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Ledger(command) => ledger::run(command, &path, out),
         Command::Backup { file } => ledger::backup(&file, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
+        Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),
         Command::Status => status(&mut connect(&path)?, out),
         Command::Reload => done(connect(&path)?.ask(Request::Reload)?, out),
@@ -129,7 +139,9 @@ fn serve(path: &Path) -> Result<bool> {
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::log_to_stderr(format, &settings.log.level)?;
-    runtime()?.block_on(app::serve(settings)).map(|()| true)
+    // Before there are threads: it reads the environment and takes out of it what it used.
+    let sockets = app::Sockets::of_process()?;
+    runtime()?.block_on(app::serve(settings, sockets)).map(|()| true)
 }
 
 fn check(path: &Path, out: &mut Out) -> Result<bool> {

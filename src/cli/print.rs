@@ -167,9 +167,13 @@ pub(super) fn status(out: &mut Out, status: &Status, runs: bool) -> Result<()> {
         }
         field("sessions", format_args!("{}", status.sessions))?;
         field("next hop", format_args!("{}", status.next_hop))?;
-        let health =
-            if status.unsubscribe_healthy { "answers" } else { "does not answer: marketing gets 451" };
-        field("unsubscribe", format_args!("{health}"))?;
+        match &status.unsubscribe_fault {
+            None if status.unsubscribe_healthy => field("unsubscribe", format_args!("answers"))?,
+            fault => {
+                let fault = fault.as_deref().unwrap_or("it does not answer");
+                field("unsubscribe", format_args!("does not work, marketing gets 451: {fault}"))?;
+            }
+        }
     } else {
         field("gateway", format_args!("does not run"))?;
     }

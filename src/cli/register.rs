@@ -1,15 +1,17 @@
 //! Commands on the register: one fact at a time, and looking things up.
 
+use std::path::Path;
+
 use anyhow::{Result, anyhow};
 use jiff::tz::TimeZone;
 
 use super::args::{
     ConsentAdd, ConsentCommand, CustomerAdd, CustomerCommand, PublishedAdd, PublishedCommand, SuppressCommand,
 };
-use super::fields;
 use super::import::{self, Kind};
 use super::link::{Link, unexpected};
 use super::print::{self, Out};
+use super::{connect, fields};
 use crate::admin::{
     Answer, ConsentRow, CustomerRow, Import, MAX_PAGE, PublishedRow, Request, Row, SuppressionRow,
 };
@@ -21,35 +23,35 @@ use crate::suppression::Reason;
 /// Where facts come from that were typed in.
 const SOURCE: &str = "command line";
 
-pub(super) fn consent(command: ConsentCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
+pub(super) fn consent(command: ConsentCommand, config: &Path, out: &mut Out) -> Result<bool> {
     match command {
-        ConsentCommand::Add(add) => add_consent(*add, link, out),
-        ConsentCommand::Show { address, sender } => show(address, sender, link, out),
-        ConsentCommand::Import(args) => import::run(Kind::Consents, &args, link, out),
+        ConsentCommand::Add(add) => add_consent(*add, &mut connect(config)?, out),
+        ConsentCommand::Show { address, sender } => show(address, sender, &mut connect(config)?, out),
+        ConsentCommand::Import(args) => import::rows(Kind::Consents, args, config, out),
     }
 }
 
-pub(super) fn customer(command: CustomerCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
+pub(super) fn customer(command: CustomerCommand, config: &Path, out: &mut Out) -> Result<bool> {
     match command {
-        CustomerCommand::Add(add) => add_customer(add, link, out),
-        CustomerCommand::Import(args) => import::run(Kind::Customers, &args, link, out),
+        CustomerCommand::Add(add) => add_customer(add, &mut connect(config)?, out),
+        CustomerCommand::Import(args) => import::rows(Kind::Customers, args, config, out),
     }
 }
 
-pub(super) fn published(command: PublishedCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
+pub(super) fn published(command: PublishedCommand, config: &Path, out: &mut Out) -> Result<bool> {
     match command {
-        PublishedCommand::Add(add) => add_published(*add, link, out),
-        PublishedCommand::Import(args) => import::run(Kind::Published, &args, link, out),
+        PublishedCommand::Add(add) => add_published(*add, &mut connect(config)?, out),
+        PublishedCommand::Import(args) => import::rows(Kind::Published, args, config, out),
     }
 }
 
-pub(super) fn suppression(command: SuppressCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
+pub(super) fn suppression(command: SuppressCommand, config: &Path, out: &mut Out) -> Result<bool> {
     match command {
         SuppressCommand::Add { address, sender, reason, source } => {
-            suppress(address, sender, reason.into(), source, link, out)
+            suppress(address, sender, reason.into(), source, &mut connect(config)?, out)
         }
-        SuppressCommand::List { sender } => list_suppressions(sender, link, out),
-        SuppressCommand::Import(args) => import::run(Kind::Suppressions, &args, link, out),
+        SuppressCommand::List { sender } => list_suppressions(sender, &mut connect(config)?, out),
+        SuppressCommand::Import(args) => import::rows(Kind::Suppressions, args, config, out),
     }
 }
 
@@ -135,7 +137,7 @@ fn suppress(
     link: &mut Link,
     out: &mut Out,
 ) -> Result<bool> {
-    let row = SuppressionRow { line: 1, address, sender, reason, since: SystemClock.now(), source };
+    let row = SuppressionRow { line: 1, address, sender, reason, since: Some(SystemClock.now()), source };
     one(Row::Suppression(row), Vec::new(), link, out)
 }
 

@@ -27,7 +27,7 @@ type Source = BufReader<LineBound<Box<dyn Read>>>;
 
 /// A file of rows.
 pub(super) enum Table {
-    /// Comma-, semicolon- or tab-separated.
+    /// Separated by commas, semicolons, tabs or bars.
     Csv {
         /// Column names: lower case, `_` for spaces and hyphens.
         columns: Vec<String>,
@@ -58,7 +58,7 @@ impl Table {
             bail!("the file has no header line with column names");
         }
         let count = |separator: &u8| header.bytes().filter(|byte| byte == separator).count();
-        let separator = [b';', b',', b'\t'].into_iter().max_by_key(count).unwrap_or(b',');
+        let separator = [b'|', b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',');
         let names = split(header.as_bytes(), separator).context("the header line cannot be read")?;
         let columns: Vec<String> = names.iter().map(|name| column(&text(name))).collect();
         if columns.len() > MAX_COLUMNS {
@@ -203,7 +203,8 @@ fn fields_in(bytes: &[u8]) -> Result<Fields, String> {
     Ok(fields)
 }
 
-fn column(name: &str) -> String {
+/// A column as rows know it: lower case, `_` for spaces and hyphens.
+pub(super) fn column(name: &str) -> String {
     name.trim().to_lowercase().replace([' ', '-'], "_")
 }
 

@@ -11,7 +11,7 @@ use super::problem::{Problem, Problems};
 use super::reader::{Doc, Section};
 use super::settings::{Anchor, LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
-use super::{inbound, include, limits, outbound, rules};
+use super::{inbound, include, limits, next_hop, outbound, rules, tell};
 use crate::clock::Timestamp;
 use crate::ledger::keeping::Retention;
 use crate::ledger::{Archive, Keep};
@@ -148,8 +148,12 @@ fn read_root(
     let rules = rules::rules(&root, &included, &senders, &accounts, environment.now);
     let listeners = inbound::listeners(&root, &accounts, &trusted);
     let tls = inbound::tls(root.section("tls"));
-    let relay = outbound::relay(&root, &senders, &data, environment);
-    let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay);
+    let mut relay = outbound::relay(&root, &included, &senders, &data, environment);
+    if let Some(relay) = &mut relay {
+        next_hop::pass_through(&root, relay, &listeners);
+    }
+    let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay, &senders, &tls);
+    let tell = tell::tell(root.section("notify"), &root, &senders);
     let dkim = outbound::dkim(&root, &senders, &relay);
     let limits = limits::limits(root.section("limits"));
     let ledger = ledger(root.section("ledger"));
@@ -175,6 +179,7 @@ fn read_root(
         trusted,
         relay: relay?,
         unsubscribe,
+        tell,
         dkim,
         limits,
         footers: senders.footers().clone(),

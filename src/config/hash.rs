@@ -42,6 +42,7 @@ fn canonical(rules: &Rules) -> String {
         "customer_window_months": rules.customer_window_months,
         "personal_max_recipients": rules.personal_max_recipients,
         "personal_max_alike": rules.personal_max_alike,
+        "strict_texts": rules.strict_texts,
         "senders": senders,
         "rules": rules.rules.iter().map(rule).collect::<Vec<_>>(),
     })

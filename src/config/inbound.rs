@@ -55,10 +55,12 @@ fn listener(section: &Section<'_>, accounts: &[Account], trusted: &Trusted) -> O
     if normalise_bare_lf && !auth_required {
         section.error("normalise_bare_lf", "is only allowed with auth_required = true (RULES P1)");
     }
-    if auth_required && accounts.is_empty() {
+    let pass_through =
+        section.choice("auth", &[("accounts", false), ("pass-through", true)]).unwrap_or(false);
+    if auth_required && accounts.is_empty() && !pass_through {
         section.error("auth_required", "nobody could sign in; add an [[account]] or set it to false");
     }
-    if accounts.is_empty() && trusted.networks.is_empty() {
+    if accounts.is_empty() && trusted.networks.is_empty() && !pass_through {
         section.error_here("nobody could send; add an [[account]] or [trusted] networks");
     }
     let address = address?;
@@ -77,6 +79,7 @@ fn listener(section: &Section<'_>, accounts: &[Account], trusted: &Trusted) -> O
         address,
         tls,
         auth_required,
+        pass_through,
         normalise_bare_lf,
         auth_without_tls_on_loopback: plain,
     })
@@ -89,7 +92,15 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && same_host
 }
 
+/// The certificate of the mail listeners.
 pub(super) fn tls(section: Section<'_>) -> Option<TlsFiles> {
+    let files = certificate(&section);
+    section.finish();
+    files
+}
+
+/// The certificate that a section names, and its key.
+pub(super) fn certificate(section: &Section<'_>) -> Option<TlsFiles> {
     let certificate = section.text("certificate_file").map(|file| PathBuf::from(file.value));
     let key = section.text("key_file").map(|file| PathBuf::from(file.value));
     if let Some(file) = &certificate
@@ -105,7 +116,6 @@ pub(super) fn tls(section: Section<'_>) -> Option<TlsFiles> {
     if section.has("certificate_file") != section.has("key_file") {
         section.error_here("certificate_file and key_file belong together; write both or neither");
     }
-    section.finish();
     certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key })
 }
 

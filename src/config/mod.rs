@@ -17,6 +17,7 @@ mod hash;
 mod inbound;
 mod include;
 mod limits;
+mod manner;
 mod next_hop;
 mod outbound;
 mod place;
@@ -25,6 +26,7 @@ mod quantity;
 mod reader;
 mod rules;
 mod settings;
+mod tell;
 mod value;
 
 pub use cases::{Case, Expected, OnRecord, cases};
@@ -32,7 +34,8 @@ pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
 pub use settings::{
     Account, Algorithm, Dkim, DkimKey, HopLimits, HopSettings, LedgerSettings, Limits, Listener, ListenerTls,
-    LogFormat, LogSettings, NextHop, RelaySettings, Settings, TlsFiles, Trusted, UnsubscribeSettings,
+    LogFormat, LogSettings, NextHop, RelaySettings, Settings, Tell, TlsFiles, Trusted, UnsubscribeSettings,
+    WebhookSettings,
 };
 
 #[cfg(test)]

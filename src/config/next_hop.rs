@@ -13,7 +13,7 @@ use super::check::Environment;
 use super::place;
 use super::reader::{Section, Spot, meant};
 use super::rules::Senders;
-use super::settings::{HopLimits, HopSettings, NextHop, TlsFiles};
+use super::settings::{HopLimits, HopSettings, Listener, NextHop, RelaySettings, TlsFiles};
 use super::value::{count, seconds};
 use crate::mail::Domain;
 use crate::net::socks::Proxy;
@@ -41,6 +41,7 @@ const OF_ONE_HOP: [&str; 12] = [
 /// The next hops of the file, and who uses which. `None` after an error.
 pub(super) fn hops(
     root: &Section<'_>,
+    included: &[Section<'_>],
     relay: &Section<'_>,
     senders: &Senders,
     data: &Path,
@@ -79,7 +80,7 @@ pub(super) fn hops(
             vec![hops.len() - 1]
         }
     };
-    let routes = routes(root, senders, &hops, default);
+    let routes = routes(root, included, senders, &hops, default);
     sound.then_some((hops, routes))
 }
 
@@ -90,6 +91,29 @@ pub(super) fn is_near(next_hop: &NextHop) -> bool {
         NextHop::Server { host, .. } => {
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
         }
+    }
+}
+
+/// With a listener that passes sign-ins on: where to. It is the first next hop of `[relay]`.
+pub(super) fn pass_through(root: &Section<'_>, relay: &mut RelaySettings, listeners: &[Listener]) {
+    let Some(at) = listeners.iter().position(|listener| listener.pass_through) else { return };
+    let Some(hop) = relay.routes.default.first().and_then(|&first| relay.hops.get_mut(first)) else { return };
+    hop.pass_through = true;
+    let sections = root.sections("listener");
+    let Some(section) = sections.get(at) else { return };
+    if matches!(hop.next_hop, NextHop::Directory(_)) {
+        section.error("auth", "nobody can sign in to a folder; write a server in relay.next_hop");
+    } else if hop.tls == TlsMode::None && !is_near(&hop.next_hop) {
+        section.error(
+            "auth",
+            "passwords would cross the network in the clear; the next hop needs TLS (RULES P4)",
+        );
+    } else if hop.credentials.is_none() {
+        section.warn(
+            "auth",
+            "the gateway's own notices and DSNs have no account at the next hop and stay in the spool; give it \
+             a credentials_file",
+        );
     }
 }
 
@@ -170,6 +194,7 @@ fn hop(
         client_certificate: client_certificate(section),
         credentials,
         proxy: proxy(section),
+        pass_through: false,
         messages_per_minute: per_minute.and_then(|count| NonZeroU32::new(count as u32)),
         limits,
     };
@@ -317,13 +342,19 @@ fn pair(section: &Section<'_>, file: &Spot<String>) -> Option<(String, Secret)> 
 }
 
 /// Who uses which. Rules, accounts and senders were checked elsewhere; here only their `next_hop` is.
-fn routes(root: &Section<'_>, senders: &Senders, hops: &[HopSettings], default: Vec<usize>) -> Routes {
-    let of = |table: &'static str| {
+fn routes(
+    root: &Section<'_>,
+    included: &[Section<'_>],
+    senders: &Senders,
+    hops: &[HopSettings],
+    default: Vec<usize>,
+) -> Routes {
+    let of = |table: &'static str, included: &[Section<'_>]| {
         let mut found: HashMap<String, Vec<usize>> = HashMap::new();
-        if !matches!(root.raw(table), Some(DeValue::Array(_))) {
-            return found;
-        }
-        for section in root.sections(table) {
+        // What is no list of tables was named as wrong already.
+        let files = std::iter::once(root).chain(included);
+        let files = files.filter(|file| matches!(file.raw(table), Some(DeValue::Array(_))));
+        for section in files.flat_map(|file| file.sections(table)) {
             let Some(DeValue::String(name)) = section.raw("name") else { continue };
             let names = section.texts("next_hop");
             if section.has("next_hop") && names.is_empty() {
@@ -335,11 +366,11 @@ fn routes(root: &Section<'_>, senders: &Senders, hops: &[HopSettings], default: 
         }
         found
     };
-    let by_name = of("sender");
+    let by_name = of("sender", included);
     let id = |name: &String| senders.all().iter().find(|sender| sender.name == *name).map(|s| s.id.clone());
     Routes {
-        rules: of("rule"),
-        accounts: of("account"),
+        rules: of("rule", included),
+        accounts: of("account", &[]),
         senders: by_name.into_iter().filter_map(|(name, hops)| Some((id(&name)?, hops))).collect(),
         default,
     }

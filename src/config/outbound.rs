@@ -9,20 +9,22 @@ use toml::de::DeValue;
 use super::check::Environment;
 use super::reader::Section;
 use super::rules::Senders;
-use super::settings::{Algorithm, Dkim, DkimKey, RelaySettings, UnsubscribeSettings};
+use super::settings::{Algorithm, Dkim, DkimKey, RelaySettings, TlsFiles, UnsubscribeSettings};
 use super::value::{count, days, host_name, mailbox, network, seconds, socket};
-use super::{next_hop, place};
+use super::{inbound, next_hop, place};
 use crate::mail::Domain;
+use crate::net::call::Target;
 use crate::relay::InDoubt;
 
 pub(super) fn relay(
     root: &Section<'_>,
+    included: &[Section<'_>],
     senders: &Senders,
     data: &Path,
     environment: &Environment,
 ) -> Option<RelaySettings> {
     let section = root.section("relay");
-    let hops = next_hop::hops(root, &section, senders, data, environment);
+    let hops = next_hop::hops(root, included, &section, senders, data, environment);
     let retry = section.durations("retry", seconds(1)..=days(2));
     if section.has("retry") && section.texts("retry").is_empty() {
         section.error("retry", "is empty; write the waits between tries: [\"1m\", \"5m\", \"15m\"]");
@@ -32,6 +34,7 @@ pub(super) fn relay(
         section.duration("patience", Duration::ZERO..=seconds(540)),
         section.duration("expire_after", seconds(60)..=days(30)),
     );
+    let delay_notice = section.duration("delay_notice", seconds(60)..=days(30));
     let queue_when_down = section.flag("queue_when_down").unwrap_or(false);
     let in_doubt = section.choice("in_doubt", &[("retry", InDoubt::Retry), ("hold", InDoubt::Hold)]);
     let background = count(&section, "background", 1..=1_000, 10);
@@ -44,12 +47,18 @@ pub(super) fn relay(
         queue_when_down,
         in_doubt: in_doubt.unwrap_or_default(),
         retry: if retry.is_empty() { defaults } else { retry },
+        delay_notice: delay_notice.unwrap_or(seconds(14_400)),
         expire_after: expire_after.unwrap_or(days(5)),
         background,
     })
 }
 
-pub(super) fn unsubscribe(section: Section<'_>, relay: &Option<RelaySettings>) -> UnsubscribeSettings {
+pub(super) fn unsubscribe(
+    section: Section<'_>,
+    relay: &Option<RelaySettings>,
+    senders: &Senders,
+    tls: &Option<TlsFiles>,
+) -> UnsubscribeSettings {
     let defaults = UnsubscribeSettings::default();
     let listen = socket(&section, "listen").unwrap_or(defaults.listen);
     let url = section.parsed("url", |text| base_url(text).map(|()| text.trim_end_matches('/').to_owned()));
@@ -62,15 +71,58 @@ pub(super) fn unsubscribe(section: Section<'_>, relay: &Option<RelaySettings>) -
              url = \"https://afmelden.example.nl\" (RULES L8, P7)",
         );
     }
+    let urls: Vec<_> = senders
+        .manners()
+        .iter()
+        .filter_map(|(sender, manner)| Some((sender.clone(), manner.url.clone()?)))
+        .collect();
+    let mut hosts = section.list("hosts", host_name);
+    if !hosts.is_empty() {
+        // Every name that links are made under is answered to, listed or not.
+        for own in std::iter::once(&url).chain(urls.iter().map(|(_, url)| url)) {
+            let host = Target::parse(own).and_then(|target| Domain::parse(target.host()).ok());
+            hosts.extend(host.filter(|host| !hosts.contains(host)));
+        }
+    }
+    let check_public = section.choice("health", &[("public", true), ("listener", false)]).unwrap_or(true);
+    let check_ca_file = section.text("health_ca_file");
+    if let Some(file) = &check_ca_file
+        && let Err(message) = place::readable(Path::new(&file.value))
+    {
+        section.error_at(file, message);
+    }
     let settings = UnsubscribeSettings {
         listen,
+        tls: page_tls(&section, tls),
         url,
+        urls,
+        check_public,
+        check_via: socket(&section, "health_via"),
+        check_ca_file: check_ca_file.map(|file| PathBuf::from(file.value)),
         mailto: section.parsed("mailto", mailbox),
-        hosts: section.list("hosts", host_name),
+        looks: senders
+            .manners()
+            .iter()
+            .filter_map(|(sender, manner)| Some((sender.clone(), manner.look.clone()?)))
+            .collect(),
+        hosts,
         trusted_proxies: section.list("trusted_proxies", network),
     };
     section.finish();
     settings
+}
+
+/// The page's own certificate, or that of the mail listeners.
+fn page_tls(section: &Section<'_>, mail: &Option<TlsFiles>) -> Option<TlsFiles> {
+    let own = inbound::certificate(section);
+    if !section.flag("tls").unwrap_or(own.is_some()) {
+        return None;
+    }
+    let files = own.or_else(|| mail.clone());
+    if files.is_none() {
+        section.error("tls", "needs a certificate: certificate_file and key_file here or in [tls]");
+    }
+    files
 }
 
 /// Whether some mail goes to another machine.
@@ -79,7 +131,7 @@ fn is_far(relay: &RelaySettings) -> bool {
 }
 
 /// A URL that links can begin with: https (or http on loopback), a host, no query, no fragment.
-fn base_url(text: &str) -> Result<(), String> {
+pub(super) fn base_url(text: &str) -> Result<(), String> {
     let right = "write \"https://afmelden.example.nl\", without query";
     let (scheme, rest) = text.split_once("://").ok_or_else(|| format!("\"{text}\" is no URL; {right}"))?;
     let authority = rest.split('/').next().unwrap_or_default();

@@ -36,6 +36,17 @@ pub(super) fn secret(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
+/// At most `limit` octets of a file.
+pub(super) fn bytes(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    open(path)?
+        .0
+        .take(limit as u64)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    Ok(bytes)
+}
+
 /// The content of a text file that is no secret.
 pub(super) fn text(path: &Path) -> Result<String, String> {
     let mut text = String::new();

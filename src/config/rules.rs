@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::footer::footers;
 use super::hash;
+use super::manner::{Manner, manner};
 use super::reader::{Section, Spot, meant, quoted};
 use super::settings::Account;
 use super::value::{host_name, mailbox, network};
@@ -20,17 +21,23 @@ use crate::policy::{Effect, Match, Mode, OnRefused, Pattern, Rule, Rules};
 /// Longest name, purpose or reason, in octets: they stand in replies and entries.
 const MAX_TEXT: usize = 300;
 
-/// The senders of the file, to be referred to by name or id, and the footer templates of each.
-pub(super) struct Senders(Vec<Arc<Sender>>, BTreeMap<SenderId, Templates>);
+/// The senders of the file, to be referred to by name or id; the footer templates of each, and how each wants to be
+/// shown and told.
+pub(super) struct Senders(Vec<Arc<Sender>>, BTreeMap<SenderId, Templates>, Vec<(SenderId, Manner)>);
 
 impl Senders {
     /// Those of rules that were read before.
     pub(super) fn of(senders: &[Arc<Sender>]) -> Self {
-        Self(senders.to_vec(), BTreeMap::new())
+        Self(senders.to_vec(), BTreeMap::new(), Vec::new())
     }
 
     pub(super) fn all(&self) -> &[Arc<Sender>] {
         &self.0
+    }
+
+    /// How each wants to be shown and told.
+    pub(super) fn manners(&self) -> &[(SenderId, Manner)] {
+        &self.2
     }
 
     pub(super) fn footers(&self) -> &BTreeMap<SenderId, Templates> {
@@ -62,18 +69,21 @@ pub(super) fn senders(root: &Section<'_>, included: &[Section<'_>]) -> Senders {
     }
     let mut senders: Vec<Arc<Sender>> = Vec::with_capacity(sections.len());
     let mut own = BTreeMap::new();
+    let mut manners = Vec::with_capacity(sections.len());
     for section in sections {
+        let manner = manner(&section);
         let footers = footers(&section);
         if let Some(sender) = sender(&section) {
             own.insert(sender.id.clone(), footers);
             for other in &senders {
                 compare(&section, &sender, other);
             }
+            manners.push((sender.id.clone(), manner));
             senders.push(Arc::new(sender));
         }
         section.finish();
     }
-    Senders(senders, own)
+    Senders(senders, own, manners)
 }
 
 /// The tables of one name, those of the config file first.
@@ -189,6 +199,8 @@ pub(super) fn rules(
     let customer_window_months = policy.number("customer_window_months", 1..=120).unwrap_or(36) as u32;
     let personal_max_recipients = policy.number("personal_max_recipients", 1..=1_000).unwrap_or(5) as usize;
     let personal_max_alike = policy.number("personal_max_alike", 1..=100_000).unwrap_or(20) as usize;
+    let texts = [("warn", false), ("refuse", true)];
+    let strict_texts = policy.choice("consent_texts", &texts).unwrap_or_default();
     policy.finish();
 
     let mut rules: Vec<Rule> = Vec::new();
@@ -222,6 +234,7 @@ pub(super) fn rules(
         customer_window_months,
         personal_max_recipients,
         personal_max_alike,
+        strict_texts,
         hash: String::new(),
     };
     Rules { hash: hash::of(&rules), ..rules }

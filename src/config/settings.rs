@@ -1,5 +1,7 @@
 //! What the program runs with: plain, checked values, with the default of each.
 
+// Long because it is declarations only: every value there is, in the order of the file.
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -7,15 +9,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
 
 use super::Problem;
 use crate::ledger::Archive;
 use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
 use crate::message::Templates;
+use crate::net::call::Target;
 use crate::net::socks::Proxy;
 use crate::policy::Rules;
 use crate::relay::{Credentials, InDoubt, Routes, TlsMode};
+use crate::secret::Secret;
+use crate::unsubscribe::Look;
 
 /// Everything the config file says, checked. Relative paths are resolved: against the data folder for
 /// `relay.directory`, and for all else against the working directory.
@@ -44,6 +51,8 @@ pub struct Settings {
     pub relay: RelaySettings,
     /// The way out.
     pub unsubscribe: UnsubscribeSettings,
+    /// Who is told of unsubscribes, and how (RULES L10).
+    pub tell: Tell,
     /// Who signs (RULES P11).
     pub dkim: Dkim,
     /// Every bound (promise 10).
@@ -80,6 +89,9 @@ pub struct Listener {
     pub tls: ListenerTls,
     /// Whether clients from trusted networks must sign in, too (all others always must).
     pub auth_required: bool,
+    /// Clients sign in with their own accounts at the next hop (RULES P4), rather than with those of the
+    /// config.
+    pub pass_through: bool,
     /// Bare LF becomes CRLF before anything is parsed (RULES P1); only where `auth_required`.
     pub normalise_bare_lf: bool,
     /// AUTH is offered without TLS to clients on loopback (RULES P3).
@@ -148,6 +160,8 @@ pub struct RelaySettings {
     pub in_doubt: InDoubt,
     /// Waits between tries from the spool; the last one repeats.
     pub retry: Vec<Duration>,
+    /// When the sender of a waiting copy is told, if it asked for that (default 4 h).
+    pub delay_notice: Duration,
     /// When a waiting copy is given up (default 5 days).
     pub expire_after: Duration,
     /// Copies from the spool that are tried at once (default 10).
@@ -177,6 +191,8 @@ pub struct HopSettings {
     pub credentials: Option<Credentials>,
     /// The SOCKS5 proxy on the way there.
     pub proxy: Option<Proxy>,
+    /// Clients of some listener sign in with accounts that they have there.
+    pub pass_through: bool,
     /// Messages in a minute (default: any number).
     pub messages_per_minute: Option<NonZeroU32>,
     /// The rest of its bounds.
@@ -236,12 +252,25 @@ pub enum NextHop {
 /// The unsubscribe page and links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnsubscribeSettings {
-    /// Where the page listens (plain HTTP; a reverse proxy adds TLS).
+    /// Where the page listens.
     pub listen: SocketAddr,
+    /// Certificate and key of the page; `None`: plain HTTP, and a reverse proxy adds TLS.
+    pub tls: Option<TlsFiles>,
     /// Public address that links begin with, without a slash at the end; https unless on loopback.
     pub url: String,
     /// Address of the mailto link (RULES P9); `None`: no mailto link.
     pub mailto: Option<Address>,
+    /// The same for senders whose links begin with an address of their own.
+    pub urls: Vec<(SenderId, String)>,
+    /// Whether the health check asks the public address (default) or, where nothing leads back in, the
+    /// listener itself.
+    pub check_public: bool,
+    /// Where the public address is found from here, when its name does not lead here from inside.
+    pub check_via: Option<SocketAddr>,
+    /// Certificates that the health check believes instead of the system's.
+    pub check_ca_file: Option<PathBuf>,
+    /// How the pages of some senders look.
+    pub looks: Vec<(SenderId, Look)>,
     /// Host names that the page answers to; empty: any.
     pub hosts: Vec<Domain>,
     /// Reverse proxies whose `Forwarded` or `X-Forwarded-For` is believed.
@@ -252,12 +281,56 @@ impl Default for UnsubscribeSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8025),
+            tls: None,
             url: "http://127.0.0.1:8025".to_owned(),
             mailto: None,
+            urls: Vec::new(),
+            check_public: true,
+            check_via: None,
+            check_ca_file: None,
+            looks: Vec::new(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
         }
     }
+}
+
+/// Who is told of unsubscribes besides the mails that go at once (RULES L10, P8).
+#[derive(Debug, Clone)]
+pub struct Tell {
+    /// The senders who get one mail a day instead of one for each unsubscribe.
+    pub daily_for: Vec<SenderId>,
+    /// The time of day of those mails (default 07:00).
+    pub digest_at: Time,
+    /// In this zone (default Europe/Amsterdam).
+    pub zone: TimeZone,
+    /// Hosts whose one-click links are called; `.tool.example` means all below it too. Empty: none.
+    pub one_click_hosts: Vec<String>,
+    /// Where the news goes as JSON.
+    pub webhooks: Vec<WebhookSettings>,
+    /// Waits between tries; the last one repeats.
+    pub retry: Vec<Duration>,
+    /// When a telling is given up (default 3 days).
+    pub expire_after: Duration,
+    /// One request in all (default 15 s).
+    pub timeout: Duration,
+    /// Requests to one target at a time (default 4).
+    pub at_once: usize,
+}
+
+/// One webhook.
+#[derive(Debug, Clone)]
+pub struct WebhookSettings {
+    /// Its name.
+    pub name: String,
+    /// Its URL.
+    pub target: Target,
+    /// The key of its signatures.
+    pub secret: Secret,
+    /// The senders whose news it gets; empty: all.
+    pub senders: Vec<SenderId>,
+    /// Certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Who signs with DKIM.

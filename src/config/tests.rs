@@ -56,6 +56,12 @@ fn files() -> tempfile::TempDir {
         ("next-hop-ca.pem", "certificate"),
         ("relay-credentials", "gebruiker@example.nl\nge heim\n"),
         ("dkim/voorbeeldhypotheken.pem", "key"),
+        ("tls/afmelden.pem", "certificate"),
+        ("tls/afmelden.key", "key"),
+        ("tls/inner-ca.pem", "certificate"),
+        ("webhook-crm.key", "0123456789abcdef0123456789abcdef"),
+        ("crm-ca.pem", "certificate"),
+        ("logo.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
         ("footer.de.txt", FOOTER),
         (
             "footer.de.html",
@@ -235,6 +241,26 @@ fn next_hops_are_named_and_chosen() {
     ] {
         let text = problems(&format!("{one}{extra}"));
         assert!(text.contains(expected), "{extra}\nexpected: {expected}\nfound: {text}");
+    }
+}
+
+#[test]
+fn p4_sign_ins_are_passed_on_to_the_first_next_hop() {
+    let listener = "[[listener]]\naddress = \"127.0.0.1:1\"\nauth = \"pass-through\"\nauth_required = true\n";
+    let relay = "[relay]\nnext_hop = \"127.0.0.1:25\"\n";
+    let source = format!("name = \"a.example\"\n{listener}{relay}");
+    let settings = check(&source).unwrap();
+    assert!(settings.listeners[0].pass_through && settings.relay.hops[0].pass_through);
+    assert!(settings.warnings.iter().any(|warning| warning.message.contains("credentials_file")));
+    for (relay, expected) in [
+        ("[relay]\nnext_hop = \"directory\"\n", "listener[2].auth: nobody can sign in to a folder"),
+        (
+            "[relay]\nnext_hop = \"smtp.example:25\"\ntls = \"none\"\n",
+            "listener[2].auth: passwords would cross",
+        ),
+    ] {
+        let text = problems(&format!("{relay}{listener}"));
+        assert!(text.contains(expected), "{relay}\nexpected: {expected}\nfound: {text}");
     }
 }
 

@@ -7,6 +7,7 @@
 //! argument.
 
 mod history;
+mod lint;
 mod relation;
 #[cfg(test)]
 mod tests;
@@ -15,5 +16,6 @@ mod text;
 pub use history::{
     Act, ConsentError, ConsentEvent, ConsentEventKind, ConsentState, Evidence, Grade, fold, is_known,
 };
+pub use lint::{Lint, lint};
 pub use relation::{Published, PublishedError, PublishedGap, Relation, RelationError, RelationGap};
 pub use text::check_text;

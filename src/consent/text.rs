@@ -38,7 +38,7 @@ pub fn check_text(text: &str, names: &[&str]) -> Result<(), ConsentError> {
 }
 
 /// Lower case, single spaces.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
@@ -49,4 +49,9 @@ fn has_words(text: &str, words: &str) -> bool {
         let after = text[at + words.len()..].chars().next();
         !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
     })
+}
+
+/// The first of `words` that stands in `text`, which is [`plain`].
+pub(super) fn has_any(text: &str, words: &[&'static str]) -> Option<&'static str> {
+    words.iter().copied().find(|word| has_words(text, word))
 }

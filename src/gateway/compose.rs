@@ -171,7 +171,7 @@ impl Gateway {
             &*self.parts.entropy,
         );
         let unsubscribe = Unsubscribe {
-            url: format!("{}/u/{token}", settings.unsubscribe_url),
+            url: format!("{}/u/{token}", settings.url_of(&sender.id)),
             mailto: settings
                 .unsubscribe_mailto
                 .as_ref()
@@ -194,7 +194,7 @@ fn trace(id: CopyId, class: Class, permit: &Permit, settings: &Settings) -> Stri
 /// sender, or our own trace on service mail of this sender.
 fn is_ours(settings: &Settings, permit: &Permit, candidate: &str) -> bool {
     let Some(sender) = permit.sender() else { return false };
-    let ours = candidate.strip_prefix(settings.unsubscribe_url.as_str());
+    let ours = candidate.strip_prefix(settings.url_of(&sender.id));
     if let Some(token) = ours.and_then(|rest| rest.strip_prefix("/u/")) {
         let claim = settings.tokens.open(token);
         return claim

@@ -228,5 +228,6 @@ pub(super) fn copy(journey: &Journey<'_>, draft: &Draft) -> Copy {
         ret: envelope.ret,
         envid: envelope.envid.clone(),
         route: draft.route.clone(),
+        login: journey.submission.client.login.clone(),
     }
 }

@@ -30,9 +30,10 @@ use crate::limits::Limits;
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
 use crate::policy::{self, Answer, Connection, EnvelopeFacts, Register, Rules};
-use crate::relay::{Abilities, Relay, Spool};
+use crate::relay::{Abilities, Login, NotSignedIn, Relay, Spool};
 use crate::secret::{SharedEntropy, random};
 use crate::smtp::reply::Reply;
+use crate::smtp::sasl::{Credentials, Mechanism};
 use crate::{metrics, token};
 
 /// Who hands messages over in one SMTP session.
@@ -48,6 +49,8 @@ pub struct Client {
     pub protocol: &'static str,
     /// TLS version, when there is TLS.
     pub tls: Option<String>,
+    /// Its account at the next hop, when it signed in there.
+    pub login: Option<Login>,
 }
 
 /// A message with its envelope, read to its true end.
@@ -68,6 +71,8 @@ pub struct Settings {
     pub hostname: String,
     /// Where unsubscribe links point: `https://host`, without a slash at the end.
     pub unsubscribe_url: String,
+    /// The same for senders whose links point to an address of their own.
+    pub unsubscribe_urls: Vec<(SenderId, String)>,
     /// The mailbox of mailto unsubscribes, when there is one (RULES P9).
     pub unsubscribe_mailto: Option<Address>,
     /// How long a client waits while several copies are delivered (DESIGN section 3).
@@ -91,6 +96,14 @@ pub struct Settings {
     pub signers: Vec<Signers>,
     /// The keys that seal unsubscribe links.
     pub tokens: token::Keys,
+}
+
+impl Settings {
+    /// What the links of `sender` begin with.
+    fn url_of(&self, sender: &SenderId) -> &str {
+        let own = self.unsubscribe_urls.iter().find(|(of, _)| of == sender);
+        own.map_or(&self.unsubscribe_url, |(_, url)| url)
+    }
 }
 
 /// The DKIM keys of one domain; they sign what is From it, or from below it.
@@ -151,6 +164,23 @@ impl Gateway {
     /// What the next hop can do: EHLO offers no more (RULES P5).
     pub fn abilities(&self) -> Abilities {
         self.parts.relay.abilities()
+    }
+
+    /// The ways to sign in at the next hop that can be passed on.
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        self.parts.relay.mechanisms()
+    }
+
+    /// Sign a client in with its account at the next hop (RULES P4); `Err` is what it is told: the next
+    /// hop's own words, or that it could not be asked.
+    pub async fn sign_in(&self, credentials: Credentials) -> Result<Login, Reply> {
+        self.parts.relay.sign_in(credentials).await.map_err(|why| match why {
+            NotSignedIn::Refused(answer) => {
+                Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text)
+                    .logged("the next hop does not take these credentials")
+            }
+            NotSignedIn::Unavailable(why) => Reply::sign_in_unavailable(why),
+        })
     }
 
     /// Answer RCPT: `Err` with the refusal when no message could change the answer.

@@ -5,8 +5,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::choice::{Corrected, Explained};
 use super::counts::Counts;
+use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
 use super::keeping::Keeping;
+use super::outbox::{Telling, Told};
 use crate::consent::{ConsentEvent, Published, Relation};
 use crate::mail::{
     Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId, hex, sha256,
@@ -52,6 +55,15 @@ pub enum Event {
         sha256: String,
         /// The text.
         text: String,
+        /// Of which sender, where that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<SenderId>,
+        /// For what, where that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        purpose: Option<Purpose>,
+        /// Whether it is a privacy text, shown beside a consent text.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        privacy: bool,
     },
     /// A consent event was taken into the register.
     Consent(Consented),
@@ -59,10 +71,24 @@ pub enum Event {
     Relation(Related),
     /// A published business address was taken into the register (RULES L5).
     Published(Publication),
+    /// A file is about to be taken in (RULES L19).
+    ImportBegun(ImportBegun),
+    /// It was taken in to its end.
+    ImportEnded(ImportEnded),
+    /// One fact of an import is taken back.
+    TakenBack(Box<TakenBack>),
+    /// An import was undone.
+    ImportUndone(ImportUndone),
     /// An address was suppressed other than by an unsubscribe.
     Suppression(Suppressed),
     /// A recipient unsubscribed: suppression and withdrawal in one.
     Unsubscribed(Unsubscribed),
+    /// An unsubscribe was taken back by whoever made it, there and then.
+    Corrected(Corrected),
+    /// Somebody who unsubscribed said why.
+    Explained(Explained),
+    /// Somebody who must know of an entry was told, or could not be (RULES L10).
+    Told(Told),
     /// A copy may go, and is about to (promise 1).
     Admitted(Box<Admitted>),
     /// Recipients were refused by policy.
@@ -424,8 +450,15 @@ impl Event {
             Self::Consent(_) => "consent",
             Self::Relation(_) => "relation",
             Self::Published(_) => "published",
+            Self::ImportBegun(_) => "import_begun",
+            Self::ImportEnded(_) => "import_ended",
+            Self::TakenBack(_) => "taken_back",
+            Self::ImportUndone(_) => "import_undone",
             Self::Suppression(_) => "suppression",
             Self::Unsubscribed(_) => "unsubscribed",
+            Self::Corrected(_) => "corrected",
+            Self::Explained(_) => "explained",
+            Self::Told(_) => "told",
             Self::Admitted(_) => "admitted",
             Self::Refused { .. } => "refused",
             Self::Relayed(_) => "relayed",
@@ -454,8 +487,15 @@ impl Event {
             | Self::Consent(_)
             | Self::Relation(_)
             | Self::Published(_)
+            | Self::ImportBegun(_)
+            | Self::ImportEnded(_)
+            | Self::TakenBack(_)
+            | Self::ImportUndone(_)
             | Self::Suppression(_)
             | Self::Unsubscribed(_)
+            | Self::Corrected(_)
+            | Self::Explained(_)
+            | Self::Told(_)
             | Self::Admitted(_)
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
@@ -479,6 +519,8 @@ impl Event {
         match self {
             Self::Refused { reference, .. } => *reference,
             Self::Unsubscribed(unsubscribed) => unsubscribed.reference,
+            Self::Corrected(corrected) => corrected.reference,
+            Self::Explained(explained) => explained.reference,
             other => other.copy().map(|copy| copy.reference),
         }
     }
@@ -489,8 +531,12 @@ impl Event {
             Self::Consent(consented) => vec![&consented.address],
             Self::Relation(related) => vec![&related.address],
             Self::Published(publication) => vec![&publication.address],
+            Self::TakenBack(taken) => vec![&taken.address],
             Self::Suppression(suppressed) => vec![&suppressed.address],
             Self::Unsubscribed(unsubscribed) => vec![&unsubscribed.address],
+            Self::Corrected(corrected) => vec![&corrected.address],
+            Self::Explained(explained) => vec![&explained.address],
+            Self::Told(told) => vec![&told.address],
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::NoticeSent { to, .. } => vec![to.key()],
@@ -500,6 +546,9 @@ impl Event {
             | Self::ConfigInForce { .. }
             | Self::KeyInForce(_)
             | Self::ConsentText { .. }
+            | Self::ImportBegun(_)
+            | Self::ImportEnded(_)
+            | Self::ImportUndone(_)
             | Self::Relayed(_)
             | Self::Bounced(_)
             | Self::Delayed(_)
@@ -564,7 +613,7 @@ impl Event {
         match self {
             Self::ConfigInForce { mode, rules_sha256, .. } => format!("rules {rules_sha256} in {mode} mode"),
             Self::KeyInForce(key) => key.label(),
-            Self::ConsentText { sha256, text } => format!("{sha256}: {text:?}"),
+            Self::ConsentText { sha256, text, .. } => format!("{sha256}: {text:?}"),
             Self::Consent(it) => {
                 format!("{:?} by {} for {} ({})", it.event.kind, it.address, it.sender, it.purpose)
             }
@@ -574,10 +623,33 @@ impl Event {
             Self::Published(it) => {
                 format!("{} at {} for {} ({})", it.address, it.published.url, it.sender, it.purpose)
             }
+            Self::ImportBegun(it) => {
+                format!("{} of {} ({}, SHA-256 {})", it.id, it.file, it.format, it.sha256)
+            }
+            Self::ImportEnded(it) => {
+                format!(
+                    "{}: {} added, {} already there, {} rejected",
+                    it.id, it.added, it.already, it.rejected
+                )
+            }
+            Self::TakenBack(it) => format!("{} of {}: {}", it.import, it.address, it.fact.word()),
+            Self::ImportUndone(it) => {
+                format!("{}: {} taken back, {} opt-outs kept", it.id, it.taken_back, it.kept)
+            }
             Self::Suppression(it) => {
                 format!("{} for {}: {:?}", it.address, it.sender, it.suppression.reason)
             }
             Self::Unsubscribed(it) => format!("{} from {} by {}", it.address, it.sender, it.way.as_str()),
+            Self::Corrected(it) => format!("{} for {}: did not mean to unsubscribe", it.address, it.sender),
+            Self::Explained(it) => format!("{} from {}: {}", it.address, it.sender, it.why.as_str()),
+            Self::Told(it) => {
+                let outcome = match it.outcome {
+                    Telling::Told => "told",
+                    Telling::GivenUp => "not told, given up",
+                    Telling::NotNeeded => "not needed",
+                };
+                format!("{} {} of entry {}: {outcome}: {}", it.channel, it.target, it.fact, it.answer)
+            }
             Self::Admitted(it) => {
                 let to: Vec<&str> = it.recipients.iter().map(|one| one.recipient.as_str()).collect();
                 let rule = rule_named(it.rule.as_deref());

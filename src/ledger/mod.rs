@@ -7,25 +7,30 @@
 //! note. The store implements [`Book`] and owns the disk; this room never names it.
 
 pub mod checkpoint;
+mod choice;
 pub mod codec;
 pub mod consistency;
 mod counts;
 mod event;
+mod import;
 pub mod keeping;
+mod outbox;
 pub mod pack;
 mod page;
 pub mod pieces;
+mod record;
 mod scribe;
 pub mod tree;
 pub mod verify;
 
+pub use choice::{Corrected, Explained, News, Why};
 pub use counts::Counts;
 pub use event::{
     Admitted, AdmittedRecipient, Anchored, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
     KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
     Way, head,
 };
-pub use scribe::{
-    Archive, Batch, Book, Inbox, Keep, Ready, Record, RecordError, Scribe, Side, Spelled, SpoolState,
-    Spooled, WeakScribe,
-};
+pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
+pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
+pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};
+pub use scribe::{Batch, Book, Inbox, Ready, RecordError, Scribe, Spelled, WeakScribe};

@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::checkpoint::Checkpoint;
 use super::event::{Admitted, Entry, EntryNumber, Event, Handover, Outcome};
 use super::keeping::Keeping;
+use super::outbox::Telling;
 use super::pack::{entry_name, message_name};
 use crate::mail::CopyId;
 use crate::policy::Basis;
@@ -82,8 +83,23 @@ fn title(event: &Event) -> String {
         Event::Consent(it) => format!("Consent of {}: {:?}", it.address, it.event.kind).to_lowercase_first(),
         Event::Relation(it) => format!("{} was recorded as a customer", it.address),
         Event::Published(it) => format!("{} was recorded as published for being mailed", it.address),
+        Event::ImportBegun(it) => format!("The file {} was about to be taken in", it.file),
+        Event::ImportEnded(_) => "A file was taken in".to_owned(),
+        Event::TakenBack(it) => {
+            format!("A {} of {} was taken back with its import", it.fact.word(), it.address)
+        }
+        Event::ImportUndone(_) => "An import was undone".to_owned(),
         Event::Suppression(it) => format!("{} was put on the list of those who get no marketing", it.address),
         Event::Unsubscribed(it) => format!("{} unsubscribed", it.address),
+        Event::Corrected(it) => format!("{} took back an unsubscribe made by mistake", it.address),
+        Event::Explained(it) => format!("{} said why", it.address),
+        Event::Told(it) => match it.outcome {
+            Telling::Told => format!("{} ({}) was told of entry {}", it.target, it.channel, it.fact),
+            Telling::GivenUp => {
+                format!("{} ({}) could not be told of entry {}", it.target, it.channel, it.fact)
+            }
+            Telling::NotNeeded => format!("{} ({}) had not to be told", it.target, it.channel),
+        },
         Event::Admitted(it) => format!("A {} message was admitted", it.class),
         Event::Refused { .. } => "The gateway refused to send".to_owned(),
         Event::Relayed(_) => "The receiving side accepted the message".to_owned(),
@@ -127,7 +143,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         Event::KeyInForce(key) => html! { dl {
             @if let Some(public) = &key.public { dt { "public key" } dd { code { (public) } } }
         } },
-        Event::ConsentText { sha256, text } => html! { dl {
+        Event::ConsentText { sha256, text, .. } => html! { dl {
             dt { "text" } dd { (text) }
             dt { "SHA-256" } dd { code { (sha256) } }
         } },
@@ -155,6 +171,23 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "review by" } dd { (it.published.review_by) }
             dt { "known from" } dd { (it.source) }
         } },
+        Event::ImportBegun(it) => html! { dl {
+            dt { "import" } dd { (it.id) ", read as " (it.format) ", times in " (it.zone) }
+            dt { "file" } dd { (it.size) " octets, SHA-256 " code { (it.sha256) } }
+            @if let Some(attestation) = &it.attestation { dt { "attested" } dd { (attestation) } }
+        } },
+        Event::ImportEnded(it) => html! { dl {
+            dt { "import" } dd { (it.id) }
+            dt { "rows" } dd { (it.added) " added, " (it.already) " already there, " (it.rejected) " rejected" }
+        } },
+        Event::TakenBack(it) => html! { dl {
+            dt { "import" } dd { (it.import) }
+            dt { "sender" } dd { (it.sender) }
+        } },
+        Event::ImportUndone(it) => html! { dl {
+            dt { "import" } dd { (it.id) }
+            dt { "facts" } dd { (it.taken_back) " taken back, " (it.kept) " opt-outs kept" }
+        } },
         Event::Suppression(it) => html! { dl {
             dt { "sender" } dd { (it.sender) }
             dt { "reason" } dd { (format!("{:?}", it.suppression.reason)) }
@@ -164,6 +197,18 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "from" } dd { "everything commercial from " (it.sender) }
             dt { "by" } dd { (it.way.as_str()) }
             @if let Some(ip) = &it.ip { dt { "IP address" } dd { (ip) } }
+        } },
+        Event::Corrected(it) => html! { dl {
+            dt { "of" } dd { "the unsubscribe from " (it.sender) " at " (it.since) }
+            @if let Some(ip) = &it.ip { dt { "IP address" } dd { (ip) } }
+        } },
+        Event::Explained(it) => html! { dl {
+            dt { "from" } dd { (it.sender) }
+            dt { "why" } dd { (it.why.as_str()) }
+        } },
+        Event::Told(it) => html! { dl {
+            dt { "answer" } dd { (it.answer) }
+            dt { "tries" } dd { (it.attempt) }
         } },
         Event::Admitted(it) => admitted(it, story),
         Event::Refused { handover, reverse_path, recipients, message_id, .. } => html! {

@@ -16,11 +16,13 @@ use crate::message::Fingerprint;
 use crate::metrics;
 
 mod alike;
+mod known;
 mod memory;
 mod rate;
 
 use alike::Alike;
 pub use alike::Counted;
+use known::Known;
 pub use memory::{Exhausted, Held, MessageMemory};
 use rate::Rate;
 
@@ -75,6 +77,7 @@ pub struct Limits(Arc<Inner>);
 struct Inner {
     in_force: RwLock<Arc<InForce>>,
     connections: Mutex<Connections>,
+    known: Known,
     alike: Alike,
     memory: MessageMemory,
     clock: SharedClock,
@@ -144,6 +147,7 @@ impl Limits {
     pub fn new(settings: LimitSettings, clock: &SharedClock) -> Self {
         Self(Arc::new(Inner {
             connections: Mutex::default(),
+            known: Known::default(),
             alike: Alike::new(settings.keys, clock),
             memory: MessageMemory::new(settings.message_memory, settings.memory_wait),
             in_force: RwLock::new(Arc::new(InForce::new(settings, None, clock))),
@@ -189,10 +193,20 @@ impl Limits {
         if !in_force.failures_by_ip.has_room(client(ip)) {
             return Err(reached("sign_in_failures_per_ip"));
         }
-        if !in_force.failures_by_account.has_room(account.to_lowercase()) {
+        // Who was right before is held to his own failures only, not to those of somebody else at this account.
+        let account = account.to_lowercase();
+        if !in_force.failures_by_account.has_room(account.clone())
+            && !self.0.known.has(client(ip), &account, self.0.clock.now())
+        {
             return Err(reached("sign_in_failures_per_account"));
         }
         Ok(())
+    }
+
+    /// `ip` signed in to `account`.
+    pub fn signed_in(&self, ip: IpAddr, account: &str) {
+        let most = self.in_force().settings.keys;
+        self.0.known.add(client(ip), account.to_lowercase(), self.0.clock.now(), most);
     }
 
     /// Count a failed sign-in.
@@ -347,6 +361,36 @@ mod tests {
         assert_eq!(limits.may_sign_in(here, "bob"), Err(Reached("sign_in_failures_per_ip")));
         clock.set(Timestamp::from_second(1_700_000_061).unwrap());
         assert_eq!(limits.may_sign_in(here, "anna"), Ok(()));
+    }
+
+    #[test]
+    fn p4_nobody_locks_an_account_s_own_client_out() {
+        let (limits, clock) = limits(LimitSettings {
+            sign_in_failures_per_ip: count(3),
+            sign_in_failures_per_account: count(2),
+            keys: 100,
+            ..LimitSettings::default()
+        });
+        let (owner, stranger) = (ip("192.0.2.1"), ip("198.51.100.1"));
+        limits.signed_in(owner, "Anna");
+        for _ in 0..2 {
+            limits.sign_in_failed(stranger, "anna");
+        }
+        assert_eq!(limits.may_sign_in(stranger, "anna"), Err(Reached("sign_in_failures_per_account")));
+        assert_eq!(limits.may_sign_in(owner, "anna"), Ok(()));
+        assert!(limits.may_sign_in(ip("192.0.2.2"), "anna").is_err(), "nobody knows that client");
+        for _ in 0..3 {
+            limits.sign_in_failed(owner, "anna");
+        }
+        assert_eq!(limits.may_sign_in(owner, "anna"), Err(Reached("sign_in_failures_per_ip")));
+        for n in 0..1000u32 {
+            limits.signed_in(IpAddr::V4(n.into()), "bob");
+        }
+        assert!(limits.0.known.len() <= 100);
+        clock.set(Timestamp::from_second(1_700_000_000 + 30 * 24 * 3600).unwrap());
+        limits.sign_in_failed(stranger, "bob");
+        limits.sign_in_failed(stranger, "bob");
+        assert!(limits.may_sign_in(IpAddr::V4(999.into()), "bob").is_err(), "not for ever");
     }
 
     #[test]

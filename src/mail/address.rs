@@ -134,12 +134,14 @@ impl AddressKey {
     pub fn base(&self) -> Option<AddressKey> {
         let at = self.0.rfind('@')?;
         let (local, domain) = self.0.split_at(at);
-        if local.starts_with('"') {
-            return None;
-        }
         match local.split_once('+') {
-            Some((base, _)) if !base.is_empty() => Some(AddressKey(format!("{base}{domain}"))),
-            _ => None,
+            Some(("" | "\"", _)) | None => None,
+            // A tag that needs its quotes is a tag all the same; without it they may be needless.
+            Some((base, _)) if local.starts_with('"') => {
+                let domain = Domain::parse(&domain[1..]).ok()?;
+                unquote(&base[1..]).ok().map(|base| Self::build(&base, &domain))
+            }
+            Some((base, _)) => Some(Self(format!("{base}{domain}"))),
         }
     }
 
@@ -312,5 +314,11 @@ mod tests {
         assert_eq!(key("bob+news@x.nl").base(), Some(key("bob@x.nl")));
         assert_eq!(key("bob@x.nl").base(), None);
         assert_eq!(key("+news@x.nl").base(), None);
+        assert_eq!(key("\"bob+ x\"@x.nl").base(), Some(key("bob@x.nl")));
+        assert_eq!(key("\"b ob+x\"@x.nl").base(), Some(key("\"b ob\"@x.nl")));
+        assert_eq!(key("\"b\\\"ob+x\"@[192.0.2.1]").base(), Some(key("\"b\\\"ob\"@[192.0.2.1]")));
+        assert_eq!(key("\"bob@y+x\"@x.nl").base(), Some(key("\"bob@y\"@x.nl")));
+        assert_eq!(key("\"+ x\"@x.nl").base(), None);
+        assert_eq!(key("\"b ob\"@x.nl").base(), None);
     }
 }

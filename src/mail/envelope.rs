@@ -123,6 +123,11 @@ impl Recipient {
         Self { address, notify: None, orcpt: None }
     }
 
+    /// Whether a DSN is due when delivery takes long: only when it was asked for.
+    pub fn wants_delay_dsn(&self) -> bool {
+        self.notify.is_some_and(|notify| notify.delay)
+    }
+
     /// Whether a DSN is due when delivery fails for good.
     pub fn wants_failure_dsn(&self) -> bool {
         self.notify.is_none_or(|notify| notify.failure)

@@ -266,11 +266,7 @@ impl PartPlan {
             coding => {
                 let eight = coding != Coding::SevenBit && next_hop_8bit;
                 let ascii = contents.iter().all(|c| c.is_ascii()) && (next_hop_8bit || raw.is_ascii());
-                let short = self.edits.iter().zip(contents).all(|(edit, content)| {
-                    let kept = code::line_around(raw, edit.at.clone());
-                    kept + code::longest_line(content) <= MAX_LINE || edit.slot_has_own_lines(content)
-                });
-                if (ascii || eight) && short {
+                if (ascii || eight) && self.keeps_lines_short(raw, contents) {
                     let places = self.edits.iter().map(|edit| edit.at.clone()).collect();
                     Form::Spliced { places, quoted: false }
                 } else {
@@ -278,6 +274,31 @@ impl PartPlan {
                 }
             }
         }
+    }
+
+    /// Whether no line becomes too long by what is put in, several places in one line included.
+    fn keeps_lines_short(&self, raw: &[u8], contents: &[Vec<u8>]) -> bool {
+        let mut within = self
+            .edits
+            .iter()
+            .zip(contents)
+            .filter(|(edit, content)| !edit.slot_has_own_lines(content))
+            .map(|(edit, content)| (edit.at.clone(), code::longest_line(content)))
+            .peekable();
+        while let Some((mut places, mut put_in)) = within.next() {
+            let mut between = 0;
+            while let Some((at, more)) =
+                within.next_if(|(at, _)| memchr::memchr(b'\n', &raw[places.end..at.start]).is_none())
+            {
+                between += at.start - places.end;
+                places.end = at.end;
+                put_in += more;
+            }
+            if code::line_around(raw, places) + between + put_in > MAX_LINE {
+                return false;
+            }
+        }
+        true
     }
 
     /// Write base64 anew from the line in which the first change is.

@@ -152,6 +152,12 @@ impl Field {
         }
     }
 
+    /// Whether a group stands in it (RFC 5322 3.4): readers differ on what they show of one.
+    pub fn has_group(&self, bytes: &[u8]) -> bool {
+        let line = terminated(&bytes[self.value.clone()]);
+        matches!(MessageStream::new(&line).parse_address().as_address(), Some(mail_parser::Address::Group(_)))
+    }
+
     /// The mailboxes in it, groups flattened: decoded display name and address as written.
     pub fn mailboxes(&self, bytes: &[u8]) -> Vec<(Option<String>, String)> {
         let line = terminated(&bytes[self.value.clone()]);

@@ -134,12 +134,20 @@ fn hidden_address(name: &str, own: &Address) -> Option<String> {
         return None;
     }
     let plain: String = name.nfkc().collect();
-    plain
-        .split(|c: char| c.is_whitespace() || "<>()[]\"',;:|".contains(c))
+    // `ceo @ bank.example` is read as an address, too; `Team @ Utrecht` is not.
+    let joined = plain.split('@').map(str::trim).collect::<Vec<_>>().join("@");
+    let dotted = |word: &&str| word.rsplit('@').next().is_some_and(|domain| domain.contains('.'));
+    let is_other =
+        |word: &&str| Address::parse(word).map_or(word.contains('.'), |found| found.key() != own.key());
+    let found = with_at(&plain).find(is_other);
+    found.or_else(|| with_at(&joined).filter(dotted).find(is_other)).map(str::to_owned)
+}
+
+/// The words of a display name that may be addresses.
+fn with_at(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| c.is_whitespace() || "<>()[]\"',;:|".contains(c))
         .map(|word| word.trim_matches('.'))
         .filter(|word| word.contains('@') && word.len() > 1)
-        .find(|word| Address::parse(word).map_or(word.contains('.'), |found| found.key() != own.key()))
-        .map(str::to_owned)
 }
 
 /// Someone else's text on its way into a reply: one line, bounded.

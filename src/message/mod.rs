@@ -34,6 +34,7 @@ pub use rope::{Piece, Rope};
 pub use template::{Flavour, Template, TemplateError};
 pub use trace::date_time;
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -116,15 +117,17 @@ impl Message {
         (self.head().named(&self.original, name).count() == 1).then_some(field)
     }
 
-    /// The From mailbox, when there is exactly one From field with exactly one mailbox.
+    /// The From mailbox, when there is exactly one From field with exactly one mailbox, in no group.
     pub fn from(&self) -> Option<&FromMailbox> {
         self.index.from.get_or_init(|| self.read_from()).as_ref()
     }
 
     fn read_from(&self) -> Option<FromMailbox> {
-        let mut mailboxes = self.only("From")?.mailboxes(&self.original);
+        let field = self.only("From")?;
+        let mut mailboxes = field.mailboxes(&self.original);
         let (name, address) = mailboxes.pop()?;
-        if !mailboxes.is_empty() {
+        let grouped = self.original[field.value.clone()].contains(&b':') && field.has_group(&self.original);
+        if !mailboxes.is_empty() || grouped {
             return None;
         }
         let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
@@ -182,15 +185,30 @@ impl Message {
     }
 
     fn visible(&self) -> Vec<Result<Address, AddressError>> {
-        const FIELDS: [&str; 4] = ["To", "Cc", "Resent-To", "Resent-Cc"];
-        let fields = &self.head().fields;
-        fields
-            .iter()
-            .filter(|field| FIELDS.iter().any(|name| field.is(&self.original, name)))
+        self.visible_fields()
             .flat_map(|field| field.mailboxes(&self.original))
             .filter(|(_, address)| address.contains('@'))
             .map(|(_, address)| Address::parse(&address))
             .collect()
+    }
+
+    fn visible_fields(&self) -> impl Iterator<Item = &Field> {
+        const FIELDS: [&str; 4] = ["To", "Cc", "Resent-To", "Resent-Cc"];
+        self.head().fields.iter().filter(|field| FIELDS.iter().any(|name| field.is(&self.original, name)))
+    }
+
+    /// The mailboxes that a reader sees in those fields, each once: those in display names and comments, and
+    /// those that no comma parts from the next, are as visible as any.
+    pub fn shown_recipients(&self) -> Vec<Address> {
+        let mut shown: Vec<Address> = Vec::new();
+        let mut keys = HashSet::new();
+        for field in self.visible_fields() {
+            let text = field.decoded(&self.original);
+            let words = text.split(|c: char| c.is_whitespace() || "<>()[]\",;:|".contains(c));
+            let found = words.filter_map(|word| Address::parse(word.trim_matches(['.', '\''])).ok());
+            shown.extend(found.filter(|address| keys.insert(address.key().clone())));
+        }
+        shown
     }
 
     /// Whether it is a DSN, an MDN or an automatic reply by its own headers (RULES P9, P13): a

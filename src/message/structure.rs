@@ -91,16 +91,21 @@ pub(crate) fn index(bytes: &[u8], limits: &Limits) -> Tree {
         bytes,
         limits: *limits,
         fields: 0,
+        doubts: Vec::new(),
         tree: Tree { parts: Vec::new(), over: false, ambiguous: false, placeholders: limits.placeholders },
     };
     indexer.entity(0..bytes.len(), "text/plain", 0);
-    indexer.tree
+    let Indexer { mut tree, doubts, .. } = indexer;
+    tree.ambiguous |= !doubts.iter().all(|(at, name)| tree.declares(bytes, *at, name));
+    tree
 }
 
 struct Indexer<'a> {
     bytes: &'a [u8],
     limits: Limits,
     fields: usize,
+    /// Lines that begin like a delimiter: where, and the boundary that they would be a delimiter of.
+    doubts: Vec<(usize, Vec<u8>)>,
     tree: Tree,
 }
 
@@ -208,7 +213,11 @@ impl Indexer<'_> {
             if !closing && !line.is_empty() {
                 // The beginning of another boundary, or a reader-dependent delimiter (RFC 2046 5.1.1).
                 doubts += 1;
-                self.tree.ambiguous |= doubts > MAX_DOUBTS || !is_longer_boundary(text, boundary, line);
+                if doubts > MAX_DOUBTS {
+                    self.tree.ambiguous = true;
+                    return regions;
+                }
+                self.doubts.push((body.start + hit, [boundary, line].concat()));
                 continue;
             }
             if let Some(start) = open.take() {
@@ -241,14 +250,6 @@ fn line_start(text: &[u8], hit: usize) -> usize {
     }
 }
 
-/// Whether `boundary` with `rest` after it is itself a boundary that the text declares: then the line is
-/// another multipart's delimiter.
-fn is_longer_boundary(text: &[u8], boundary: &[u8], rest: &[u8]) -> bool {
-    let mut name = boundary.to_vec();
-    name.extend_from_slice(rest.strip_suffix(b"--").unwrap_or(rest));
-    memmem::find_iter(text, &name).any(|at| at > 0 && matches!(text[at - 1], b'=' | b'"'))
-}
-
 fn duplicated(parameters: &[Parameter]) -> bool {
     ["boundary", "charset"].iter().any(|name| parameters.iter().filter(|p| p.name == *name).count() > 1)
 }
@@ -275,6 +276,24 @@ fn coding(value: &str) -> Coding {
 }
 
 impl Tree {
+    /// Whether the line at `at`, which reads `--` and `name`, is another multipart's delimiter: one that a header
+    /// declares, or that something in a nested message does. What a body says counts for nothing: it may be
+    /// written anew, and then it says it no more.
+    fn declares(&self, bytes: &[u8], at: usize, name: &[u8]) -> bool {
+        let open = name.strip_suffix(b"--").unwrap_or(name);
+        let declared = |part: &Part| {
+            part.media.starts_with("multipart/")
+                && part.parameter("boundary").is_some_and(|p| [open, name].contains(&p.value.as_bytes()))
+        };
+        let nested = |part: &Part| {
+            let text = &bytes[part.body.clone()];
+            part.media.starts_with("message/")
+                && part.body.contains(&at)
+                && memmem::find_iter(text, open).any(|at| at > 0 && matches!(text[at - 1], b'=' | b'"'))
+        };
+        self.parts.iter().any(|part| declared(part) || nested(part))
+    }
+
     /// What a reader shows of the message.
     pub fn shape(&self) -> Shape {
         self.shape_of(0)
@@ -362,6 +381,20 @@ mod tests {
         assert!(
             tree("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x junk\r\n\r\nb\r\n--x--\r\n").ambiguous
         );
+    }
+
+    #[test]
+    fn p12_a_longer_boundary_is_one_that_a_header_declares() {
+        let with = |inner: &str| {
+            tree(&format!("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n{inner}\r\n--x--\r\n"))
+        };
+        assert!(
+            !with("Content-Type: multipart/mixed; boundary=xy\r\n\r\n--xy\r\n\r\nb\r\n--xy--\r\n").ambiguous
+        );
+        let nested = "Content-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=xy\r\n\r\n--xy\r\n\r\nb\r\n--xy--\r\n";
+        assert!(!with(nested).ambiguous);
+        // Found by the fuzzer: quoted-printable turned the `=` of the text into `=3D`.
+        assert!(with("\r\nboundary=xy\r\n--xy\r\n").ambiguous);
     }
 
     #[test]

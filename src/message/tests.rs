@@ -98,6 +98,8 @@ fn l7_who_may_write_as_the_sender() {
         "\"Team | Voorbeeld Hypotheken\" <a@mail.voorbeeld.nl>",
         "VOORBEELD  HYPOTHEKEN B.V. <a@voorbeeld.nl>",
         "=?utf-8?q?Voorbeeld_Hypotheken?= <a@voorbeeld.nl>",
+        "\"Voorbeeld Hypotheken @ Utrecht\" <a@voorbeeld.nl>",
+        "\"Voorbeeld Hypotheken: Rente\" <a@voorbeeld.nl>",
     ] {
         assert_eq!(refused(from, ""), None, "{from}");
     }
@@ -108,7 +110,9 @@ fn l7_who_may_write_as_the_sender() {
         "Voorbeeld Hypotheken <a@elders.nl>",
         "Voorbeeld Hypotheken <a@nietvoorbeeld.nl>",
         "\"Voorbeeld Hypotheken bob@bank.nl\" <a@voorbeeld.nl>",
+        "\"Voorbeeld Hypotheken bob @ bank.nl\" <a@voorbeeld.nl>",
         "Voorbeeld Hypotheken <a@voorbeeld.nl>, x@voorbeeld.nl",
+        "Bank: Voorbeeld Hypotheken <a@voorbeeld.nl>;",
         "Voorbeeld Hypotheken <noreply@voorbeeld.nl>",
     ] {
         assert!(matches!(refused(from, ""), Some(ComposeError::Identity(_))), "{from}");
@@ -371,6 +375,24 @@ fn promise_10_placeholders_are_bounded() {
     let error = run(&over, Class::Marketing, |_| {}).unwrap_err();
     assert!(matches!(&error, ComposeError::Malformed(why) if why.contains("1000 placeholders")), "{error}");
     assert_eq!(text(&over, Class::Service), format!("Sluis-Trace: trace-of-ours\r\n{over}"));
+}
+
+#[test]
+fn p1_several_links_in_one_line_make_no_line_too_long() {
+    let line = format!("{}{}", "{{unsubscribe_url}} of ".repeat(24), "x".repeat(200));
+    let out = marketing(&format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{line}\r\n"));
+    assert!(out.split("\r\n").all(|line| line.len() <= 998), "{out}");
+    assert_eq!(out.replace("=\r\n", "").matches(URL).count(), 25, "24 in the text, and the header");
+}
+
+#[test]
+fn p2_blind_copies_stay_blind_resent_ones_too() {
+    for name in ["Bcc", "Resent-Bcc"] {
+        for class in [Class::Marketing, Class::Service, Class::Personal] {
+            let out = text(&format!("{name}: geheim@example.org\r\n{HEAD}\r\nx\r\n"), class);
+            assert!(!out.contains("geheim@example.org"), "{class}: {out}");
+        }
+    }
 }
 
 #[test]

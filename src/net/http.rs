@@ -3,7 +3,8 @@
 //! HTTP/1.0, 1.1 and 2 (prior knowledge) on one port. A connection on which no request was completed
 //! between two ticks of [`Limits::idle`] is closed, so that a client that says nothing, or says it one
 //! octet at a time, holds its place no longer than that. Bodies are read, and bounded, by whoever handles
-//! the request. Deliberately absent: TLS, routes, and any knowledge of what is served.
+//! the request. With a [`Certificate`] it speaks TLS, and HTTP/2 by ALPN; a renewed one is used from the next
+//! connection on. Deliberately absent: routes, and any knowledge of what is served.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -15,10 +16,12 @@ use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
+use super::Stream;
 use crate::metrics;
 use crate::shutdown::Shutdown;
 
@@ -31,6 +34,9 @@ const HEADER_BYTES: usize = 16 * 1024;
 
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 64;
+
+/// The certificate and key in force; made by [`tls::http_server_config`](super::tls::http_server_config).
+pub type Certificate = watch::Receiver<Arc<ServerConfig>>;
 
 /// Bounds of one HTTP listener (promise 10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +102,13 @@ impl Pulse {
 
 /// Serve `router` on `listener` until `shutdown`, then let each connection finish the request it is in.
 /// Returns when no new connections are taken; `shutdown.drained()` waits for the open ones.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Certificate>,
+    router: Router,
+    limits: Limits,
+    shutdown: Shutdown,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     loop {
         let taken = tokio::select! {
@@ -107,8 +119,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
         let visitor = Visitor { ip, pulse: Arc::default() };
         let router = router.clone().layer(Extension(visitor.clone()));
         let stop = shutdown.clone();
+        let tls = tls.as_ref().map(|tls| tls.borrow().clone());
         shutdown.spawn(async move {
-            connection(stream, visitor, router, limits, stop).await;
+            if let Some(stream) = secured(stream, tls, limits.header).await {
+                connection(stream, visitor, router, limits, stop).await;
+            }
             drop(place);
         });
     }
@@ -137,8 +152,21 @@ async fn accept(
     }
 }
 
+/// The handshake, within the time for a request header.
+async fn secured(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, limit: Duration) -> Option<Stream> {
+    let Some(config) = tls else { return Some(Stream::Plain(tcp)) };
+    match tokio::time::timeout(limit, super::tls::accept(&config, tcp)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            debug!(%error, "no TLS with an HTTP client");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
 /// Drive one connection to its end.
-async fn connection(stream: TcpStream, visitor: Visitor, router: Router, limits: Limits, shutdown: Shutdown) {
+async fn connection(stream: Stream, visitor: Visitor, router: Router, limits: Limits, shutdown: Shutdown) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -1,11 +1,18 @@
 //! Notices to those who must know (RULES L10).
 //!
-//! Pure composition: [`unsubscribed`] makes the mail that tells a sender of one unsubscribe, in its own
-//! language. `relay::notice` makes it durable in the commit of the unsubscribe itself, and the spool sends
-//! it. Deliberately absent: anything that decides, and anything that sends.
+//! [`at_once`] and [`digest`] word the mails that tell a sender who unsubscribed, in its own language.
+//! `relay::notice` makes a mail durable in one commit with the facts it tells, and the spool sends it. [`owed`]
+//! says who else is owed what; [`Outbox`] tells it: webhooks, the mailing tool's own link, the daily mails.
+//! Deliberately absent: tables (the store's) and the spool (the relay's).
 
 mod checkpoint;
+mod outbox;
+mod owed;
 mod unsubscribed;
+pub mod webhook;
+mod words;
 
 pub use checkpoint::checkpoint;
-pub use unsubscribed::{Letterhead, Notice, unsubscribed};
+pub use outbox::{Digests, Links, OneClick, Outbox, Parts, Settings};
+pub use owed::{Daily, owed};
+pub use unsubscribed::{Letterhead, Notice, at_once, digest};

@@ -1,4 +1,4 @@
-//! The mail that tells a sender of one unsubscribe.
+//! The mails that tell a sender who unsubscribed: one at once, or one a day with all of them.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,9 @@ use mail_builder::headers::date::Date;
 use mail_builder::headers::message_id::MessageId;
 use mail_builder::headers::raw::Raw;
 
-use crate::ledger::{Unsubscribed, Way};
-use crate::mail::{Address, Language, Sender};
+use super::words::Words;
+use crate::ledger::{Corrected, Explained, News, Unsubscribed, Way, Why};
+use crate::mail::{Address, Sender};
 
 /// What every notice of the gateway carries.
 #[derive(Debug, Clone, Copy)]
@@ -36,51 +37,102 @@ pub struct Notice {
     pub bytes: Vec<u8>,
 }
 
-/// Tell `to`, one of `sender.notify`, who unsubscribed, when, by which way, and from which message. In the
-/// sender's language; the same facts stand in it as `Name: value` lines for programs.
-pub fn unsubscribed(
-    what: &Unsubscribed,
+/// Tell `to`, one of `sender.notify`, who unsubscribed or took it back, when, by which way, and from which
+/// message. In the sender's language; the same facts stand in it as `Name: value` lines for programs. A reason
+/// alone is not worth a mail of its own.
+pub fn at_once(news: News<'_>, sender: &Sender, to: &Address, letterhead: &Letterhead<'_>) -> Option<Notice> {
+    let words = Words::of(sender.language);
+    let (subject, opening, closing) = match news {
+        News::Unsubscribed(_) => (words.subject, words.opening, words.closing),
+        News::Corrected(_) => (words.taken_back, words.taken_back_opening, words.taken_back_closing),
+        News::Explained(_) => return None,
+    };
+    let subject = format!("{subject}: {}", news.address());
+    let mut text = format!("{}\r\n\r\n", opening.replace("{sender}", &one_line(&sender.name)));
+    facts(&mut text, news, sender, letterhead.now, &words);
+    let _ = write!(text, "\r\n{closing}\r\n");
+    Some(letter(to, subject, text, &words, letterhead))
+}
+
+/// One day's news for `to`, in order, each with the moment it was recorded.
+pub fn digest(
+    news: &[(Timestamp, News<'_>)],
     sender: &Sender,
     to: &Address,
     letterhead: &Letterhead<'_>,
 ) -> Notice {
     let words = Words::of(sender.language);
+    let left = news.iter().filter(|(_, news)| matches!(news, News::Unsubscribed(_))).count();
+    let subject = format!("{}: {left}", words.digest);
+    let mut text = format!("{}\r\n", words.digest_opening.replace("{sender}", &one_line(&sender.name)));
+    for (at, news) in news {
+        let title = match news {
+            News::Unsubscribed(_) => words.subject,
+            News::Corrected(_) => words.taken_back,
+            News::Explained(_) => words.explained,
+        };
+        let _ = write!(text, "\r\n* {title}\r\n");
+        facts(&mut text, *news, sender, *at, &words);
+    }
+    let _ = write!(text, "\r\n{}\r\n", words.closing);
+    letter(to, subject, text, &words, letterhead)
+}
+
+fn letter(to: &Address, subject: String, text: String, words: &Words, letterhead: &Letterhead<'_>) -> Notice {
     let message_id = format!("{}@{}", letterhead.id, letterhead.hostname);
     let mut bytes = Vec::new();
     MessageBuilder::new()
         .header("Date", Date::new(letterhead.now.as_second()))
         .from(Mailbox::new_address(Some(words.from), letterhead.postmaster.as_str()))
         .to(Mailbox::new_address(None::<&str>, to.as_str()))
-        .subject(format!("{}: {}", words.subject, what.address))
+        .subject(subject)
         .header("Message-ID", MessageId::new(message_id.as_str()))
         .header("Auto-Submitted", Raw::new("auto-generated"))
-        .text_body(text(what, sender, letterhead.now, &words))
+        .text_body(text)
         .serialize(&mut bytes);
     Notice { to: to.clone(), message_id: format!("<{message_id}>"), bytes }
 }
 
-fn text(what: &Unsubscribed, sender: &Sender, now: Timestamp, words: &Words) -> String {
-    let way = match what.way {
-        Way::OneClick => words.one_click,
-        Way::Page => words.page,
-        Way::Mailto => words.mailto,
-    };
-    let mut text = format!("{}\r\n\r\n", words.opening.replace("{sender}", &one_line(&sender.name)));
+/// The facts of one piece of news, one to a line.
+fn facts(text: &mut String, news: News<'_>, sender: &Sender, at: Timestamp, words: &Words) {
     let mut line = |name: &str, value: &str| {
         let _ = write!(text, "{name}: {}\r\n", one_line(value));
     };
-    line(words.address, what.address.as_str());
+    line(words.address, news.address().as_str());
     line(words.sender, &sender.name);
-    line(words.at, &now.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
-    line(words.way, way);
-    if let Some(purpose) = &what.purpose {
-        line(words.purpose, &purpose.0);
-    }
-    if let Some(reference) = &what.reference {
+    line(words.at, &at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+    let reference = match news {
+        News::Unsubscribed(Unsubscribed { way, purpose, reference, .. }) => {
+            line(
+                words.way,
+                match way {
+                    Way::OneClick => words.one_click,
+                    Way::Page => words.page,
+                    Way::Mailto => words.mailto,
+                },
+            );
+            if let Some(purpose) = purpose {
+                line(words.purpose, &purpose.0);
+            }
+            reference
+        }
+        News::Corrected(Corrected { reference, .. }) => reference,
+        News::Explained(Explained { why, reference, .. }) => {
+            line(
+                words.reason,
+                match why {
+                    Why::NeverAsked => words.never_asked,
+                    Why::TooOften => words.too_often,
+                    Why::NotRelevant => words.not_relevant,
+                    Why::Other => words.other,
+                },
+            );
+            reference
+        }
+    };
+    if let Some(reference) = reference {
         line(words.reference, &reference.to_string());
     }
-    let _ = write!(text, "\r\n{}\r\n", words.closing);
-    text
 }
 
 /// Names from the config and purposes stay on their line.
@@ -88,102 +140,12 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// The texts, in one language.
-struct Words {
-    from: &'static str,
-    subject: &'static str,
-    opening: &'static str,
-    address: &'static str,
-    sender: &'static str,
-    at: &'static str,
-    way: &'static str,
-    purpose: &'static str,
-    reference: &'static str,
-    one_click: &'static str,
-    page: &'static str,
-    mailto: &'static str,
-    closing: &'static str,
-}
-
-impl Words {
-    fn of(language: Language) -> Self {
-        match language {
-            Language::Nl => Self {
-                from: "Mailgateway",
-                subject: "Afmelding",
-                opening: "Iemand heeft zich afgemeld voor alle commerciële berichten van {sender}.",
-                address: "Adres",
-                sender: "Afzender",
-                at: "Tijdstip",
-                way: "Manier",
-                purpose: "Doel van het bericht",
-                reference: "Kenmerk van het bericht",
-                one_click: "afmeldknop van het mailprogramma",
-                page: "afmeldpagina",
-                mailto: "e-mail aan het afmeldadres",
-                closing: "De afmelding werkt direct: de gateway houdt commerciële berichten aan dit adres \
-                          tegen.\r\nWerk ook uw eigen lijsten bij. Facturen en andere servicemail gaan door.",
-            },
-            Language::En => Self {
-                from: "Mail gateway",
-                subject: "Unsubscribed",
-                opening: "Somebody unsubscribed from all commercial messages of {sender}.",
-                address: "Address",
-                sender: "Sender",
-                at: "Time",
-                way: "Way",
-                purpose: "Purpose of the message",
-                reference: "Reference of the message",
-                one_click: "unsubscribe button of the mail program",
-                page: "unsubscribe page",
-                mailto: "mail to the unsubscribe address",
-                closing: "It works at once: the gateway stops commercial messages to this address.\r\n\
-                          Please update your own lists, too. Invoices and other service mail still go out.",
-            },
-            Language::De => Self {
-                from: "Mail-Gateway",
-                subject: "Abmeldung",
-                opening: "Jemand hat sich von allen kommerziellen Nachrichten von {sender} abgemeldet.",
-                address: "Adresse",
-                sender: "Absender",
-                at: "Zeitpunkt",
-                way: "Weg",
-                purpose: "Zweck der Nachricht",
-                reference: "Zeichen der Nachricht",
-                one_click: "Abmeldeknopf des Mailprogramms",
-                page: "Abmeldeseite",
-                mailto: "E-Mail an die Abmeldeadresse",
-                closing: "Die Abmeldung wirkt sofort: Das Gateway hält kommerzielle Nachrichten an diese \
-                          Adresse auf.\r\nBitte pflegen Sie auch Ihre eigenen Listen. Rechnungen und andere \
-                          Servicemails gehen weiter hinaus.",
-            },
-            Language::Fr => Self {
-                from: "Passerelle de courrier",
-                subject: "Désinscription",
-                opening: "Quelqu'un s'est désinscrit de tous les messages commerciaux de {sender}.",
-                address: "Adresse",
-                sender: "Expéditeur",
-                at: "Date",
-                way: "Moyen",
-                purpose: "Objet du message",
-                reference: "Référence du message",
-                one_click: "bouton de désinscription du logiciel de messagerie",
-                page: "page de désinscription",
-                mailto: "courriel à l'adresse de désinscription",
-                closing: "La désinscription est immédiate : la passerelle arrête les messages commerciaux \
-                          vers cette adresse.\r\nMettez aussi vos propres listes à jour. Les factures et \
-                          autres messages de service continuent de partir.",
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use mail_parser::MessageParser;
 
     use super::*;
-    use crate::mail::{Purpose, Reference, SenderId};
+    use crate::mail::{Language, Purpose, Reference, SenderId};
 
     fn sender(language: Language) -> Sender {
         Sender {
@@ -218,7 +180,8 @@ mod tests {
         let mut subjects = Vec::new();
         for language in [Language::Nl, Language::En, Language::De, Language::Fr] {
             let sender = sender(language);
-            let notice = unsubscribed(&what, &sender, &sender.notify[0], &letterhead);
+            let news = News::Unsubscribed(&what);
+            let notice = at_once(news, &sender, &sender.notify[0], &letterhead).unwrap();
             crate::smtp::data::check([&notice.bytes[..]]).expect("fit to be sent");
             let parsed = MessageParser::new().parse(&notice.bytes).unwrap();
             assert_eq!(parsed.message_id(), Some("n1@mail.example"));
@@ -240,5 +203,59 @@ mod tests {
         }
         subjects.dedup();
         assert_eq!(subjects.len(), 4);
+    }
+
+    #[test]
+    fn l10_a_digest_has_the_whole_day_in_order() {
+        let now: Timestamp = "2026-03-02T06:00:00Z".parse().unwrap();
+        let early: Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
+        let address = Address::parse("lezer@example.org").unwrap().key().clone();
+        let sender_id = SenderId("12345678".to_owned());
+        let left = Unsubscribed {
+            sender: sender_id.clone(),
+            address: address.clone(),
+            way: Way::Page,
+            token: None,
+            reference: None,
+            purpose: None,
+            ip: None,
+            user_agent: None,
+        };
+        let why = Explained {
+            sender: sender_id.clone(),
+            address: address.clone(),
+            why: Why::TooOften,
+            token: None,
+            reference: None,
+        };
+        let back = Corrected {
+            sender: sender_id,
+            address,
+            since: early,
+            before: None,
+            token: None,
+            reference: None,
+            ip: None,
+            user_agent: None,
+        };
+        let news = [
+            (early, News::Unsubscribed(&left)),
+            (early, News::Explained(&why)),
+            (early, News::Corrected(&back)),
+        ];
+        let postmaster = Address::parse("postmaster@mail.example").unwrap();
+        let letterhead = Letterhead { postmaster: &postmaster, hostname: "mail.example", id: "n1", now };
+        for language in [Language::Nl, Language::En, Language::De, Language::Fr] {
+            let sender = sender(language);
+            let notice = digest(&news, &sender, &sender.notify[0], &letterhead);
+            crate::smtp::data::check([&notice.bytes[..]]).expect("fit to be sent");
+            let parsed = MessageParser::new().parse(&notice.bytes).unwrap();
+            assert!(parsed.subject().unwrap().ends_with(": 1"), "one left");
+            let text = parsed.body_text(0).unwrap();
+            let words = Words::of(language);
+            let at = |word: &str| text.find(&format!("* {word}")).unwrap_or_else(|| panic!("{word}: {text}"));
+            assert!(at(words.subject) < at(words.explained) && at(words.explained) < at(words.taken_back));
+            assert!(text.contains(words.too_often) && text.contains("2026-03-01 10:00:00 UTC"), "{text}");
+        }
     }
 }

@@ -56,7 +56,12 @@ impl<'a> Case<'a> {
             None => Self::unmatched(),
             Some(rule) => Self::by_rule(rule),
         };
-        case.with_sender(owner).watched(message, rules)
+        let case = match owner {
+            // RULES L15: whatever sender a rule names, the reader sees the one that From belongs to.
+            Some(owner) if !may_send_for(facts.connection, owner) => Self { sender: Some(owner), ..case },
+            _ => case.with_sender(owner),
+        };
+        case.watched(message, rules)
     }
 
     /// The strict case: marketing without a purpose.
@@ -118,7 +123,7 @@ impl<'a> Case<'a> {
             return true;
         }
         match (self.sender, self.class) {
-            (Some(sender), _) => connection.senders.contains(&sender.id),
+            (Some(sender), _) => may_send_for(connection, sender),
             // Of marketing without a sender there is more to say than whose it is not.
             (None, Class::System | Class::Marketing) => true,
             (None, Class::Service | Class::Personal) => false,
@@ -134,6 +139,11 @@ impl<'a> Case<'a> {
                 Ground::Refused { .. } => false,
             }
     }
+}
+
+/// Whether an account that is bound to senders is bound to this one.
+fn may_send_for(connection: &Connection, sender: &Sender) -> bool {
+    connection.senders.is_empty() || connection.senders.contains(&sender.id)
 }
 
 /// Whether the message is personal to this recipient, so that those like it are to be counted before it is

@@ -62,6 +62,9 @@ impl MessageFacts {
     ) -> Self {
         let external = |address: &Address| rules.owner_of(address.domain()).is_none();
         let from = message.from();
+        let read = message.visible_recipients().iter().filter(|a| external(a)).count()
+            + message.unreadable_recipients();
+        let shown = message.shown_recipients().iter().filter(|a| external(a)).count();
         Self {
             from_name: from.and_then(|from| from.name.clone()),
             from: from.map(|from| from.address.clone()),
@@ -69,8 +72,7 @@ impl MessageFacts {
             headers: message.headers(),
             recipient_count: recipients.clone().count(),
             external_recipients: recipients.filter(|address| external(address)).count(),
-            visible_external: message.visible_recipients().iter().filter(|a| external(a)).count()
-                + message.unreadable_recipients(),
+            visible_external: read.max(shown),
             automatic: message.is_automatic(),
             alike: 0,
         }

@@ -26,6 +26,8 @@ pub struct Rules {
     pub personal_max_recipients: usize,
     /// Near-identical personal messages of one account in 24 hours; more are marketing (RULES L13).
     pub personal_max_alike: usize,
+    /// Whether a consent text with any fault is refused, and not only one that can be no consent (RULES L2).
+    pub strict_texts: bool,
     /// SHA-256 (hex) of the rules as they stand in the config: itself a ledger entry.
     pub hash: String,
 }

@@ -73,6 +73,7 @@ impl Failure {
             answer: self.answer,
             next_hop: self.next_hop,
             action: Action::Failed,
+            until: None,
         }
     }
 }
@@ -81,6 +82,8 @@ impl Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Failed,
+    /// Still waiting (RFC 3461 4.1, `NOTIFY=DELAY`).
+    Delayed,
     /// Handed to a next hop that sends no DSNs (RFC 3461 5.2.7 d).
     Relayed,
 }
@@ -92,6 +95,8 @@ pub(super) struct Report {
     pub answer: Answer,
     pub next_hop: Option<String>,
     pub action: Action,
+    /// Until when it is tried again, for one that waits.
+    pub until: Option<Timestamp>,
 }
 
 impl Report {
@@ -103,7 +108,14 @@ impl Report {
             answer: answer.clone(),
             next_hop: Some(delivery.next_hop.clone()),
             action: Action::Relayed,
+            until: None,
         })
+    }
+
+    /// `delayed`, for a recipient who waits; `answer` is from the last try.
+    pub(super) fn delayed(recipient: &Recipient, answer: &Answer, until: Timestamp) -> Self {
+        let (recipient, answer) = (recipient.clone(), answer.clone());
+        Self { recipient, answer, next_hop: None, action: Action::Delayed, until: Some(until) }
     }
 }
 
@@ -125,7 +137,8 @@ pub(super) struct Style<'a> {
 
 /// Make the DSN: a text for people, `message/delivery-status`, and the message or its header.
 pub(super) fn compose(returned: &Returned, reports: &[Report], style: &Style<'_>) -> Vec<u8> {
-    let failed = reports.iter().any(|report| report.action == Action::Failed);
+    // The gravest comes first.
+    let has = |action| reports.iter().any(|report| report.action == action);
     let words = Words::of(style.language);
     let to = returned.reverse_path.to_string();
     let report = ContentType::new("multipart/report")
@@ -141,7 +154,11 @@ pub(super) fn compose(returned: &Returned, reports: &[Report], style: &Style<'_>
         .header("Date", Date::new(style.now.as_second()))
         .from(Mailbox::new_address(Some(words.from), style.postmaster.as_str()))
         .to(Mailbox::new_address(None::<&str>, to.as_str()))
-        .subject(if failed { words.failed } else { words.relayed })
+        .subject(match (has(Action::Failed), has(Action::Delayed)) {
+            (true, _) => words.failed,
+            (false, true) => words.delayed,
+            (false, false) => words.relayed,
+        })
         .header("Message-ID", MessageId::new(style.message_id.as_str()))
         .header("Auto-Submitted", Raw::new("auto-replied"))
         .body(MimePart::new(report, parts))
@@ -156,7 +173,11 @@ fn raw_part(kind: &'static str, encoding: &'static str, bytes: Vec<u8>) -> MimeP
 /// The part for people: our clause texts and the next hop's words.
 fn human(returned: &Returned, reports: &[Report], words: &Words) -> String {
     let mut text = String::new();
-    for (action, heading) in [(Action::Failed, words.failed_text), (Action::Relayed, words.relayed_text)] {
+    for (action, heading) in [
+        (Action::Failed, words.failed_text),
+        (Action::Delayed, words.delayed_text),
+        (Action::Relayed, words.relayed_text),
+    ] {
         let mut of_this = reports.iter().filter(|report| report.action == action).peekable();
         if of_this.peek().is_none() {
             continue;
@@ -205,6 +226,7 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
             "Action",
             match report.action {
                 Action::Failed => "failed",
+                Action::Delayed => "delayed",
                 Action::Relayed => "relayed",
             },
         );
@@ -215,6 +237,9 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
         }
         field(&mut text, "Diagnostic-Code", &format!("smtp; {}", report.answer));
         field(&mut text, "Last-Attempt-Date", &date(style.now));
+        if let Some(until) = report.until {
+            field(&mut text, "Will-Retry-Until", &date(until));
+        }
     }
     text
 }
@@ -273,8 +298,10 @@ fn original(returned: &Returned, style: &Style<'_>) -> MimePart<'static> {
 struct Words {
     from: &'static str,
     failed: &'static str,
+    delayed: &'static str,
     relayed: &'static str,
     failed_text: &'static str,
+    delayed_text: &'static str,
     relayed_text: &'static str,
     said: &'static str,
     reference: &'static str,
@@ -286,8 +313,10 @@ impl Words {
             Language::Nl => Self {
                 from: "Mailgateway",
                 failed: "Niet bezorgd",
+                delayed: "Vertraagd",
                 relayed: "Doorgegeven",
                 failed_text: "Uw bericht is niet bezorgd bij:",
+                delayed_text: "Uw bericht wacht nog; u hoeft niets te doen. Het is nog niet bezorgd bij:",
                 relayed_text: "Uw bericht is doorgegeven aan een server die zelf geen ontvangst meldt, voor:",
                 said: "antwoord van de volgende server",
                 reference: "Ons kenmerk:",
@@ -295,8 +324,10 @@ impl Words {
             Language::En => Self {
                 from: "Mail gateway",
                 failed: "Not delivered",
+                delayed: "Delayed",
                 relayed: "Relayed",
                 failed_text: "Your message was not delivered to:",
+                delayed_text: "Your message still waits, and you need do nothing. It was not delivered yet to:",
                 relayed_text: "Your message was handed to a server that does not report delivery itself, for:",
                 said: "the next server said",
                 reference: "Our reference:",
@@ -304,8 +335,10 @@ impl Words {
             Language::De => Self {
                 from: "Mail-Gateway",
                 failed: "Nicht zugestellt",
+                delayed: "Verzögert",
                 relayed: "Weitergeleitet",
                 failed_text: "Ihre Nachricht wurde nicht zugestellt an:",
+                delayed_text: "Ihre Nachricht wartet noch, Sie müssen nichts tun. Noch nicht zugestellt ist sie an:",
                 relayed_text: "Ihre Nachricht ging an einen Server, der die Zustellung nicht selbst meldet, für:",
                 said: "Antwort des nächsten Servers",
                 reference: "Unser Zeichen:",
@@ -313,8 +346,10 @@ impl Words {
             Language::Fr => Self {
                 from: "Passerelle de courrier",
                 failed: "Non remis",
+                delayed: "Retardé",
                 relayed: "Transmis",
                 failed_text: "Votre message n'a pas été remis à :",
+                delayed_text: "Votre message attend encore, vous n'avez rien à faire. Il n'a pas encore été remis à :",
                 relayed_text: "Votre message a été transmis à un serveur qui ne signale pas la remise, pour :",
                 said: "réponse du serveur suivant",
                 reference: "Notre référence :",

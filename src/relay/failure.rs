@@ -85,6 +85,9 @@ pub enum Failure {
     /// Credentials are configured and the next hop offers no mechanism that we may use.
     #[error("the next hop offers no way to sign in that may be used: {0}")]
     NoAuth(&'static str),
+    /// It takes mail of accounts that sign in through us, and none of them is there for this copy.
+    #[error("the account of this message is not signed in")]
+    NobodySignedIn,
     /// A 4xx or 5xx before MAIL: about us, never about this message.
     #[error("the next hop said no while {0}: {1}")]
     Turned(Phase, Answer),
@@ -128,6 +131,7 @@ impl Failure {
             | Self::NoStartTls
             | Self::Injected
             | Self::NoAuth(_)
+            | Self::NobodySignedIn
             | Self::Turned(..)
             | Self::InDoubt(_)
             | Self::Disk(_) => false,
@@ -150,6 +154,7 @@ impl Failure {
             | Self::NoStartTls
             | Self::Injected
             | Self::NoAuth(_)
+            | Self::NobodySignedIn
             | Self::Turned(..)
             | Self::InDoubt(_)
             | Self::Unfit(_)
@@ -168,7 +173,7 @@ impl Failure {
             Self::Timeout(_) | Self::Lost(..) | Self::InDoubt(_) => ours(451, "4.4.2"),
             Self::Malformed(..) | Self::Unexpected(..) => ours(451, "4.5.0"),
             Self::Tls(_) | Self::NoStartTls | Self::Injected => ours(451, "4.7.5"),
-            Self::NoAuth(_) | Self::Turned(Phase::Auth, _) => ours(451, "4.7.0"),
+            Self::NoAuth(_) | Self::NobodySignedIn | Self::Turned(Phase::Auth, _) => ours(451, "4.7.0"),
             Self::Turned(..) => ours(451, "4.4.0"),
             Self::LacksSmtpUtf8 => ours(550, "5.6.7"),
             Self::LacksEightBit => ours(554, "5.6.3"),

@@ -12,10 +12,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::directory::Directory;
+use super::failure::Failure;
+use super::login::{Login, Logins, NotSignedIn};
 use super::pool::Pool;
 use super::{Abilities, Answer, Copy, Delivery, Fate, Handed, MayGo, NextHop, Routes, Settings};
 use crate::mail::SenderId;
 use crate::net::tls::{TlsError, Trust};
+use crate::smtp::sasl::{Credentials, Mechanism};
 
 /// Copies that a folder takes at once.
 const FOLDER_SLOTS: usize = 8;
@@ -43,6 +46,7 @@ pub struct Route(Option<Arc<[Arc<Hop>]>>);
 struct Hop {
     settings: Settings,
     way: Way,
+    logins: Logins,
 }
 
 #[derive(Debug)]
@@ -100,6 +104,28 @@ impl Relay {
         let by_account = || handed.account.and_then(|account| network.accounts.get(account));
         let by_sender = || handed.sender.and_then(|sender| network.senders.get(sender));
         by_rule.or_else(by_account).or_else(by_sender).unwrap_or(&network.default).clone()
+    }
+
+    /// The ways to sign in that can be passed on. As long as nobody has seen the next hop: those with a
+    /// password, which nearly all have.
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        let network = self.network();
+        let seen = network.pass_through().and_then(|(_, pool)| pool.mechanisms());
+        seen.unwrap_or_else(|| Mechanism::PASSWORD.to_vec())
+    }
+
+    /// Sign in at the next hop that takes its clients' own accounts. Takes no longer than a connect may.
+    pub async fn sign_in(&self, credentials: Credentials) -> Result<Login, NotSignedIn> {
+        let network = self.network();
+        let Some((hop, pool)) = network.pass_through() else {
+            return Err(NotSignedIn::Unavailable("no next hop takes its clients' own accounts".to_owned()));
+        };
+        hop.logins.sign_in(pool, credentials).await
+    }
+
+    /// The login of an account that has a session now.
+    pub(super) fn login_of(&self, account: &str) -> Option<Login> {
+        self.network().pass_through()?.0.logins.of(account)
     }
 
     /// Connect to each next hop once and learn what it can do; the connections are kept. Until this or a
@@ -247,6 +273,16 @@ impl Network {
     }
 }
 
+impl Network {
+    /// The one whose clients sign in with their accounts there.
+    fn pass_through(&self) -> Option<(&Hop, &Pool)> {
+        self.hops.iter().find_map(|hop| match &hop.way {
+            Way::Smtp(pool) if hop.settings.pass_through => Some((&**hop, pool)),
+            _ => None,
+        })
+    }
+}
+
 impl Settings {
     /// Whether something may have changed that the settings do not show.
     fn reads_files(&self) -> bool {
@@ -265,7 +301,7 @@ impl Hop {
                 Way::Smtp(Pool::new(smtp, settings.helo.clone(), settings.timeouts, settings.pool)?)
             }
         };
-        Ok(Self { settings, way })
+        Ok(Self { settings, way, logins: Logins::default() })
     }
 
     fn name(&self) -> &str {
@@ -301,7 +337,24 @@ impl Hop {
     async fn deliver(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
         match &self.way {
             Way::Directory(directory) => directory.deliver(copy, may_go).await,
-            Way::Smtp(pool) => pool.deliver(copy, may_go).await,
+            Way::Smtp(pool) => match self.connections_of(copy) {
+                Some(own) => own.deliver(copy, may_go).await,
+                None => pool.failed(copy, &Failure::NobodySignedIn, false),
+            },
+        }
+    }
+
+    /// Whose connections a copy goes over: those of its account, or the gateway's own. `None` when it would
+    /// have to go without signing in where everybody has to.
+    fn connections_of<'a>(&'a self, copy: &'a Copy) -> Option<&'a Pool> {
+        let (Way::Smtp(pool), NextHop::Smtp(smtp)) = (&self.way, &self.settings.next_hop) else {
+            return None;
+        };
+        let login = copy.login.as_ref().filter(|login| self.logins.has(login));
+        match login {
+            Some(login) => Some(login.pool()),
+            None if self.settings.pass_through && smtp.credentials.is_none() => None,
+            None => Some(pool),
         }
     }
 
@@ -309,7 +362,10 @@ impl Hop {
     fn failed_before(&self, copy: &Copy) -> Option<Delivery> {
         match &self.way {
             Way::Directory(_) => None,
-            Way::Smtp(pool) => pool.down().map(|failure| pool.failed(copy, &failure, true)),
+            Way::Smtp(_) => {
+                let pool = self.connections_of(copy)?;
+                pool.down().map(|failure| pool.failed(copy, &failure, true))
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod directory;
 pub mod dsn;
 mod failure;
 mod hops;
+mod login;
 pub mod notice;
 mod pool;
 mod rate;
@@ -29,6 +30,7 @@ use crate::policy::{Permit, Unavailable};
 
 pub use failure::{Failure, Phase};
 pub use hops::{HopStatus, Relay, Route};
+pub use login::{Login, NotSignedIn};
 pub use settings::{
     Credentials, Handed, InDoubt, NextHop, PoolSettings, Routes, Settings, SmtpHop, SpoolSettings, Timeouts,
     TlsMode,
@@ -56,6 +58,8 @@ pub struct Copy {
     pub envid: Option<String>,
     /// The next hops it may go to.
     pub route: Route,
+    /// The client's own account there.
+    pub login: Option<Login>,
 }
 
 /// A recipient of a copy, with the permit that lets it go.

@@ -17,6 +17,7 @@ use super::rate::Rate;
 use super::{Abilities, Copy, Delivery, Fate, MayGo, PoolSettings, SmtpHop, Timeouts};
 use crate::net::tls::TlsError;
 use crate::smtp::data;
+use crate::smtp::sasl::{Credentials, Mechanism};
 
 /// A connection that answered this short a time ago is trusted with a whole transaction in one write.
 const WARM: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ struct Shared {
     settings: PoolSettings,
     name: String,
     slots: Semaphore,
-    rate: Option<Rate>,
+    rate: Option<Arc<Rate>>,
     kept: Mutex<Kept>,
 }
 
@@ -46,6 +47,7 @@ struct Kept {
     /// The one used last is at the end: it stays warm, and the others may go.
     idle: Vec<Connection>,
     seen: Option<Abilities>,
+    mechanisms: Option<Vec<Mechanism>>,
     /// The last connect failed.
     failed: Option<Trouble>,
     /// A task is seeing whether it is there again.
@@ -78,8 +80,29 @@ impl Pool {
         };
         let dialer = Dialer::new(hop, helo, timeouts)?;
         let slots = Semaphore::new(settings.connections.max(1));
-        let rate = settings.per_minute.map(Rate::new);
+        let rate = settings.per_minute.map(|count| Arc::new(Rate::new(count)));
         Ok(Self { shared: Arc::new(Shared { dialer, settings, name, slots, rate, kept: Mutex::default() }) })
+    }
+
+    /// Connections to the same next hop that are signed in with `credentials`, and are never shared with
+    /// anybody else's. Its messages in a minute are counted together.
+    pub(super) fn signing_in_with(&self, credentials: Credentials) -> Self {
+        let shared = &self.shared;
+        Self {
+            shared: Arc::new(Shared {
+                dialer: shared.dialer.signing_in_with(credentials),
+                settings: shared.settings,
+                name: shared.name.clone(),
+                slots: Semaphore::new(self.connections()),
+                rate: shared.rate.clone(),
+                kept: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The ways to sign in there, as last seen; `None` as long as nobody has seen it.
+    pub(super) fn mechanisms(&self) -> Option<Vec<Mechanism>> {
+        self.shared.kept().mechanisms.clone()
     }
 
     pub(super) fn name(&self) -> &str {
@@ -190,7 +213,6 @@ impl Pool {
 
     /// The same failure for every recipient.
     pub(super) fn failed(&self, copy: &Copy, failure: &Failure, down: bool) -> Delivery {
-        tracing::debug!(copy = %copy.id, next_hop = self.shared.name, %failure, "not delivered");
         Delivery { down, ..self.delivery(all_deferred(copy, failure)) }
     }
 
@@ -236,6 +258,7 @@ impl Pool {
                 }
                 let (eight_bit, smtputf8, size) = (able.eight_bit, able.smtputf8, able.size);
                 kept.seen = Some(Abilities { eight_bit, smtputf8, size });
+                kept.mechanisms = Some(connection.mechanisms());
                 Ok(connection)
             }
             Err(failure) => {

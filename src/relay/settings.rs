@@ -24,6 +24,9 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Connections and how they are reused.
     pub pool: PoolSettings,
+    /// Its clients sign in with accounts that they have there. Copies of an account go over connections of
+    /// their own, and what has no account goes with the credentials of [`SmtpHop`], or not at all.
+    pub pass_through: bool,
 }
 
 impl Settings {
@@ -35,6 +38,7 @@ impl Settings {
             helo: helo.into(),
             timeouts: Timeouts::default(),
             pool: PoolSettings::default(),
+            pass_through: false,
         }
     }
 }
@@ -201,6 +205,8 @@ pub struct SpoolSettings {
     /// Each wait is lengthened by up to this share of it, at random, so that copies which failed together
     /// do not come back together (default 0.25).
     pub jitter: f64,
+    /// After so long a copy is late: its sender gets a DSN if it asked for that (`NOTIFY=DELAY`; default 4 h).
+    pub delay_notice: Duration,
     /// When a copy that the gateway makes itself (DSN, notice) is given up (default 5 days).
     pub expire_after: Duration,
     /// What happens to a copy whose answer was lost after the end of the message (default retry).
@@ -228,6 +234,7 @@ impl SpoolSettings {
         Self {
             retry: [1, 5, 15, 30, 60, 120, 240].map(|m| Duration::from_secs(m * MINUTE)).to_vec(),
             jitter: 0.25,
+            delay_notice: Duration::from_secs(4 * 60 * MINUTE),
             expire_after: Duration::from_secs(5 * 24 * 60 * MINUTE),
             in_doubt: InDoubt::Retry,
             concurrency: 10,

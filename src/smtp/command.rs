@@ -107,15 +107,16 @@ pub enum CommandError {
 impl Command {
     /// Read one line, without its CRLF.
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
-        let line = std::str::from_utf8(line).map_err(|_| CommandError::NotText)?;
-        let line = line.trim_end_matches([' ', '\t']);
-        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         // A BDAT that cannot be read ends the session whatever is wrong with it.
-        let control = line.chars().any(char::is_control);
-        let verb = verb.to_ascii_uppercase();
-        if control && verb != "BDAT" {
-            return Err(CommandError::NotText);
+        let chunk = is_bdat(line);
+        let unread = |error| Err(if chunk { CommandError::ChunkSize } else { error });
+        let Ok(line) = std::str::from_utf8(line) else { return unread(CommandError::NotText) };
+        let line = line.trim_end_matches([' ', '\t']);
+        if line.chars().any(char::is_control) {
+            return unread(CommandError::NotText);
         }
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let verb = verb.to_ascii_uppercase();
         let argument = rest.trim_start_matches(' ');
         match verb.as_str() {
             "EHLO" => helo(argument).map(Self::Ehlo).ok_or(CommandError::Syntax("EHLO hostname")),
@@ -132,9 +133,15 @@ impl Command {
             "QUIT" => alone(argument, Self::Quit, "QUIT"),
             "STARTTLS" => alone(argument, Self::StartTls, "STARTTLS"),
             "AUTH" => auth(argument),
-            _ => Err(CommandError::Unknown),
+            _ => unread(CommandError::Unknown),
         }
     }
+}
+
+/// Whether its sender will go on with the octets of a chunk, however it wrote the line.
+fn is_bdat(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+        && !line.get(4).is_some_and(u8::is_ascii_alphanumeric)
 }
 
 fn alone(argument: &str, command: Command, syntax: &'static str) -> Result<Command, CommandError> {
@@ -428,6 +435,9 @@ mod tests {
             ("BDAT -1", E::ChunkSize),
             ("BDAT 1 LAST 2", E::ChunkSize),
             ("BDAT 1\0", E::ChunkSize),
+            ("BDAT\t1 LAST", E::ChunkSize),
+            ("bdat\u{a0}1", E::ChunkSize),
+            ("BDATA 1", E::Unknown),
             ("BDAT 99999999999999999999999", E::ChunkSize),
             ("NOOP \0", E::NotText),
             ("RCPT TO:<a\t@b>", E::NotText),
@@ -435,6 +445,7 @@ mod tests {
             assert_eq!(Command::parse(line.as_bytes()).unwrap_err(), error, "{line:?}");
         }
         assert_eq!(Command::parse(b"EHLO \xff").unwrap_err(), E::NotText);
+        assert_eq!(Command::parse(b"BDAT 5 \xff").unwrap_err(), E::ChunkSize);
     }
 
     #[test]

@@ -6,12 +6,12 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransacti
 
 use super::error::Fault;
 use super::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, ERASED, FORGOTTEN, HOLDS, META, OPEN, Open, PROFILES,
-    SUPPRESSED, Scope, copy_key, keyed_hash, read_profile, read_row, write_row,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, ERASED, FORGOTTEN, HOLDS, IMPORTS, Imported, META, OPEN, Open,
+    PROFILES, SUPPRESSED, Scope, copy_key, keyed_hash, read_profile, read_row, write_row,
 };
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Published, Relation, is_known};
 use crate::ledger::keeping::Keeping;
-use crate::ledger::{Admitted, EntryNumber, Event, Outcome, Unsubscribed};
+use crate::ledger::{Admitted, Corrected, EntryNumber, Event, Fact, Outcome, Unsubscribed};
 use crate::mail::{AddressKey, CopyId, Purpose, SenderId, unhex};
 use crate::policy::{ConsentHistory, Profile};
 use crate::suppression::{Reason, Suppression};
@@ -25,6 +25,7 @@ pub(super) struct Projections<'t> {
     by_message: Table<'t, (&'static str, u64), ()>,
     by_text: Table<'t, &'static str, u64>,
     suppressed: Table<'t, (&'static str, &'static str), ()>,
+    imports: Table<'t, &'static str, &'static [u8]>,
     /// For the tables that few commits touch.
     transaction: &'t WriteTransaction,
 }
@@ -40,6 +41,7 @@ impl<'t> Projections<'t> {
             by_message: transaction.open_table(BY_MESSAGE)?,
             by_text: transaction.open_table(BY_TEXT)?,
             suppressed: transaction.open_table(SUPPRESSED)?,
+            imports: transaction.open_table(IMPORTS)?,
             transaction,
         })
     }
@@ -55,6 +57,13 @@ impl<'t> Projections<'t> {
     ) -> Result<(), Fault> {
         self.index(number, event)?;
         match event {
+            Event::ImportBegun(it) => {
+                let import = Imported { begun: number, ended: None, undone: None };
+                self.imports.insert(it.id.as_str(), write_row(&import)?.as_slice())?;
+                Ok(())
+            }
+            Event::ImportEnded(it) => self.change_import(&it.id, |import| import.ended = Some(number)),
+            Event::ImportUndone(it) => self.change_import(&it.id, |import| import.undone = Some(number)),
             Event::Admitted(it) => {
                 self.open.insert(&it.copy.to_bytes(), write_row(&opened(it))?.as_slice())?;
                 Ok(())
@@ -202,6 +211,14 @@ impl<'t> Projections<'t> {
         Ok(())
     }
 
+    fn change_import(&mut self, id: &str, change: impl FnOnce(&mut Imported)) -> Result<(), Fault> {
+        let known = self.imports.get(id)?.map(|row| read_row::<Imported>(row.value())).transpose()?;
+        let Some(mut import) = known else { return Ok(()) };
+        change(&mut import);
+        self.imports.insert(id, write_row(&import)?.as_slice())?;
+        Ok(())
+    }
+
     fn change_open(&mut self, copy: CopyId, change: impl FnOnce(&mut Open)) -> Result<(), Fault> {
         let key = copy.to_bytes();
         let Some(mut open) = self.open.get(&key)?.map(|row| read_row::<Open>(row.value())).transpose()?
@@ -253,8 +270,10 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
         Event::Consent(it) => Some((&it.sender, &it.address)),
         Event::Relation(it) => Some((&it.sender, &it.address)),
         Event::Published(it) => Some((&it.sender, &it.address)),
+        Event::TakenBack(it) => Some((&it.sender, &it.address)),
         Event::Suppression(it) => Some((&it.sender, &it.address)),
         Event::Unsubscribed(it) => Some((&it.sender, &it.address)),
+        Event::Corrected(it) => Some((&it.sender, &it.address)),
         _ => None,
     }
 }
@@ -266,8 +285,10 @@ pub(super) fn fold(profile: &mut Profile, number: EntryNumber, at: Timestamp, ev
         Event::Consent(it) => add_consent(profile, &it.purpose, &it.event),
         Event::Relation(it) => add_relation(profile, &it.relation),
         Event::Published(it) => add_published(profile, &it.purpose, &it.published),
+        Event::TakenBack(it) => take_back(profile, &it.fact),
         Event::Suppression(it) => suppress(profile, it.suppression.clone()),
         Event::Unsubscribed(it) => unsubscribe(profile, it, at),
+        Event::Corrected(it) => correct(profile, it),
         _ => {}
     }
     // What a basis may rest on is found again by when it was recorded.
@@ -317,6 +338,23 @@ fn add_published(profile: &mut Profile, purpose: &Purpose, published: &Published
     }
 }
 
+/// A fact that is taken back leaves no trace in the profile; its entries stand.
+fn take_back(profile: &mut Profile, fact: &Fact) {
+    match fact {
+        Fact::Consent { purpose, event } => {
+            for history in profile.consents.iter_mut().filter(|history| history.purpose == *purpose) {
+                history.events.retain(|known| known != event);
+            }
+            profile.consents.retain(|history| !history.events.is_empty());
+        }
+        Fact::Relation(relation) => profile.relations.retain(|known| known != relation),
+        Fact::Published { purpose, published } => {
+            profile.published.retain(|(about, known)| about != purpose || known != published);
+        }
+        Fact::Suppression(suppression) => profile.suppressions.retain(|known| known != suppression),
+    }
+}
+
 /// One suppression per reason, so that a profile stays small however often somebody clicks. The later
 /// one stands: a grant between the two must not lift it (RULES L16).
 fn suppress(profile: &mut Profile, suppression: Suppression) {
@@ -344,5 +382,23 @@ fn unsubscribe(profile: &mut Profile, unsubscribed: &Unsubscribed, at: Timestamp
                 },
             });
         }
+    }
+}
+
+/// The unsubscribe of that moment was a mistake: what stood before it stands again, an earlier unsubscribe
+/// included. Nothing else is touched.
+fn correct(profile: &mut Profile, corrected: &Corrected) {
+    let meant = |known: &Suppression| known.reason == Reason::Unsubscribed && known.since == corrected.since;
+    let Some(at) = profile.suppressions.iter().position(meant) else { return };
+    let mistake = profile.suppressions.remove(at);
+    if let Some(since) = corrected.before {
+        suppress(profile, Suppression { reason: Reason::Unsubscribed, since, source: mistake.source });
+    }
+    for history in &mut profile.consents {
+        history.events.retain(|event| {
+            event.kind != ConsentEventKind::Withdraw
+                || event.at != corrected.since
+                || event.recorded_at != corrected.since
+        });
     }
 }

@@ -8,10 +8,12 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, Key, ReadTransaction, ReadableTableMetadata as _, TableDefinition, Value};
 
 use super::error::{Fault, OpenError};
+use super::outbox::{LANES, OUTBOX, OWED_DUE};
 use super::read::closed;
 use super::tables::{
     BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
-    FORGOTTEN, HASHES, HOLDS, KEYS, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL, SUPPRESSED,
+    FORGOTTEN, HASHES, HOLDS, IMPORTS, KEYS, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL,
+    SUPPRESSED,
 };
 use super::{Findings, Store};
 use crate::policy::Unavailable;
@@ -86,7 +88,11 @@ impl Store {
             copy_table(&reading, &copy, CHECKPOINTS)?;
             copy_table(&reading, &copy, PROFILES)?;
             copy_table(&reading, &copy, SUPPRESSED)?;
+            copy_table(&reading, &copy, IMPORTS)?;
             copy_table(&reading, &copy, OPEN)?;
+            copy_table(&reading, &copy, OUTBOX)?;
+            copy_table(&reading, &copy, LANES)?;
+            copy_table(&reading, &copy, OWED_DUE)?;
             copy_table(&reading, &copy, SPOOL)?;
             copy_table(&reading, &copy, DUE)?;
             copy_table(&reading, &copy, ORIGINALS)?;

@@ -15,6 +15,7 @@ mod erase;
 mod error;
 mod find;
 mod fsck;
+mod outbox;
 mod read;
 mod recover;
 mod reopen;
@@ -44,7 +45,7 @@ pub use disk::{Disk, FileDisk};
 pub use error::OpenError;
 pub use find::{About, Page, Window};
 pub use fsck::Findings;
-pub use read::{Archived, Found, Known};
+pub use read::{Archived, Found, ImportPlace, Known};
 pub use recover::Recovered;
 pub use retain::{Erasure, Hold};
 

@@ -13,8 +13,8 @@ use super::Store;
 use super::error::Fault;
 use super::retain::forgotten;
 use super::tables::{
-    self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KEYS, KeptCopy, OPEN, ORIGINALS, PROFILES,
-    SPOOL, SUPPRESSED, StoredEntry, read_entry, read_profile, read_spooled,
+    self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, IMPORTS, Imported, KEYS, KeptCopy, OPEN,
+    ORIGINALS, PROFILES, SPOOL, SUPPRESSED, StoredEntry, read_entry, read_profile, read_row, read_spooled,
 };
 use super::write::StoredHashes;
 use crate::ledger::checkpoint::{self, Checkpoint};
@@ -59,6 +59,19 @@ pub struct Known {
     pub address: AddressKey,
     /// Everything on record under this very address.
     pub profile: Profile,
+}
+
+/// Where the entries of an import are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportPlace {
+    /// Its id.
+    pub id: String,
+    /// The entry that says that it begins.
+    pub begun: EntryNumber,
+    /// The entry that says that it ended.
+    pub ended: Option<EntryNumber>,
+    /// The entry that says that it was undone.
+    pub undone: Option<EntryNumber>,
 }
 
 impl Register for Store {
@@ -192,6 +205,18 @@ pub(super) fn find(reading: &ReadTransaction, numbers: &[EntryNumber]) -> Result
     Ok(all)
 }
 
+/// Where a listing begins.
+fn from<'a>(
+    sender: Option<&'a SenderId>,
+    after: Option<(&'a SenderId, &'a AddressKey)>,
+) -> Bound<(&'a str, &'a str)> {
+    match (after, sender) {
+        (Some((of, address)), _) => Bound::Excluded((of.0.as_str(), address.as_str())),
+        (None, Some(sender)) => Bound::Included((sender.0.as_str(), "")),
+        (None, None) => Bound::Unbounded,
+    }
+}
+
 fn known((sender, address): (&str, &str), profile: Profile) -> Result<Known, Fault> {
     // A key may be longer than an address: it is read as a key.
     let spelled = StrDeserializer::<serde::de::value::Error>::new(address);
@@ -260,6 +285,19 @@ impl Store {
         Ok(entry()?)
     }
 
+    /// The entries of at most `limit` consent texts, in order of their SHA-256 (hex), after `after`.
+    pub fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Found>, Unavailable> {
+        let texts = || -> Result<Vec<Found>, Fault> {
+            let reading = self.transaction().map_err(closed)?;
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let table = reading.open_table(BY_TEXT)?;
+            let rows = table.range::<&str>((from, Bound::Unbounded))?.take(limit);
+            let numbers = rows.map(|row| Ok(row?.1.value())).collect::<Result<Vec<_>, Fault>>()?;
+            find(&reading, &numbers)
+        };
+        Ok(texts()?)
+    }
+
     /// The latest checkpoint: how many entries it covers, and its signed note.
     pub fn latest_checkpoint(&self) -> Result<Option<(u64, String)>, Unavailable> {
         let latest = || -> Result<Option<(u64, String)>, Fault> {
@@ -319,20 +357,22 @@ impl Store {
         Ok(archived(&reading, copy)?)
     }
 
-    /// At most `limit` rows of the register, in order of sender and address, after `after`.
+    /// At most `limit` rows of the register, of `sender` only, if given; in order of sender and address, after
+    /// `after`.
     pub fn register(
         &self,
+        sender: Option<&SenderId>,
         after: Option<(&SenderId, &AddressKey)>,
         limit: usize,
     ) -> Result<Vec<Known>, Unavailable> {
         let rows = || -> Result<Vec<Known>, Fault> {
             let table = self.transaction().map_err(closed)?.open_table(PROFILES)?;
-            let from = after.map_or(Bound::Unbounded, |(sender, address)| {
-                Bound::Excluded((sender.0.as_str(), address.as_str()))
-            });
             let mut all = Vec::new();
-            for row in table.range::<(&str, &str)>((from, Bound::Unbounded))?.take(limit) {
+            for row in table.range::<(&str, &str)>((from(sender, after), Bound::Unbounded))?.take(limit) {
                 let (key, value) = row?;
+                if sender.is_some_and(|sender| sender.0 != key.value().0) {
+                    break;
+                }
                 all.push(known(key.value(), read_profile(Some(value.value()))?)?);
             }
             Ok(all)
@@ -351,13 +391,8 @@ impl Store {
         let rows = || -> Result<Vec<Known>, Fault> {
             let reading = self.transaction().map_err(closed)?;
             let (index, profiles) = (reading.open_table(SUPPRESSED)?, reading.open_table(PROFILES)?);
-            let from = match (after, sender) {
-                (Some((of, address)), _) => Bound::Excluded((of.0.as_str(), address.as_str())),
-                (None, Some(sender)) => Bound::Included((sender.0.as_str(), "")),
-                (None, None) => Bound::Unbounded,
-            };
             let mut all = Vec::new();
-            for row in index.range::<(&str, &str)>((from, Bound::Unbounded))? {
+            for row in index.range::<(&str, &str)>((from(sender, after), Bound::Unbounded))? {
                 let key = row?.0;
                 let key = key.value();
                 if all.len() >= limit || sender.is_some_and(|sender| sender.0 != key.0) {
@@ -370,6 +405,40 @@ impl Store {
             Ok(all)
         };
         Ok(rows()?)
+    }
+
+    /// At most `limit` imports in order of their ids, after `after`: the id, and the entries that say that it
+    /// begins, ended, was undone.
+    pub fn imports(&self, after: Option<&str>, limit: usize) -> Result<Vec<ImportPlace>, Unavailable> {
+        let rows = || -> Result<Vec<ImportPlace>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(IMPORTS)?;
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            table
+                .range::<&str>((from, Bound::Unbounded))?
+                .take(limit)
+                .map(|row| {
+                    let (id, value) = row?;
+                    let Imported { begun, ended, undone } = read_row(value.value())?;
+                    Ok(ImportPlace { id: id.value().to_owned(), begun, ended, undone })
+                })
+                .collect()
+        };
+        Ok(rows()?)
+    }
+
+    /// Where the import `id` is.
+    pub fn import(&self, id: &str) -> Result<Option<ImportPlace>, Unavailable> {
+        let row = || -> Result<Option<ImportPlace>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(IMPORTS)?;
+            let row = table.get(id)?.map(|row| read_row::<Imported>(row.value())).transpose()?;
+            Ok(row.map(|Imported { begun, ended, undone }| ImportPlace {
+                id: id.to_owned(),
+                begun,
+                ended,
+                undone,
+            }))
+        };
+        Ok(row()?)
     }
 
     /// Admitted copies of which some recipient has no outcome yet.

@@ -287,7 +287,14 @@ fn stays(event: &Event, was_mailed: bool) -> bool {
         Event::Admitted(_) | Event::NoticeSent { .. } | Event::Keeping(_) => true,
         _ => {
             was_mailed
-                && (is_evidence(event) || matches!(event, Event::Unsubscribed(_) | Event::Suppression(_)))
+                && (is_evidence(event)
+                    || matches!(
+                        event,
+                        Event::Unsubscribed(_)
+                            | Event::Corrected(_)
+                            | Event::Suppression(_)
+                            | Event::TakenBack(_)
+                    ))
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) const CHECKPOINTS: TableDefinition<u64, &str> = TableDefinition::new(
 pub(super) const PROFILES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("profiles");
 /// Sender id and address key of each profile that has suppressions.
 pub(super) const SUPPRESSED: TableDefinition<(&str, &str), ()> = TableDefinition::new("suppressed");
+/// Imports by their id.
+pub(super) const IMPORTS: TableDefinition<&str, &[u8]> = TableDefinition::new("imports");
 /// Admitted copies of which some recipient has no outcome.
 pub(super) const OPEN: TableDefinition<&[u8; 20], &[u8]> = TableDefinition::new("open");
 /// Copies in the spool.
@@ -159,6 +161,17 @@ pub(super) fn read_entry(value: &[u8]) -> Result<StoredEntry, Fault> {
         Some((1, counts)) => Ok(StoredEntry::Erased { counts: postcard::from_bytes(counts)? }),
         _ => Err(broken()),
     }
+}
+
+/// An import, and where its entries are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Imported {
+    /// The entry that says that it begins.
+    pub(super) begun: EntryNumber,
+    /// The entry that says that it ended.
+    pub(super) ended: Option<EntryNumber>,
+    /// The entry that says that it was undone.
+    pub(super) undone: Option<EntryNumber>,
 }
 
 /// An admitted copy of which some recipient has no outcome yet.

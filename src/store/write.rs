@@ -10,11 +10,12 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Tabl
 use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
+use super::outbox::{self, Outbox};
 use super::reopen::{CLOSED, Limbo};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
-    FORGOTTEN, FORMAT, HASHES, HOLDS, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL,
-    SUPPRESSED, write_entry, write_original, write_row, write_spooled,
+    FORGOTTEN, FORMAT, HASHES, HOLDS, IMPORTS, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS,
+    PROFILES, SPOOL, SUPPRESSED, write_entry, write_original, write_row, write_spooled,
 };
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
@@ -22,7 +23,7 @@ use crate::ledger::codec::Squeezed;
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
 use crate::ledger::{
-    Counts, EntryNumber, Event, Keep, Ready, RecordError, Side, Spelled, SpoolState, Spooled, head,
+    Counts, EntryNumber, Event, Keep, OwedId, Ready, RecordError, Side, Spelled, SpoolState, Spooled, head,
 };
 use crate::mail::CopyId;
 use crate::message::Rope;
@@ -85,10 +86,10 @@ fn prepare(
     let path = disk.path();
     let fault = |fault: Fault| OpenError::from_fault(disk.path(), fault);
     let reading = database.begin_read().map_err(|error| fault(error.into()))?;
-    let has_index = reading
-        .list_tables()
-        .map_err(|error| fault(error.into()))?
-        .any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&SUPPRESSED));
+    let mut missing = vec![redb::TableHandle::name(&SUPPRESSED), redb::TableHandle::name(&IMPORTS)];
+    for table in reading.list_tables().map_err(|error| fault(error.into()))? {
+        missing.retain(|name| *name != redb::TableHandle::name(&table));
+    }
     let is_new = reading.list_tables().map_err(|error| fault(error.into()))?.next().is_none();
     if !is_new {
         let meta = match reading.open_table(META) {
@@ -111,13 +112,15 @@ fn prepare(
         }
     }
     initialise(database, is_new, settings, entropy).map_err(fault)?;
-    if has_index { Ok(()) } else { index_suppressed(database).map_err(fault) }
+    if missing.is_empty() { Ok(()) } else { add_tables(database).map_err(fault) }
 }
 
-/// A store from before there was a list of the suppressed: make it from the profiles, all or nothing.
-fn index_suppressed(database: &Database) -> Result<(), Fault> {
+/// A store from before there were lists of the suppressed and of imports: make the first from the profiles, all
+/// or nothing.
+fn add_tables(database: &Database) -> Result<(), Fault> {
     let transaction = database.begin_write()?;
     {
+        transaction.open_table(IMPORTS)?;
         let mut suppressed = transaction.open_table(SUPPRESSED)?;
         for row in transaction.open_table(PROFILES)?.iter()? {
             let (key, value) = row?;
@@ -136,14 +139,20 @@ fn initialise(
     entropy: &dyn Entropy,
 ) -> Result<(), Fault> {
     let transaction = database.begin_write()?;
+    // A store of a release that had no outbox gets one.
+    let complete = {
+        let mut tables = transaction.list_tables()?;
+        tables.any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&outbox::OUTBOX))
+    };
     {
         let mut keys = transaction.open_table(KEYS)?;
         let entries = transaction.open_table(ENTRIES)?;
         let verifier = settings.signer.verifier();
         let known = keys.last()?.is_some_and(|(_, key)| key.value() == verifier);
-        if known && !is_new {
+        if known && !is_new && complete {
             return Ok(());
         }
+        Outbox::open(&transaction)?;
         let size = entries.last()?.map_or(0, |(number, _)| number.value() + 1);
         keys.insert(size, verifier)?;
         let mut meta = transaction.open_table(META)?;
@@ -298,6 +307,9 @@ pub(super) struct Pages<'t> {
     originals: Table<'t, &'static [u8; 32], &'static [u8]>,
     uses: Table<'t, &'static [u8; 32], u64>,
     pub(super) copies: Table<'t, &'static [u8; 20], &'static [u8]>,
+    /// Opened when it is needed: most commits owe nobody anything.
+    outbox: Option<Outbox<'t>>,
+    transaction: &'t WriteTransaction,
     pub(super) projections: Projections<'t>,
 }
 
@@ -317,6 +329,8 @@ impl<'t> Pages<'t> {
             originals: transaction.open_table(ORIGINALS)?,
             uses: transaction.open_table(ORIGINAL_USES)?,
             copies: transaction.open_table(COPIES)?,
+            outbox: None,
+            transaction,
             projections: Projections::open(transaction)?,
         })
     }
@@ -334,6 +348,7 @@ impl<'t> Pages<'t> {
                 _ => {}
             }
         }
+        let mut owes = 0;
         for (side, squeezed) in record.sides() {
             match side {
                 Side::Original { .. } | Side::Checkpoint => {}
@@ -354,6 +369,12 @@ impl<'t> Pages<'t> {
                 }
                 Side::Spool(copy) => self.spool(copy)?,
                 Side::Unspool(copy) => self.unspool(*copy)?,
+                Side::Owe(owed) => {
+                    self.outbox()?.owe(OwedId { fact: tip.edge.size(), index: owes }, owed)?;
+                    owes += 1;
+                }
+                Side::Defer(id, owed) => self.outbox()?.defer(*id, owed)?,
+                Side::Paid(id) => self.outbox()?.paid(*id)?,
                 Side::Erase(numbers) => self.erase(numbers)?,
                 Side::Forget(address) => self.forget(address)?,
             }
@@ -362,6 +383,14 @@ impl<'t> Pages<'t> {
             self.append(event, spelled, tip)?;
         }
         Ok(())
+    }
+
+    fn outbox(&mut self) -> Result<&mut Outbox<'t>, Fault> {
+        let opened = match self.outbox.take() {
+            Some(outbox) => outbox,
+            None => Outbox::open(self.transaction)?,
+        };
+        Ok(self.outbox.insert(opened))
     }
 
     fn append(&mut self, event: &Event, spelled: &Spelled, tip: &mut Tip) -> Result<(), Fault> {

@@ -194,7 +194,11 @@ mod tests {
     }
 
     fn credentials(name: &str, password: &str) -> Credentials {
-        Credentials { name: name.to_owned(), password: Secret::new(password.as_bytes()) }
+        Credentials {
+            name: name.to_owned(),
+            password: Secret::new(password.as_bytes()),
+            mechanism: crate::smtp::sasl::Mechanism::Plain,
+        }
     }
 
     #[tokio::test]

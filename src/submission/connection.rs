@@ -12,13 +12,14 @@ use tracing::Instrument as _;
 use crate::gateway::{Client, Submission};
 use crate::mail::{Address, Envelope, ReversePath, SessionId};
 use crate::policy;
+use crate::relay::Login;
 use crate::secret::random;
 use crate::shutdown::Shutdown;
 use crate::smtp::command::Command;
 use crate::smtp::data::DotDecoder;
 use crate::smtp::line::{Expect, LineSplitter};
 use crate::smtp::reply::Reply;
-use crate::smtp::sasl::Credentials;
+use crate::smtp::sasl::{Credentials, Mechanism};
 use crate::smtp::session::{Action, Chunk, Identity, Input, Session, Terms};
 
 use super::body::{Body, Whole};
@@ -51,6 +52,7 @@ where
         tls: None,
         chunks: None,
         failures: 0,
+        login: None,
     };
     connection.run().instrument(span).await;
 }
@@ -63,7 +65,11 @@ fn terms<J: Journey>(settings: &Settings, ip: IpAddr, journey: &J) -> Terms {
     Terms {
         hostname: settings.hostname.clone(),
         starttls: matches!(settings.tls, Tls::StartTls(_)),
-        auth: settings.accounts.is_some(),
+        auth: match (settings.pass_through, &settings.accounts) {
+            (true, _) => journey.mechanisms(),
+            (false, Some(_)) => Mechanism::PASSWORD.to_vec(),
+            (false, None) => Vec::new(),
+        },
         auth_without_tls: settings.loopback_auth_without_tls && ip.is_loopback(),
         auth_required,
         smtputf8: abilities.smtputf8,
@@ -88,6 +94,8 @@ struct Connection<T, J> {
     chunks: Option<(u64, Body)>,
     /// Failed sign-ins.
     failures: u32,
+    /// The client's account at the next hop.
+    login: Option<Login>,
 }
 
 /// What follows an action.
@@ -237,27 +245,48 @@ where
     }
 
     async fn sign_in(&mut self, credentials: Credentials) -> Result<Identity, Reply> {
-        let Some(accounts) = self.settings.accounts.clone() else {
-            return Err(Reply::sign_in_unavailable("no accounts"));
-        };
-        let limits = &self.settings.limits;
+        let settings = Arc::clone(&self.settings);
+        let limits = &settings.limits;
         let name = credentials.name.clone();
         if let Err(reached) = limits.may_sign_in(self.ip, &name) {
             return Err(Reply::sign_in_throttled().logged(format!("account {name:?}: {reached}")));
         }
-        match accounts.check(credentials).await {
-            Ok(Some(identity)) => {
+        let outcome = match settings.pass_through {
+            true => self.pass_on(credentials).await,
+            false => self.check(credentials).await,
+        };
+        match &outcome {
+            Ok(identity) => {
                 tracing::info!(account = %identity.account, "signed in");
-                Ok(identity)
+                limits.signed_in(self.ip, &name);
             }
-            Ok(None) => {
+            Err(reply) if reply.is_permanent() => {
                 limits.sign_in_failed(self.ip, &name);
                 self.failures += 1;
-                tokio::time::sleep(self.settings.timeouts.sign_in_failure * self.failures).await;
-                Err(Reply::sign_in_failed(format!("account {name:?}")))
+                tokio::time::sleep(settings.timeouts.sign_in_failure * self.failures).await;
             }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn check(&self, credentials: Credentials) -> Result<Identity, Reply> {
+        let Some(accounts) = &self.settings.accounts else {
+            return Err(Reply::sign_in_unavailable("no accounts"));
+        };
+        let name = credentials.name.clone();
+        match accounts.check(credentials).await {
+            Ok(Some(identity)) => Ok(identity),
+            Ok(None) => Err(Reply::sign_in_failed(format!("account {name:?}"))),
             Err(error) => Err(Reply::sign_in_unavailable(error.to_string())),
         }
+    }
+
+    /// The session is bound to the account, and holds it until its end.
+    async fn pass_on(&mut self, credentials: Credentials) -> Result<Identity, Reply> {
+        let account = credentials.name.clone();
+        self.login = Some(self.journey.sign_in(credentials).await?);
+        Ok(Identity { account, senders: Vec::new() })
     }
 
     async fn screen(
@@ -299,6 +328,7 @@ where
             helo: session.helo(),
             protocol: session.protocol(smtputf8),
             tls: self.tls.clone(),
+            login: identity.and_then(|_| self.login.clone()),
         }
     }
 

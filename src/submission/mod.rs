@@ -19,9 +19,10 @@ use ipnet::IpNet;
 use crate::gateway::{Client, Gateway, Submission};
 use crate::limits::Limits;
 use crate::mail::{Address, ReversePath, SenderId};
-use crate::relay::Abilities;
+use crate::relay::{Abilities, Login};
 use crate::secret::SharedEntropy;
 use crate::smtp::reply::Reply;
+use crate::smtp::sasl::{Credentials, Mechanism};
 use crate::smtp::session::Tolerance;
 
 mod accounts;
@@ -39,6 +40,17 @@ pub trait Journey: Clone + Send + Sync + 'static {
     /// What the next hop can do: EHLO offers no more (RULES P5).
     fn abilities(&self) -> Abilities;
 
+    /// The ways to sign in at the next hop that can be passed on.
+    fn mechanisms(&self) -> Vec<Mechanism> {
+        Vec::new()
+    }
+
+    /// Sign a client in with its account at the next hop; `Err` is what it is told.
+    fn sign_in(&self, credentials: Credentials) -> impl Future<Output = Result<Login, Reply>> + Send {
+        drop(credentials);
+        async { Err(Reply::sign_in_unavailable("nobody to pass it on to")) }
+    }
+
     /// Answer RCPT: `Err` with the refusal when no message could change the answer.
     fn screen(
         &self,
@@ -54,6 +66,14 @@ pub trait Journey: Clone + Send + Sync + 'static {
 impl Journey for Gateway {
     fn abilities(&self) -> Abilities {
         Gateway::abilities(self)
+    }
+
+    fn mechanisms(&self) -> Vec<Mechanism> {
+        Gateway::mechanisms(self)
+    }
+
+    async fn sign_in(&self, credentials: Credentials) -> Result<Login, Reply> {
+        Gateway::sign_in(self, credentials).await
     }
 
     async fn screen(
@@ -82,6 +102,8 @@ pub struct Settings {
     pub tls: Tls,
     /// The accounts to sign in to; `None` when there are none, and AUTH is not offered.
     pub accounts: Option<Arc<Accounts>>,
+    /// Clients sign in with their accounts at the next hop, and not to `accounts` (RULES P4).
+    pub pass_through: bool,
     /// Whether a client on a loopback address may sign in without TLS (RULES P3).
     pub loopback_auth_without_tls: bool,
     /// Networks whose clients need no sign-in.

@@ -112,7 +112,7 @@ impl Metrics {
     /// Answer `GET /metrics` on `listener`, until `shutdown`.
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) {
         let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::new(self));
-        http::serve(listener, router, LIMITS, shutdown).await;
+        http::serve(listener, None, router, LIMITS, shutdown).await;
     }
 }
 

@@ -4,11 +4,16 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 use tracing::warn;
 
+use super::health::{Outside, is_probe};
+use super::look::Look;
+use super::undo::Proof;
+use crate::clock::SharedClock;
 use crate::consent::ConsentEventKind;
-use crate::ledger::{Event, Record, RecordError, Scribe, Unsubscribed, Way};
+use crate::ledger::{Corrected, Event, Explained, News, Record, RecordError, Scribe, Unsubscribed, Way, Why};
 use crate::mail::{Domain, Sender, SenderId};
 use crate::metrics;
 use crate::policy::{Profile, Register};
@@ -29,6 +34,10 @@ pub struct Settings {
     pub keys: Keys,
     /// The senders. A token of a sender that is no longer here still unsubscribes.
     pub senders: Vec<Arc<Sender>>,
+    /// How the pages of some of them look; the others look like ours.
+    pub looks: Vec<(SenderId, Look)>,
+    /// Our public addresses, for the health check.
+    pub outside: Outside,
     /// Host names that links are answered under; empty: any.
     pub hosts: Vec<Domain>,
     /// Reverse proxies whose word on where a request came from is believed.
@@ -37,11 +46,11 @@ pub struct Settings {
 
 /// Tells the sender (RULES L10). Handed in by `app`, which knows how notices are written and sent.
 pub trait Notices: Send + Sync + std::fmt::Debug {
-    /// What goes into the same record as `unsubscribed`: the notices to `sender.notify`, as copies in the
-    /// spool and their entries. Empty when nobody is to be told.
-    fn compose(&self, unsubscribed: &Unsubscribed, sender: &Sender) -> Record;
+    /// What goes into the same record as the news: the notices to `sender.notify`, as copies in the spool and
+    /// their entries, and whatever else is owed. Empty when nobody is to be told.
+    fn compose(&self, news: News<'_>, sender: &Sender) -> Record;
 
-    /// The record is durable: the spool has something to do.
+    /// The record is durable: the spool and the outbox have something to do.
     fn recorded(&self);
 }
 
@@ -59,8 +68,8 @@ pub struct Visit {
 /// What an unsubscribe did. The person is told the same either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// It was recorded now.
-    Recorded,
+    /// It was recorded now; with this, whoever made it can take it back for a while.
+    Recorded(Option<Proof>),
     /// The address had unsubscribed from this sender before, and nothing has lifted it since.
     Before,
 }
@@ -75,8 +84,10 @@ pub struct Desk {
     register: Arc<dyn Register>,
     scribe: Scribe,
     notices: Arc<dyn Notices>,
+    clock: SharedClock,
     locks: Box<[Mutex<()>]>,
     hasher: RandomState,
+    plain: Look,
 }
 
 impl Desk {
@@ -86,9 +97,19 @@ impl Desk {
         register: Arc<dyn Register>,
         scribe: Scribe,
         notices: Arc<dyn Notices>,
+        clock: SharedClock,
     ) -> Self {
         let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
-        Self { settings, register, scribe, notices, locks, hasher: RandomState::new() }
+        Self {
+            settings,
+            register,
+            scribe,
+            notices,
+            clock,
+            locks,
+            hasher: RandomState::new(),
+            plain: Look::default(),
+        }
     }
 
     /// What `token` says, and the sender it names, when that is still one of ours. Reads nothing but keys.
@@ -103,15 +124,22 @@ impl Desk {
     ///
     /// Must be awaited to its end: a caller with a client that may go away runs it detached.
     pub async fn take(&self, token: &str, claim: Claim, visit: Visit) -> Result<Taken, RecordError> {
-        let lock = self.hasher.hash_one((&claim.sender, &claim.address)) as usize % LOCKS;
-        let _alone = self.locks[lock].lock().await;
+        if is_probe(&claim) {
+            // Nobody to unsubscribe; but the way to the disk is gone to its end.
+            self.scribe.record(Record::default()).await?;
+            return Ok(Taken::Before);
+        }
+        let _alone = self.alone(&claim).await;
         // A register that cannot be read must not keep anybody from leaving: recorded twice is better
         // than not at all, and a store that cannot be written says so itself.
-        match self.register.profile(&claim.sender, &claim.address) {
+        let before = match self.register.profile(&claim.sender, &claim.address) {
             Ok(profile) if has_left(&profile) => return Ok(Taken::Before),
-            Ok(_) => {}
-            Err(error) => warn!(%error, "unsubscribing without a look at the register"),
-        }
+            Ok(profile) => left_since(&profile),
+            Err(error) => {
+                warn!(%error, "unsubscribing without a look at the register");
+                None
+            }
+        };
         let way = visit.way;
         let unsubscribed = Unsubscribed {
             sender: claim.sender,
@@ -123,21 +151,104 @@ impl Desk {
             ip: visit.ip,
             user_agent: visit.user_agent.map(|text| printable(&text, USER_AGENT)),
         };
-        let sender = find(&self.settings().senders, &unsubscribed.sender);
-        let mut record = match &sender {
-            Some(sender) => self.notices.compose(&unsubscribed, sender),
-            None => Record::default(),
+        let (sender, address) = (unsubscribed.sender.clone(), unsubscribed.address.clone());
+        let record = self.news(News::Unsubscribed(&unsubscribed), &sender);
+        self.write(Event::Unsubscribed(unsubscribed), record).await?;
+        metrics::unsubscribed(way.as_str());
+        let since = self.register.profile(&sender, &address).ok().and_then(|profile| left_since(&profile));
+        Ok(Taken::Recorded(since.map(|since| Proof { since, before, issued: self.clock.now() })))
+    }
+
+    /// Take back the unsubscribe that `proof` names, if it still stands; what stood before it stands again.
+    /// Durable when this returns `Ok`. Must be awaited to its end, as [`Desk::take`].
+    pub async fn take_back(
+        &self,
+        token: &str,
+        claim: Claim,
+        visit: Visit,
+        proof: Proof,
+    ) -> Result<(), RecordError> {
+        let _alone = self.alone(&claim).await;
+        let profile = self.register.profile(&claim.sender, &claim.address);
+        let profile = profile.map_err(|error| RecordError::Store(error.0))?;
+        if left_since(&profile) != Some(proof.since) {
+            // Taken back before, or another one was made since.
+            return Ok(());
+        }
+        let corrected = Corrected {
+            sender: claim.sender,
+            address: claim.address,
+            since: proof.since,
+            before: proof.before,
+            token: Some(token::id(token)),
+            reference: Some(claim.reference),
+            ip: visit.ip,
+            user_agent: visit.user_agent.map(|text| printable(&text, USER_AGENT)),
         };
-        record.events.insert(0, Event::Unsubscribed(unsubscribed));
+        let record = self.news(News::Corrected(&corrected), &corrected.sender);
+        self.write(Event::Corrected(corrected), record).await?;
+        metrics::unsubscribe_corrected();
+        Ok(())
+    }
+
+    /// Record why somebody unsubscribed.
+    pub async fn explain(&self, token: &str, claim: Claim, why: Why) -> Result<(), RecordError> {
+        let explained = Explained {
+            sender: claim.sender,
+            address: claim.address,
+            why,
+            token: Some(token::id(token)),
+            reference: Some(claim.reference),
+        };
+        let record = self.news(News::Explained(&explained), &explained.sender);
+        self.write(Event::Explained(explained), record).await
+    }
+
+    /// Read the proof on a page that was made for `token`.
+    pub(super) fn proof(&self, text: &str, token: &str) -> Option<Proof> {
+        Proof::open(text, &token::id(token), &self.settings().keys, self.clock.now())
+    }
+
+    /// Spell out a proof for a page of `token`.
+    pub(super) fn seal(&self, proof: Proof, token: &str) -> String {
+        proof.seal(&token::id(token), &self.settings().keys)
+    }
+
+    /// The sole right to change what stands for one address with one sender.
+    async fn alone(&self, claim: &Claim) -> tokio::sync::MutexGuard<'_, ()> {
+        let lock = self.hasher.hash_one((&claim.sender, &claim.address)) as usize % LOCKS;
+        self.locks[lock].lock().await
+    }
+
+    fn news(&self, news: News<'_>, sender: &SenderId) -> Record {
+        match find(&self.settings().senders, sender) {
+            Some(sender) => self.notices.compose(news, &sender),
+            None => Record::default(),
+        }
+    }
+
+    async fn write(&self, event: Event, mut record: Record) -> Result<(), RecordError> {
+        record.events.insert(0, event);
         self.scribe.record(record).await?;
         self.notices.recorded();
-        metrics::unsubscribed(way.as_str());
-        Ok(Taken::Recorded)
+        Ok(())
     }
 
     /// Whether the register can be read.
     pub(super) fn can_read(&self, claim: &Claim) -> bool {
         self.register.profile(&claim.sender, &claim.address).is_ok()
+    }
+
+    /// How the page of `sender` looks.
+    pub(super) fn look(&self, sender: &SenderId) -> Look {
+        let settings = self.settings();
+        let found = settings.looks.iter().find(|(of, _)| of == sender);
+        found.map_or_else(|| self.plain.clone(), |(_, look)| look.clone())
+    }
+
+    /// How every other page looks.
+    pub(super) fn plain(&self) -> &Look {
+        &self.plain
     }
 
     /// The settings in force.
@@ -159,6 +270,12 @@ fn has_left(profile: &Profile) -> bool {
     profile.suppressions.iter().any(|suppression| {
         suppression.reason == Reason::Unsubscribed && last_grant.is_none_or(|grant| grant < suppression.since)
     })
+}
+
+/// When the last unsubscribe on record was made.
+fn left_since(profile: &Profile) -> Option<Timestamp> {
+    let left = profile.suppressions.iter().filter(|suppression| suppression.reason == Reason::Unsubscribed);
+    left.map(|suppression| suppression.since).max()
 }
 
 fn find(senders: &[Arc<Sender>], id: &SenderId) -> Option<Arc<Sender>> {

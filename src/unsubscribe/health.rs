@@ -1,17 +1,23 @@
-//! Asks our own listener, from the outside, whether a link still opens (RULES L8).
+//! Asks our own public address, from the outside in, whether opting out works (RULES L8).
+//!
+//! What is asked is what a large mailbox provider asks: the POST of RFC 8058 with a token of ours, to the
+//! address that links begin with, over TLS with its certificate checked. So a name that no longer leads here, a
+//! certificate that has run out, a proxy that lets no POST through, keys that do not open, and a ledger that
+//! cannot be written are all found before a recipient finds them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use axum::http::Method;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::Desk;
 use crate::mail::{Address, Reference, SenderId};
 use crate::metrics;
-use crate::secret::{Entropy, random};
+use crate::net::call::{Caller, Target};
+use crate::secret::{Entropy, SharedEntropy, random};
 use crate::shutdown::Shutdown;
 use crate::token::Claim;
 
@@ -21,15 +27,28 @@ const WELL: Duration = Duration::from_secs(60);
 /// Time between two looks while it is not: marketing waits for us.
 const ILL: Duration = Duration::from_secs(5);
 
-/// Time for one look.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The sender in the claim of a look. No sender of the config has an address in `.invalid` (RFC 2606) to send
+/// to, so the claim is nobody's.
+const SENDER: &str = "health-check";
+const NOBODY: &str = "health@check.invalid";
 
-/// Octets of the answer that are read: more than the page has.
-const ANSWER: u64 = 64 * 1024;
-
-/// Whether the unsubscribe endpoint answers. It does not until it was seen to. Clones share one state.
+/// Our public addresses, as they are seen from outside.
 #[derive(Debug, Clone)]
-pub struct Health(watch::Sender<bool>);
+pub struct Outside {
+    /// What links begin with, one for each name that links are made under.
+    pub doors: Vec<Target>,
+    /// Where they are found from here, when their names do not lead here from inside.
+    pub via: Option<SocketAddr>,
+    /// How they are asked.
+    pub caller: Caller,
+}
+
+/// Whether opting out works. It does not until it was seen to. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct Health {
+    up: watch::Sender<bool>,
+    fault: Arc<Mutex<Option<String>>>,
+}
 
 impl Default for Health {
     fn default() -> Self {
@@ -38,90 +57,100 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Not seen to answer yet.
+    /// Not seen to work yet.
     pub fn new() -> Self {
-        Self(watch::Sender::new(false))
+        let fault = Some("it was not asked yet".to_owned());
+        Self { up: watch::Sender::new(false), fault: Arc::new(Mutex::new(fault)) }
     }
 
-    /// Whether it answered when it was last asked.
+    /// Whether it worked when it was last asked.
     pub fn is_up(&self) -> bool {
-        *self.0.borrow()
+        *self.up.borrow()
     }
 
-    /// The same, to be waited upon.
+    /// Why it does not.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same as [`Health::is_up`], to be waited upon.
     pub fn subscribe(&self) -> watch::Receiver<bool> {
-        self.0.subscribe()
+        self.up.subscribe()
     }
 
-    /// Say how it is.
-    pub fn set(&self, up: bool) {
+    /// Say how it is: `Err` with what is wrong.
+    pub fn set(&self, seen: Result<(), String>) {
+        let up = seen.is_ok();
+        let fault = seen.err();
         metrics::unsubscribe_healthy(up);
-        let changed = self.0.send_replace(up) != up;
-        if changed && up {
-            info!("the unsubscribe endpoint answers");
-        } else if changed {
-            warn!("the unsubscribe endpoint does not answer; marketing gets 451 until it does");
+        let before =
+            std::mem::replace(&mut *self.fault.lock().unwrap_or_else(PoisonError::into_inner), fault.clone());
+        let changed = self.up.send_replace(up) != up;
+        match fault {
+            None if changed => info!("the unsubscribe address answers"),
+            Some(fault) if changed || before.as_ref() != Some(&fault) => {
+                warn!(%fault, "opting out does not work; marketing gets 451 until it does");
+            }
+            _ => {}
         }
     }
 
-    /// Ask the listener at `address` every minute, until `shutdown`, for the page of a token made for this.
-    pub async fn watch_over(
-        self,
-        address: SocketAddr,
-        desk: std::sync::Arc<Desk>,
-        entropy: crate::secret::SharedEntropy,
-        shutdown: Shutdown,
-    ) {
-        let address = reachable(address);
+    /// Ask every door every minute, until `shutdown`, with a token made for this.
+    pub async fn watch_over(self, desk: Arc<Desk>, entropy: SharedEntropy, shutdown: Shutdown) {
         loop {
-            let settings = desk.settings();
-            let path = format!("/u/{}", settings.keys.mint(&probe(entropy.as_ref()), entropy.as_ref()));
-            let host = settings.hosts.first().map_or_else(|| address.to_string(), ToString::to_string);
-            let up = tokio::select! {
+            let seen = tokio::select! {
                 () = shutdown.requested() => return,
-                up = answers(address, &host, &path) => up,
+                seen = all_answer(&desk, &*entropy) => seen,
             };
-            self.set(up);
+            let wait = if seen.is_ok() { WELL } else { ILL };
+            self.set(seen);
             tokio::select! {
                 () = shutdown.requested() => return,
-                () = tokio::time::sleep(if up { WELL } else { ILL }) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
 }
 
-/// A claim for nobody: `.invalid` is no domain (RFC 2606), and a GET changes nothing anyway.
+/// Whether every door takes a POST.
+async fn all_answer(desk: &Desk, entropy: &dyn Entropy) -> Result<(), String> {
+    let settings = desk.settings();
+    for door in &settings.outside.doors {
+        let token = settings.keys.mint(&probe(entropy), entropy);
+        let target = door.at(&format!("{}/u/{token}", door.path().trim_end_matches('/')));
+        let fields = [
+            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+            ("user-agent", "sluis-health".to_owned()),
+        ];
+        let body = b"List-Unsubscribe=One-Click".to_vec();
+        let outside = &settings.outside;
+        let reply = outside.caller.call(&target, outside.via, Method::POST, &fields, body).await;
+        match reply {
+            // Another server that says 200 to everything is not us.
+            Ok(reply)
+                if reply.status == 200 && reply.body.starts_with(super::http::UNSUBSCRIBED.as_bytes()) => {}
+            Ok(reply) if reply.status == 200 => {
+                return Err(format!("{}: it is not this gateway that answers there", door.host()));
+            }
+            Ok(reply) => return Err(format!("{}: it answers {} to a POST", door.host(), reply.status)),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// A claim for nobody.
 pub(super) fn probe(entropy: &dyn Entropy) -> Claim {
-    let nobody = Address::parse("health@check.invalid").expect("a fixed text that is an address");
+    let nobody = Address::parse(NOBODY).expect("a fixed text that is an address");
     Claim {
-        sender: SenderId("health-check".to_owned()),
+        sender: SenderId(SENDER.to_owned()),
         address: nobody.key().clone(),
         reference: Reference::new(jiff::Timestamp::UNIX_EPOCH, random(entropy)),
         purpose: None,
     }
 }
 
-/// Where a listener bound to every interface is found on this machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
-}
-
-/// Whether a GET of `path` at `address` is answered with 200, in time.
-async fn answers(address: SocketAddr, host: &str, path: &str) -> bool {
-    let asked = tokio::time::timeout(PATIENCE, async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: sluis-health\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.take(ANSWER).read_to_end(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer.starts_with(b"HTTP/1.1 200 "))
-    });
-    matches!(asked.await, Ok(Ok(true)))
+/// Whether `claim` is that of a look: there is nobody to unsubscribe.
+pub(super) fn is_probe(claim: &Claim) -> bool {
+    claim.sender.0 == SENDER && claim.address.as_str() == NOBODY
 }

@@ -1,7 +1,6 @@
 //! The HTTP side of unsubscribing (RFC 8058; RULES P7, L9; promises 6 and 7).
 
-use std::future::poll_fn;
-use std::net::IpAddr;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,23 +11,27 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::routing::any;
 use axum::{Extension, Router};
-use memchr::memmem;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::desk::{Desk, Visit};
+use super::desk::{Desk, Taken, Visit};
+use super::form::Wish;
 use super::health::probe;
 use super::language::choose;
-use super::page::{self, Subject};
+use super::look::Look;
+use super::page::{self, Afterwards, Subject};
 use super::proxy;
 use crate::ledger::{RecordError, Way};
 use crate::mail::{Domain, Language, Sender};
 use crate::metrics;
-use crate::net::http::{self, Visitor};
+use crate::net::http::{self, Certificate, Visitor};
 use crate::secret::SharedEntropy;
 use crate::shutdown::Shutdown;
 use crate::token::Claim;
+
+/// The answer to a one-click POST.
+pub(super) const UNSUBSCRIBED: &str = "Unsubscribed.\n";
 
 /// Where links live.
 const LINK: &str = "/u/";
@@ -69,10 +72,11 @@ struct Counter {
     shutdown: Shutdown,
 }
 
-/// Serve `desk` on `listener` until `shutdown`. Requests that are under way are finished, and unsubscribes
+/// Serve `desk` on `listener`, over TLS with the latest `tls` if there is one, until `shutdown`. Requests that are under way are finished, and unsubscribes
 /// that were taken are recorded, before `shutdown.drained()` resolves.
 pub async fn run(
     listener: TcpListener,
+    tls: Option<Certificate>,
     desk: Arc<Desk>,
     entropy: SharedEntropy,
     limits: Limits,
@@ -90,7 +94,7 @@ pub async fn run(
         .route("/healthz", any(healthz))
         .fallback(elsewhere)
         .with_state(Arc::new(counter));
-    http::serve(listener, router, limits.http, shutdown).await;
+    http::serve(listener, tls, router, limits.http, shutdown).await;
 }
 
 /// One link, whatever is asked of it. Nothing but POST changes anything (promise 7), whatever else a
@@ -111,13 +115,14 @@ async fn link(
     }
     let settings = counter.desk.settings();
     if !is_ours(&parts, &settings.hosts) {
-        return unknown(&parts.headers);
+        return unknown(&counter, &parts.headers);
     }
-    let Ok((claim, sender)) = counter.desk.open(&token) else { return unknown(&parts.headers) };
+    let Ok((claim, sender)) = counter.desk.open(&token) else { return unknown(&counter, &parts.headers) };
     let language = language(&parts.headers, sender.as_deref());
+    let look = counter.desk.look(&claim.sender);
+    let link = Link { token, claim, sender, language, look };
     if parts.method != Method::POST {
-        let subject = Subject { sender: sender.as_deref(), address: &claim.address };
-        return html(StatusCode::OK, page::ask(language, subject));
+        return html(StatusCode::OK, page::ask(language, link.subject()), &link.look);
     }
     let body = match tokio::time::timeout(counter.limits.body_time, read(body, counter.limits.body)).await {
         Ok(Ok(body)) => body,
@@ -125,7 +130,60 @@ async fn link(
         Err(_) => return closing(text(StatusCode::REQUEST_TIMEOUT, "The request took too long.\n")),
     };
     let ip = proxy::client(&parts.headers, visitor.ip, &settings.trusted_proxies);
-    unsubscribe(&counter, Link { token, claim, sender, language }, &parts.headers, &body, ip).await
+    let agent = field(&parts.headers, header::USER_AGENT);
+    let visit = |way| Visit { way, ip: Some(ip.to_string()), user_agent: agent.clone() };
+    match Wish::read(&body) {
+        Wish::OneClick => match unsubscribe(&counter, &link, visit(Way::OneClick)).await {
+            Ok(_) => text(StatusCode::OK, UNSUBSCRIBED),
+            Err(_) => again(text(StatusCode::SERVICE_UNAVAILABLE, "Not recorded. Please try again later.\n")),
+        },
+        wish => by_page(&counter, &link, wish, visit(Way::Page)).await,
+    }
+}
+
+/// The buttons of the page, answered with a page. Whichever it is, whoever asks for anything but the way back
+/// has unsubscribed.
+async fn by_page(counter: &Arc<Counter>, link: &Link, wish: Wish, visit: Visit) -> Response<Body> {
+    let mut then = Afterwards::default();
+    let mut undo = None;
+    if let Wish::Undo(proof) = &wish {
+        match counter.desk.proof(proof, &link.token) {
+            Some(proof) => {
+                let (desk, token, claim) = (counter.desk.clone(), link.token.clone(), link.claim.clone());
+                let taken =
+                    detached(counter, async move { desk.take_back(&token, claim, visit, proof).await });
+                return match taken.await {
+                    Ok(()) => html(StatusCode::OK, page::undone(link.language, link.subject()), &link.look),
+                    Err(_) => failed(link),
+                };
+            }
+            None => then.too_late = true,
+        }
+    }
+    match unsubscribe(counter, link, visit).await {
+        Ok(Taken::Recorded(Some(proof))) => undo = Some(counter.desk.seal(proof, &link.token)),
+        Ok(_) => {}
+        Err(_) => return failed(link),
+    }
+    if let Wish::Explain(why, proof) = wish {
+        let (desk, token, claim) = (counter.desk.clone(), link.token.clone(), link.claim.clone());
+        if detached(counter, async move { desk.explain(&token, claim, why).await }).await.is_err() {
+            return failed(link);
+        }
+        then.explained = true;
+        undo = undo.or_else(|| proof.filter(|proof| counter.desk.proof(proof, &link.token).is_some()));
+    }
+    then.undo = undo.as_deref();
+    html(StatusCode::OK, page::done(link.language, link.subject(), then), &link.look)
+}
+
+fn failed(link: &Link) -> Response<Body> {
+    let page = page::failed(link.language, link.subject());
+    again(html(StatusCode::SERVICE_UNAVAILABLE, page, &link.look))
+}
+
+fn again(answer: Response<Body>) -> Response<Body> {
+    with(answer, header::RETRY_AFTER, HeaderValue::from_static("60"))
 }
 
 /// Whether a request is for one of `hosts`: a name that strangers point at us shows nobody our page.
@@ -145,61 +203,44 @@ struct Link {
     claim: Claim,
     sender: Option<Arc<Sender>>,
     language: Language,
+    look: Look,
 }
 
-/// Take the unsubscribe, detached from the client's connection: once it is asked for, a client that hangs
-/// up does not undo it.
-async fn unsubscribe(
+impl Link {
+    fn subject(&self) -> Subject<'_> {
+        Subject { sender: self.sender.as_deref(), address: &self.claim.address, look: &self.look }
+    }
+}
+
+/// Take the unsubscribe.
+async fn unsubscribe(counter: &Arc<Counter>, link: &Link, visit: Visit) -> Result<Taken, RecordError> {
+    let (desk, token, claim) = (counter.desk.clone(), link.token.clone(), link.claim.clone());
+    detached(counter, async move { desk.take(&token, claim, visit).await }).await
+}
+
+/// Do what changes the register detached from the client's connection: once it is asked for, a client that
+/// hangs up does not undo it.
+async fn detached<T: Send + 'static>(
     counter: &Arc<Counter>,
-    link: Link,
-    headers: &HeaderMap,
-    body: &[u8],
-    ip: IpAddr,
-) -> Response<Body> {
-    let visit =
-        Visit { way: way(body), ip: Some(ip.to_string()), user_agent: field(headers, header::USER_AGENT) };
-    let way = visit.way;
-    let taken = match counter.pending.clone().try_acquire_owned() {
+    work: impl Future<Output = Result<T, RecordError>> + Send + 'static,
+) -> Result<T, RecordError> {
+    let done = match counter.pending.clone().try_acquire_owned() {
         Err(_) => {
             metrics::limit_hit("unsubscribes_pending");
             Err(RecordError::Store("too many unsubscribes wait for the ledger".to_owned()))
         }
         Ok(place) => {
-            let (desk, token, claim) = (counter.desk.clone(), link.token, link.claim.clone());
             let task = counter.shutdown.spawn(async move {
-                let taken = desk.take(&token, claim, visit).await;
+                let done = work.await;
                 drop(place);
-                taken
+                done
             });
             task.await.unwrap_or(Err(RecordError::Closed))
         }
     };
-    let subject = Subject { sender: link.sender.as_deref(), address: &link.claim.address };
-    match (taken, way) {
-        (Ok(_), Way::Page) => html(StatusCode::OK, page::done(link.language, subject)),
-        (Ok(_), _) => text(StatusCode::OK, "Unsubscribed.\n"),
-        (Err(error), way) => {
-            warn!(%error, "an unsubscribe was not recorded; the client was told to try again");
-            let answer = match way {
-                Way::Page => html(StatusCode::SERVICE_UNAVAILABLE, page::failed(link.language, subject)),
-                _ => text(StatusCode::SERVICE_UNAVAILABLE, "Not recorded. Please try again later.\n"),
-            };
-            with(answer, header::RETRY_AFTER, HeaderValue::from_static("60"))
-        }
-    }
-}
-
-/// A mail program's one-click POST, or the button of the page. Both unsubscribe, and so does a POST with
-/// neither: only the form of the answer hangs on it.
-fn way(body: &[u8]) -> Way {
-    if body.split(|&byte| byte == b'&').any(|field| field.trim_ascii() == page::BUTTON.as_bytes()) {
-        Way::Page
-    } else {
-        if memmem::find(body, b"One-Click").is_none() {
-            debug!("a POST without List-Unsubscribe=One-Click, taken as one");
-        }
-        Way::OneClick
-    }
+    done.inspect_err(
+        |error| warn!(%error, "an unsubscribe was not recorded; the client was told to try again"),
+    )
 }
 
 /// All of `body`, at most `limit` octets of it.
@@ -242,14 +283,19 @@ async fn healthz(
 }
 
 /// Any other path.
-async fn elsewhere(Extension(visitor): Extension<Visitor>, headers: HeaderMap) -> Response<Body> {
+async fn elsewhere(
+    State(counter): State<Arc<Counter>>,
+    Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
+) -> Response<Body> {
     let _busy = visitor.busy();
-    unknown(&headers)
+    unknown(&counter, &headers)
 }
 
 /// The one answer to every link that does not open, and to every other path.
-fn unknown(headers: &HeaderMap) -> Response<Body> {
-    html(StatusCode::NOT_FOUND, page::unknown(language(headers, None)))
+fn unknown(counter: &Counter, headers: &HeaderMap) -> Response<Body> {
+    let look = counter.desk.plain();
+    html(StatusCode::NOT_FOUND, page::unknown(language(headers, None), look), look)
 }
 
 fn language(headers: &HeaderMap, sender: Option<&Sender>) -> Language {
@@ -262,8 +308,13 @@ fn field(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-fn html(status: StatusCode, page: String) -> Response<Body> {
-    answer(status, "text/html; charset=utf-8", page)
+fn html(status: StatusCode, page: String, look: &Look) -> Response<Body> {
+    let mut response = answer(status, "text/html; charset=utf-8", page);
+    // The policy is made of letters, digits and signs that a header may have.
+    if let Ok(policy) = HeaderValue::from_str(look.policy()) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Body> {
@@ -288,10 +339,8 @@ fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Resp
 /// What every answer carries: a link is a secret between its holder and us, so nothing keeps it, indexes it,
 /// passes it on or puts it into a frame.
 fn protect(headers: &mut HeaderMap) {
-    if let Ok(policy) = HeaderValue::from_str(&page::POLICY) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
     for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -25,6 +25,24 @@ pub(super) struct Words {
     pub done_text: &'static str,
     /// That the sender is told, and the page can be closed.
     pub told: &'static str,
+    /// Before the button that takes it back.
+    pub mistake: &'static str,
+    /// The word on that button.
+    pub undo: &'static str,
+    /// Heading once it was taken back.
+    pub undone: &'static str,
+    /// What that means.
+    pub undone_text: &'static str,
+    /// It can no longer be taken back here.
+    pub too_late: &'static str,
+    /// The question afterwards, which nobody has to answer.
+    pub why: &'static str,
+    /// The answers, in the order of [`Why::ALL`](crate::ledger::Why::ALL).
+    pub reasons: [&'static str; 4],
+    /// The word on its button.
+    pub send: &'static str,
+    /// It was answered.
+    pub thanks: &'static str,
     /// Heading when a link does not open.
     pub unknown: &'static str,
     /// What to do about it.
@@ -93,6 +111,22 @@ const NL: Words = Words {
     done: "U bent afgemeld",
     done_text: "{address} krijgt vanaf nu geen commerciële e-mail meer van {sender}.",
     told: "De afzender krijgt hiervan bericht. U hoeft verder niets te doen en kunt deze pagina sluiten.",
+    mistake: "Was dit een vergissing? Dan kunt u de afmelding hier nu ongedaan maken.",
+    undo: "Afmelding ongedaan maken",
+    undone: "Uw afmelding is ongedaan gemaakt",
+    undone_text: "Voor {address} geldt weer wat vóór de afmelding gold: {sender} mag weer e-mail sturen waar u \
+                  toestemming voor gaf. Afmelden kan altijd, met de link in elke e-mail.",
+    too_late: "Ongedaan maken kan alleen kort na de afmelding. Wilt u toch e-mail ontvangen, meld u dan opnieuw \
+               aan bij de afzender.",
+    why: "Wilt u zeggen waarom? Het hoeft niet.",
+    reasons: [
+        "Ik heb hier nooit om gevraagd",
+        "Ik krijg te vaak e-mail",
+        "Het is niet (meer) interessant voor mij",
+        "Een andere reden",
+    ],
+    send: "Reden versturen",
+    thanks: "Dank u. De afzender krijgt uw reden te zien.",
     unknown: "Deze link werkt niet",
     unknown_text: "De link is niet compleet of hoort niet bij deze site. Open de link opnieuw vanuit de \
                    e-mail, of kopieer hem in zijn geheel.",
@@ -115,6 +149,22 @@ const EN: Words = Words {
     done: "You are unsubscribed",
     done_text: "{address} gets no more commercial email from {sender}, starting now.",
     told: "The sender is told. There is nothing else you have to do; you can close this page.",
+    mistake: "Was this a mistake? You can undo it here, now.",
+    undo: "Undo unsubscribing",
+    undone: "You are no longer unsubscribed",
+    undone_text: "What held for {address} before holds again: {sender} may send the email you agreed to. You can \
+                  unsubscribe at any time, with the link in every email.",
+    too_late: "It can be undone only shortly after unsubscribing. To get email again, please sign up with the \
+               sender.",
+    why: "Would you like to say why? You do not have to.",
+    reasons: [
+        "I never asked for this",
+        "There is too much email",
+        "It does not interest me (any more)",
+        "Another reason",
+    ],
+    send: "Send reason",
+    thanks: "Thank you. The sender will see your reason.",
     unknown: "This link does not work",
     unknown_text: "The link is not complete, or does not belong to this site. Open it from the email again, or \
                    copy all of it.",
@@ -137,6 +187,22 @@ const DE: Words = Words {
     done: "Sie sind abgemeldet",
     done_text: "{address} erhält ab sofort keine Werbe-E-Mails mehr von {sender}.",
     told: "Der Absender wird benachrichtigt. Sie müssen nichts weiter tun und können diese Seite schließen.",
+    mistake: "War das ein Versehen? Dann können Sie die Abmeldung hier jetzt rückgängig machen.",
+    undo: "Abmeldung rückgängig machen",
+    undone: "Ihre Abmeldung ist rückgängig gemacht",
+    undone_text: "Für {address} gilt wieder, was vor der Abmeldung galt: {sender} darf die E-Mails senden, denen \
+                  Sie zugestimmt haben. Abmelden können Sie sich jederzeit, mit dem Link in jeder E-Mail.",
+    too_late: "Rückgängig machen geht nur kurz nach der Abmeldung. Möchten Sie doch E-Mails erhalten, melden Sie \
+               sich bitte beim Absender neu an.",
+    why: "Möchten Sie sagen, warum? Sie müssen es nicht.",
+    reasons: [
+        "Ich habe das nie bestellt",
+        "Es sind zu viele E-Mails",
+        "Es interessiert mich nicht (mehr)",
+        "Ein anderer Grund",
+    ],
+    send: "Grund senden",
+    thanks: "Danke. Der Absender sieht Ihren Grund.",
     unknown: "Dieser Link funktioniert nicht",
     unknown_text: "Der Link ist unvollständig oder gehört nicht zu dieser Seite. Öffnen Sie ihn noch einmal aus \
                    der E-Mail, oder kopieren Sie ihn ganz.",
@@ -159,6 +225,22 @@ const FR: Words = Words {
     done: "Vous êtes désabonné",
     done_text: "{address} ne recevra désormais plus d’e-mails commerciaux de {sender}.",
     told: "L’expéditeur en est informé. Vous n’avez rien d’autre à faire et pouvez fermer cette page.",
+    mistake: "C’était une erreur ? Vous pouvez l’annuler ici, maintenant.",
+    undo: "Annuler le désabonnement",
+    undone: "Votre désabonnement est annulé",
+    undone_text: "Pour {address}, ce qui valait avant vaut de nouveau : {sender} peut envoyer les e-mails que vous \
+                  aviez acceptés. Vous pouvez vous désabonner à tout moment, avec le lien de chaque e-mail.",
+    too_late: "L’annulation n’est possible que peu après le désabonnement. Pour recevoir de nouveau des e-mails, \
+               inscrivez-vous auprès de l’expéditeur.",
+    why: "Souhaitez-vous dire pourquoi ? Ce n’est pas obligatoire.",
+    reasons: [
+        "Je n’ai jamais demandé ces e-mails",
+        "Il y a trop d’e-mails",
+        "Cela ne m’intéresse pas (ou plus)",
+        "Une autre raison",
+    ],
+    send: "Envoyer la raison",
+    thanks: "Merci. L’expéditeur verra votre raison.",
     unknown: "Ce lien ne fonctionne pas",
     unknown_text: "Le lien est incomplet ou n’appartient pas à ce site. Ouvrez-le de nouveau depuis l’e-mail, ou \
                    copiez-le en entier.",
@@ -201,7 +283,9 @@ mod tests {
             assert!(words.heading.contains("{sender}"), "{}", words.code);
             assert!(words.stops.contains("{sender}"), "{}", words.code);
             assert!(words.whom.contains("{address}"), "{}", words.code);
-            assert!(words.done_text.contains("{sender}") && words.done_text.contains("{address}"));
+            for text in [words.done_text, words.undone_text] {
+                assert!(text.contains("{sender}") && text.contains("{address}"), "{text}");
+            }
         }
     }
 }

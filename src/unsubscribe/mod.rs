@@ -3,8 +3,8 @@
 //!
 //! [`Desk`] takes an unsubscribe, whatever way it came, and returns once it is durable: from then on the
 //! next RCPT is refused, and so is a copy that waits in the spool. [`run`] serves it over HTTP.
-//! [`Health`] asks the listener itself, every minute, whether a link still opens; marketing waits with 451
-//! while it does not. The promises of this room: only a POST changes anything; a POST with a token of ours
+//! [`Health`] asks our public address, every minute, from the outside in; marketing waits with 451 while it
+//! does not answer as it should. The promises of this room: only a POST changes anything; a POST with a token of ours
 //! unsubscribes, whatever its headers and body say; nobody is told that it worked before it is durable.
 //!
 //! Deliberately absent: any question before the button (RULES L9), cookies, scripts, redirects, limits per
@@ -13,12 +13,17 @@
 //! `token`).
 
 mod desk;
+mod form;
 mod health;
 mod http;
 mod language;
+mod look;
 mod page;
 mod proxy;
+mod undo;
 
 pub use desk::{Desk, Notices, Settings, Taken, Unread, Visit};
-pub use health::Health;
+pub use health::{Health, Outside};
 pub use http::{Limits, run};
+pub use look::{Colour, Logo, Look, LookError, MAX_LOGO};
+pub use undo::{Proof, UNDO_WITHIN};

@@ -1,48 +1,13 @@
 //! The pages: one with a button, and what is said afterwards. One request, no script, nothing from
 //! elsewhere, readable at 320 pixels, in the dark and on paper (RULES L9, WCAG 2.2 AA).
 
-use std::sync::LazyLock;
-
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::form;
 use super::language::{Words, words};
+use super::look::Look;
+use crate::ledger::Why;
 use crate::mail::{AddressKey, Language, Sender};
-
-/// The field that tells the page's own button from a mail program's one-click POST.
-pub(super) const BUTTON: &str = "way=page";
-
-/// Contrast at least 13:1 for text and 8:1 for the button and links, in both schemes; a target of 48 pixels; a
-/// focus ring of its own.
-const STYLE: &str = "\
-:root{color-scheme:light dark}\
-*{box-sizing:border-box}\
-body{margin:0;padding:1.5rem 1rem;font:1.0625rem/1.6 system-ui,sans-serif;color:#1b1f24;background:#f4f5f7}\
-main{max-width:36rem;margin:0 auto;padding:1.5rem;background:#fff;border:1px solid #c9ced6;border-radius:.5rem}\
-h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.3}\
-h1,p,footer{overflow-wrap:anywhere}\
-p{margin:0 0 1rem}\
-button{min-height:3rem;min-width:12rem;max-width:100%;padding:.75rem 1.5rem;font:inherit;font-weight:600;\
-color:#fff;background:#0b4f9e;border:2px solid #0b4f9e;border-radius:.375rem;cursor:pointer}\
-button:hover{background:#083a75}\
-:focus-visible{outline:3px solid #b45309;outline-offset:3px}\
-footer{margin-top:1.5rem;padding-top:1rem;border-top:1px solid #c9ced6;font-size:.9375rem}\
-a{color:#0b4f9e}\
-@media(prefers-color-scheme:dark){body{color:#e8eaed;background:#15181c}main{background:#1e2227;\
-border-color:#4a515b}footer{border-color:#4a515b}a{color:#9cc7ff}button{color:#0d1117;background:#9cc7ff;\
-border-color:#9cc7ff}button:hover{background:#c3ddff}:focus-visible{outline-color:#fbbf24}}\
-@media print{body,main{background:#fff;color:#000}main{border:0}a{color:#000}button{color:#000;background:#fff}}";
-
-/// What a browser may do with a page: show it with this one style sheet, and send its form back to us.
-pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = BASE64_STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; \
-         base-uri 'none'"
-    )
-});
 
 /// Who an unsubscribe is about, as the page shows it.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +16,19 @@ pub(super) struct Subject<'a> {
     pub sender: Option<&'a Sender>,
     /// Who.
     pub address: &'a AddressKey,
+    /// How the sender's page looks.
+    pub look: &'a Look,
+}
+
+/// What the page offers once it is done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Afterwards<'a> {
+    /// The proof with which the unsubscribe can be taken back.
+    pub undo: Option<&'a str>,
+    /// The reason was given just now.
+    pub explained: bool,
+    /// Taking it back was asked for, and is no longer possible.
+    pub too_late: bool,
 }
 
 /// The page with the button.
@@ -61,23 +39,70 @@ pub(super) fn ask(language: Language, subject: Subject<'_>) -> String {
         p { (subject.fill(words, words.whom)) }
         p { (subject.fill(words, words.stops)) }
         p { (words.stays) }
-        (button(words))
+        form method="post" { (button(form::PAGE, words.unsubscribe, false)) }
         (subject.imprint(words))
     };
-    page(words, words.unsubscribe, body)
+    page(words, subject.look, words.unsubscribe, body)
 }
 
-/// What the button did.
-pub(super) fn done(language: Language, subject: Subject<'_>) -> String {
+/// What the button did; after that, and only then, a question and a way back.
+pub(super) fn done(language: Language, subject: Subject<'_>, then: Afterwards<'_>) -> String {
     let words = words(language);
     let body = html! {
         h1 { (words.done) }
         p role="status" { (subject.fill(words, words.done_text)) }
         p { (words.told) }
         p { (words.stays) }
+        @if then.too_late { p role="alert" { (words.too_late) } }
+        @if then.explained {
+            p role="status" { b { (words.thanks) } }
+        } @else if !then.too_late {
+            section { (question(words, then.undo)) }
+        }
+        @if let Some(undo) = then.undo {
+            section {
+                p { (words.mistake) }
+                form method="post" {
+                    (kept(undo))
+                    (button(form::UNDO, words.undo, true))
+                }
+            }
+        }
         (subject.imprint(words))
     };
-    page(words, words.done, body)
+    page(words, subject.look, words.done, body)
+}
+
+/// It was taken back; the button to unsubscribe is there again.
+pub(super) fn undone(language: Language, subject: Subject<'_>) -> String {
+    let words = words(language);
+    let body = html! {
+        h1 { (words.undone) }
+        p role="status" { (subject.fill(words, words.undone_text)) }
+        form method="post" { (button(form::PAGE, words.unsubscribe, false)) }
+        (subject.imprint(words))
+    };
+    page(words, subject.look, words.undone, body)
+}
+
+fn question(words: &Words, undo: Option<&str>) -> Markup {
+    html! {
+        form method="post" {
+            fieldset {
+                legend { (words.why) }
+                @for (why, text) in Why::ALL.iter().zip(words.reasons) {
+                    label { input type="radio" name=(form::WHY) value=(why.as_str()) required; (text) }
+                }
+            }
+            @if let Some(undo) = undo { (kept(undo)) }
+            (button(form::EXPLAIN, words.send, true))
+        }
+    }
+}
+
+/// What a form hands on unseen.
+fn kept(undo: &str) -> Markup {
+    html! { input type="hidden" name=(form::PROOF) value=(undo); }
 }
 
 /// It is not recorded; the button is there again.
@@ -86,33 +111,28 @@ pub(super) fn failed(language: Language, subject: Subject<'_>) -> String {
     let body = html! {
         h1 { (words.failed) }
         p role="alert" { (words.failed_text) }
-        (button(words))
+        form method="post" { (button(form::PAGE, words.unsubscribe, false)) }
         (subject.imprint(words))
     };
-    page(words, words.failed, body)
+    page(words, subject.look, words.failed, body)
 }
 
 /// The one answer to whatever is no link of ours.
-pub(super) fn unknown(language: Language) -> String {
+pub(super) fn unknown(language: Language, look: &Look) -> String {
     let words = words(language);
     let body = html! {
         h1 { (words.unknown) }
         p { (words.unknown_text) }
     };
-    page(words, words.unknown, body)
+    page(words, look, words.unknown, body)
 }
 
-/// No `action`: a form goes back to where it came from, below whatever path a proxy serves us.
-fn button(words: &Words) -> Markup {
-    let (name, value) = BUTTON.split_once('=').unwrap_or((BUTTON, ""));
-    html! {
-        form method="post" {
-            button type="submit" name=(name) value=(value) { (words.unsubscribe) }
-        }
-    }
+/// The forms have no `action`: they go back to where they came from, below whatever path a proxy serves us.
+fn button(way: &str, text: &str, quiet: bool) -> Markup {
+    html! { button.quiet[quiet] type="submit" name=(form::WAY) value=(way) { (text) } }
 }
 
-fn page(words: &Words, title: &str, body: Markup) -> String {
+fn page(words: &Words, look: &Look, title: &str, body: Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang=(words.code) {
@@ -121,9 +141,13 @@ fn page(words: &Words, title: &str, body: Markup) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="robots" content="noindex";
                 title { (title) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(look.style())) }
             }
-            body { main { (body) } }
+            body { main {
+                // The heading names the sender: to those who do not see it, the picture adds nothing.
+                @if let Some(logo) = look.logo() { img src=(logo) alt=""; }
+                (body)
+            } }
         }
     };
     page.into_string()
@@ -212,7 +236,8 @@ mod tests {
     #[test]
     fn names_are_escaped() {
         let address = Address::parse("\"<b>x</b>\"@example.nl").unwrap();
-        let page = ask(Language::En, Subject { sender: None, address: address.key() });
+        let look = Look::default();
+        let page = ask(Language::En, Subject { sender: None, address: address.key(), look: &look });
         assert!(page.contains("&lt;…&gt;@example.nl"), "{page}");
         assert!(page.contains("from <b>this sender</b>"), "{page}");
     }

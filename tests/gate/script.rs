@@ -82,6 +82,7 @@ pub fn settings(limits: LimitSettings) -> Settings {
         hostname: "gate.example".to_owned(),
         tls: Tls::None,
         accounts: None,
+        pass_through: false,
         loopback_auth_without_tls: false,
         trusted: vec!["127.0.0.0/8".parse().unwrap()],
         trusted_senders: Vec::new(),

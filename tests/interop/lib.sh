@@ -5,6 +5,7 @@
 #   SMTP       host:port, STARTTLS   SMTPS    host:port, implicit TLS
 #   OUTBOX     folder of .eml files  AUTHORITY  PEM to trust
 #   ACCOUNT, PASSWORD                a local account
+#   PAGE       host:port of the unsubscribe page
 
 set -euo pipefail
 

@@ -67,6 +67,8 @@ address = "Dorpsstraat 1, 1234 AB Ons Dorp"
 contact = "info@voorbeeldhypotheken.nl"
 domains = ["voorbeeldhypotheken.nl"]
 notify = ["beheer@voorbeeldhypotheken.nl"]
+color = "#c8102e"
+logo_file = "$home/logo.svg"
 
 [[rule]]
 name = "invoices"
@@ -81,6 +83,12 @@ sender = "Voorbeeld Hypotheken B.V."
 purpose = "nieuwsbrief hypotheken en verzekeringen"
 TOML
 }
+
+cat >"$home/logo.svg" <<'SVG'
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 220 48" width="220" height="48">
+<path d="M4 44V22L24 6l20 16v22H30V30H18v14z" fill="#c8102e"/>
+<text x="54" y="32" font-family="sans-serif" font-size="20" fill="#1b1f24">Voorbeeld</text></svg>
+SVG
 
 # Start, and wait until it has said where it listens and what to try.
 start() {
@@ -113,13 +121,13 @@ wait "$gateway" || { echo "the gateway did not stop well:" >&2; cat "$home/log" 
 config "${page##*:}"
 start
 
-export SLUIS SMTP SMTPS ACCOUNT PASSWORD
+export SLUIS SMTP SMTPS ACCOUNT PASSWORD PAGE="$page"
 export CONFIG="$home/sluis.toml" OUTBOX="$home/var/outbox" AUTHORITY="$home/var/tls/ca.pem"
 failed=0
-for script in curl swaks msmtp python; do
+for script in curl swaks msmtp python git mutt nodemailer postfix browser; do
     status=0
     said=$("$here/$script.sh" 2>&1) || status=$?
-    printf '%-8s %s\n' "$script" "$said"
+    printf "%-10s %s\n" "$script" "$said"
     case $status in
         0) ;;
         77) if [ $strict = yes ]; then failed=1; fi ;;

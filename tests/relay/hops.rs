@@ -25,7 +25,7 @@ fn to(address: std::net::SocketAddr) -> Settings {
     settings(plain(address))
 }
 
-fn in_order(count: usize) -> Routes {
+pub fn in_order(count: usize) -> Routes {
     Routes { default: (0..count).collect(), ..Routes::default() }
 }
 

@@ -6,6 +6,7 @@ mod support;
 mod dialog;
 mod folder;
 mod hops;
+mod journey;
 mod pool;
 mod samotop;
 mod secure;
@@ -57,6 +58,7 @@ fn copy_of(message: impl Into<Bytes>, recipients: &[&str]) -> Copy {
         ret: None,
         envid: None,
         route: Route::default(),
+        login: None,
     }
 }
 

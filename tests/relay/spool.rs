@@ -14,14 +14,16 @@ use sluis::ledger::{Admitted, AdmittedRecipient, Event, Keep, Record, Scribe, Si
 use sluis::mail::{AddressKey, Class, Notify, Purpose, Recipient, ReversePath, SenderId};
 use sluis::policy::{Basis, ConsentHistory, Profile, Register, Rules, Unavailable};
 use sluis::relay::dsn::{self, Returned};
-use sluis::relay::{Copy, FirstTry, InDoubt, Parts, Relay, Spool, SpoolSettings, SpoolView};
-use sluis::secret::SystemEntropy;
+use sluis::relay::{Copy, FirstTry, InDoubt, Parts, Relay, Routes, Spool, SpoolSettings, SpoolView};
+use sluis::secret::{Secret, SystemEntropy};
 use sluis::shutdown::Shutdown;
+use sluis::smtp::sasl::{Credentials, Mechanism};
 use sluis::store::{self, Store};
 use sluis::suppression::{Reason, Suppression};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::hops::in_order;
 use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
 use super::support::{address, sender};
 use super::{copy_id, copy_of, plain, relay_to, settings};
@@ -94,6 +96,7 @@ fn rules() -> Arc<Rules> {
         customer_window_months: 36,
         personal_max_recipients: 5,
         personal_max_alike: 20,
+        strict_texts: false,
         hash: "00".repeat(32),
     })
 }
@@ -200,6 +203,17 @@ impl House {
         }
         self.scribe.record(record).await.unwrap();
         copies
+    }
+
+    /// Put copies into the spool, due now, each with what `change` makes of it.
+    async fn wait_with(&self, recipients: &[&str], change: impl Fn(&mut Spooled)) {
+        let copies = self.admit(recipients, SpoolState::Waiting { next: self.clock.now() }).await;
+        let change = |(_, mut spooled): (Copy, Spooled)| {
+            change(&mut spooled);
+            Side::Spool(Box::new(spooled))
+        };
+        let sides = copies.into_iter().map(change).collect();
+        self.scribe.record(Record { events: Vec::new(), sides }).await.unwrap();
     }
 
     async fn deliver_first(&self, recipients: &[&str]) -> FirstTry {
@@ -478,6 +492,111 @@ async fn a_deferred_copy_is_tried_again_and_given_up_with_a_dsn() {
     assert!(text.contains("Status: 5.4.7") && text.contains("450 4.2.0 greylisted"), "{text}");
     until(&house, |house| house.waiting().is_empty()).await;
     assert_eq!(house.story(), ["admitted", "delayed a", "delayed a", "bounced a"]);
+}
+
+#[tokio::test]
+async fn promise_2_a_next_hop_that_is_down_holds_up_no_copy_for_another() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut hop = NextHop::start().await;
+    let mut down = settings(plain(gone));
+    // Long enough for all of the test.
+    down.pool.pause = Duration::from_secs(600);
+    let routes = Routes { accounts: [("shop".to_owned(), vec![1])].into(), ..in_order(1) };
+    let relay = Relay::with_routes(vec![down, settings(plain(hop.address))], &routes).unwrap();
+    assert!(relay.probe().await.is_ok(), "one of them answers");
+    let house = House::open(relay);
+    let recipients: Vec<_> = (0..200).map(|n| format!("r{n}@example.org")).collect();
+    let recipients: Vec<_> = recipients.iter().map(String::as_str).collect();
+    // The last one in the order of the spool is for the next hop that is there.
+    house
+        .wait_with(&recipients, |spooled| {
+            spooled.account = (spooled.copy.index == 199).then(|| "shop".to_owned());
+        })
+        .await;
+    house.work();
+    assert_eq!(hop.next().await.rcpt, ["<r199@example.org>"]);
+    until(&house, |house| house.store.due(house.clock.now(), 1).unwrap().is_empty()).await;
+    until(&house, |house| house.store.count().unwrap() == 199).await;
+    let waiting = house.store.list(None, 1_000).unwrap();
+    let mut turns = HashSet::new();
+    for spooled in &waiting {
+        let SpoolState::Waiting { next } = spooled.state else { panic!("{:?}", spooled.state) };
+        let wait = next.duration_since(start());
+        assert!(wait >= SignedDuration::from_mins(1) && wait <= SignedDuration::from_secs(75), "{wait}");
+        assert_eq!((spooled.attempts, spooled.last_reply.as_str()), (1, ""), "it was not tried");
+        turns.insert(next);
+    }
+    assert!(turns.len() > 150, "they do not come back together");
+    assert_eq!(
+        house.story().iter().filter(|entry| *entry != "admitted").count(),
+        1,
+        "and nothing is written"
+    );
+    // After hours of it they come back after hours only, and at their end they are given up.
+    house.pass(SignedDuration::from_hours(3));
+    until(&house, |house| house.store.due(house.clock.now(), 1).unwrap().is_empty()).await;
+    let next = house.store.next_due().unwrap().unwrap();
+    assert!(next.duration_since(house.clock.now()) >= SignedDuration::from_hours(1), "{next}");
+    house.pass(SignedDuration::from_hours(22));
+    until(&house, |house| house.story().iter().any(|entry| entry.starts_with("bounced"))).await;
+}
+
+#[tokio::test]
+async fn p5_a_sender_who_asked_for_it_is_told_once_of_a_delay() {
+    let script = |_, line: &str| {
+        line.starts_with("RCPT TO:<a").then(|| Answer::Say("450 4.2.0 greylisted\r\n".to_owned()))
+    };
+    for (delay, told) in [(true, true), (false, false)] {
+        let mut hop = NextHop::scripted(EVERYTHING, script).await;
+        let house = House::open(relay_to(hop.address));
+        house
+            .wait_with(&["a@example.org"], |spooled| {
+                spooled.recipients[0].notify = Some(Notify { success: false, failure: true, delay });
+            })
+            .await;
+        house.work();
+        let tried = |one: &Spooled, times| one.attempts == times && one.state != SpoolState::Trying;
+        until(&house, |house| tried(&house.waiting()[0], 2)).await;
+        house.pass(SignedDuration::from_hours(5));
+        until(&house, |house| house.waiting().iter().any(|one| tried(one, 3) && one.delay_told)).await;
+        if told {
+            let text = String::from_utf8(hop.next().await.data).unwrap();
+            for part in [
+                "Subject: Vertraagd",
+                "Action: delayed",
+                "Status: 4.2.0",
+                "Will-Retry-Until: Mon, 2 Mar 2026",
+            ] {
+                assert!(text.contains(part), "{part} is missing in:\n{text}");
+            }
+        }
+        house.pass(SignedDuration::from_hours(5));
+        until(&house, |house| house.waiting().iter().any(|one| tried(one, 4))).await;
+        assert!(hop.try_next().is_none(), "once, or not at all");
+    }
+}
+
+#[tokio::test]
+async fn p4_a_waiting_copy_of_an_account_goes_when_the_account_is_there_again() {
+    let mut hop = NextHop::scripted(&["AUTH PLAIN"], |_, _| None).await;
+    let mut own = settings(plain(hop.address));
+    own.pass_through = true;
+    let relay = Relay::new(own).unwrap();
+    let house = House::open(relay.clone());
+    house.wait_with(&["a@example.org"], |spooled| spooled.account = Some("anna".to_owned())).await;
+    house.work();
+    until(&house, |house| house.waiting()[0].last_reply.contains("not signed in")).await;
+    let credentials = Credentials {
+        name: "anna".to_owned(),
+        password: Secret::new(&b"geheim"[..]),
+        mechanism: Mechanism::Plain,
+    };
+    let login = relay.sign_in(credentials).await.unwrap();
+    assert!(!format!("{login:?}").contains("geheim"));
+    house.pass(SignedDuration::from_hours(1));
+    assert_eq!(hop.next().await.rcpt, ["<a@example.org>"]);
+    until(&house, |house| house.waiting().is_empty()).await;
+    assert_eq!(house.story(), ["admitted", "delayed a", "relayed a"]);
 }
 
 #[tokio::test]

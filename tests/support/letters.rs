@@ -153,8 +153,7 @@ pub fn verify_with(
         MessageAuthenticator::new_cloudflare().unwrap()
     });
     let record = |text: &str| Txt::DomainKey(Arc::new(DomainKey::parse(text.as_bytes()).unwrap()));
-    let records =
-        Records(records.iter().map(|(name, text)| (format!("{name}."), record(text))).collect());
+    let records = Records(records.iter().map(|(name, text)| (format!("{name}."), record(text))).collect());
     let parsed = AuthenticatedMessage::parse_with_opts(message, None, true).ok_or("unreadable")?;
     let results = RUNTIME.block_on(ROOM.verify_dkim(Parameters::new(&parsed).with_txt_cache(&records)));
     let ours: Vec<_> = results

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
 pub mod gateway;
+pub mod hook;
 pub mod house;
 pub mod http;
 pub mod ledger;

@@ -5,11 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::admin::{
-    Books, Claim, Control, Filed, HoldLine, Query, SentMessage, Services, Status, Subject, Tally, Verified,
+    Books, Claim, Control, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Services, Status, Subject,
+    Tally, Verified,
 };
 use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::consistency::Consistency;
-use crate::ledger::{Batch, Book, EntryNumber, Event, RecordError, Scribe, Side, Spooled, Suppressed};
+use crate::ledger::{
+    Batch, Book, EntryNumber, Event, OutboxView, Owed, OwedId, RecordError, Scribe, Side, Spooled, Suppressed,
+};
 use crate::mail::{Address, AddressKey, Class, CopyId, Language, Purpose, Sender, SenderId};
 use crate::message::Rope;
 use crate::policy::{
@@ -30,6 +33,7 @@ pub(super) struct State {
     pub(super) suppressed: BTreeMap<(SenderId, AddressKey), Suppressed>,
     pub(super) entries: Vec<Event>,
     pub(super) spool: BTreeMap<CopyId, Spooled>,
+    pub(super) outbox: BTreeMap<OwedId, Owed>,
     pub(super) commits: usize,
     pub(super) claimed: HashSet<CopyId>,
     pub(super) woken: usize,
@@ -79,6 +83,7 @@ fn rules(senders: &[&str]) -> Rules {
         customer_window_months: 36,
         personal_max_recipients: 5,
         personal_max_alike: 20,
+        strict_texts: false,
         hash: "00".to_owned(),
     }
 }
@@ -97,6 +102,8 @@ impl Book for Shared {
                 match side {
                     Side::Spool(spooled) => drop(state.spool.insert(spooled.copy, (**spooled).clone())),
                     Side::Unspool(copy) => drop(state.spool.remove(copy)),
+                    Side::Defer(id, owed) => drop(state.outbox.insert(*id, (**owed).clone())),
+                    Side::Paid(id) => drop(state.outbox.remove(id)),
                     _ => {}
                 }
             }
@@ -160,6 +167,19 @@ impl Books for Memory {
         Ok((filed, None))
     }
 
+    fn register(
+        &self,
+        _: Option<&SenderId>,
+        _: Option<&(SenderId, AddressKey)>,
+        limit: usize,
+    ) -> Result<Vec<(SenderId, AddressKey, Profile)>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let rows = state.profiles.iter().take(limit);
+        Ok(rows
+            .map(|((sender, address), profile)| (sender.clone(), address.clone(), profile.clone()))
+            .collect())
+    }
+
     fn suppressions(
         &self,
         sender: Option<&SenderId>,
@@ -185,6 +205,28 @@ impl Books for Memory {
         _: Option<EntryNumber>,
     ) -> Result<(Vec<Tally>, Option<EntryNumber>), Unavailable> {
         Ok((Vec::new(), None))
+    }
+
+    fn imports(&self, _: Option<&str>, _: usize) -> Result<Vec<ImportLine>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn import(&self, _: &str) -> Result<Option<ImportLine>, Unavailable> {
+        Ok(None)
+    }
+
+    fn facts_of(
+        &self,
+        _: &str,
+        _: std::ops::Range<EntryNumber>,
+        _: usize,
+        _: usize,
+    ) -> Result<(Vec<Owned>, Option<EntryNumber>), Unavailable> {
+        Ok((Vec::new(), None))
+    }
+
+    fn texts(&self, _: Option<&str>, _: usize) -> Result<Vec<(String, String)>, Unavailable> {
+        Ok(Vec::new())
     }
 
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable> {
@@ -235,6 +277,34 @@ impl Books for Memory {
 
     fn entry_count(&self) -> Result<u64, Unavailable> {
         Ok(self.state.lock().unwrap().entries.len() as u64)
+    }
+}
+
+impl OutboxView for Memory {
+    fn owed(&self, _: Timestamp, _: usize) -> Result<Vec<(OwedId, Owed)>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn next_owed(&self) -> Result<Option<Timestamp>, Unavailable> {
+        Ok(None)
+    }
+
+    fn entry(&self, _: EntryNumber) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(None)
+    }
+
+    fn lane(&self, _: &str, _: usize) -> Result<Vec<(OwedId, Owed)>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    fn list_owed(&self, after: Option<OwedId>, limit: usize) -> Result<Vec<(OwedId, Owed)>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let rows = state.outbox.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+        Ok(rows.take(limit).map(|(id, owed)| (*id, owed.clone())).collect())
+    }
+
+    fn find_owed(&self, id: OwedId) -> Result<Option<Owed>, Unavailable> {
+        Ok(self.state.lock().unwrap().outbox.get(&id).cloned())
     }
 }
 
@@ -310,6 +380,7 @@ pub(super) fn house(senders: &[&str]) -> House {
         register: memory.clone(),
         books: memory.clone(),
         spool: memory.clone(),
+        outbox: memory.clone(),
         control: memory.clone(),
         clock: Arc::new(ManualClock::at(now())),
     };

@@ -107,7 +107,7 @@ async fn l19_what_is_on_record_is_not_written_twice() {
         address: address("b@example.nl"),
         sender: Some("a".to_owned()),
         reason: Reason::Objection,
-        since: "2027-01-01T00:00:00Z".parse().unwrap(),
+        since: Some("2027-01-01T00:00:00Z".parse().unwrap()),
         source: "letter".to_owned(),
     };
     let rows = || vec![Row::Suppression(suppression.clone())];

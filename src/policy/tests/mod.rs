@@ -218,6 +218,23 @@ fn l15_a_bound_account_sends_for_its_own_senders_only() {
 }
 
 #[test]
+fn l15_a_bound_account_writes_as_nobody_else_whatever_sender_the_rule_names() {
+    let mut world = World::new();
+    let named = Some(world.rules.senders[0].clone());
+    world.connection.senders = vec![id(A)];
+    for class in [Class::Service, Class::Personal] {
+        let effect = Effect::Class { class, sender: named.clone(), purpose: None, similar_to: vec![] };
+        world.rules.rules = vec![rule("invoices", Match::default(), effect)];
+        world.message.from = Some(address("ceo@b.test"));
+        assert_eq!(world.clause(), Some(Clause::NotYourSender), "{class}");
+        world.message.from = Some(address("ceo@a.test"));
+        world.permit();
+        world.message.from = Some(address("desk@stranger.test"));
+        world.permit();
+    }
+}
+
+#[test]
 fn l16_suppression_stands_above_every_basis() {
     let mut world = World::new();
     let profile = world.profile(A);

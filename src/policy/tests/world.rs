@@ -37,6 +37,7 @@ impl World {
                 customer_window_months: 36,
                 personal_max_recipients: 5,
                 personal_max_alike: 20,
+                strict_texts: false,
                 hash: String::new(),
             },
             connection: Connection {

@@ -13,12 +13,12 @@ use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
 use super::failure::{Failure, Phase};
-use super::{Answer, Credentials, SmtpHop, Timeouts, TlsMode};
+use super::{Answer, SmtpHop, Timeouts, TlsMode};
 use crate::net::tls::{self, TlsError};
 use crate::net::{self, Buffered, Stream};
 use crate::smtp::capability::Capabilities;
 use crate::smtp::response::{Response, ResponseParser};
-use crate::smtp::sasl;
+use crate::smtp::sasl::{self, Mechanism};
 
 pub(super) use transaction::{all_deferred, obstacle};
 
@@ -32,6 +32,8 @@ pub(super) struct Dialer {
     helo: String,
     timeouts: Timeouts,
     tls: Option<Arc<ClientConfig>>,
+    /// What it signs in with.
+    credentials: Option<sasl::Credentials>,
 }
 
 /// A connection that is ready for MAIL.
@@ -65,7 +67,24 @@ impl Dialer {
                 Some(tls::client_config(&hop.trust, hop.identity.as_ref())?)
             }
         };
-        Ok(Self { hop, helo, timeouts, tls })
+        // A password is passed on by PLAIN, or by LOGIN where there is no PLAIN.
+        let credentials = hop.credentials.clone().map(|own| sasl::Credentials {
+            name: own.username,
+            password: own.password,
+            mechanism: Mechanism::Plain,
+        });
+        Ok(Self { hop, helo, timeouts, tls, credentials })
+    }
+
+    /// The same, for somebody else.
+    pub(super) fn signing_in_with(&self, credentials: sasl::Credentials) -> Self {
+        Self {
+            hop: self.hop.clone(),
+            helo: self.helo.clone(),
+            timeouts: self.timeouts,
+            tls: self.tls.clone(),
+            credentials: Some(credentials),
+        }
     }
 
     /// How long a connect may take.
@@ -92,7 +111,7 @@ impl Dialer {
         if self.hop.tls == TlsMode::StartTls {
             connection = self.upgrade(connection).await?;
         }
-        if let Some(credentials) = &self.hop.credentials {
+        if let Some(credentials) = &self.credentials {
             connection.sign_in(credentials).await?;
         }
         Ok(connection)
@@ -174,21 +193,30 @@ impl Connection {
         Ok(())
     }
 
+    /// The ways to sign in there that we know, in our order.
+    pub(super) fn mechanisms(&self) -> Vec<Mechanism> {
+        Mechanism::ALL.into_iter().filter(|one| self.offers(*one)).collect()
+    }
+
+    fn offers(&self, mechanism: Mechanism) -> bool {
+        self.capabilities.auth.iter().any(|offered| offered == mechanism.as_str())
+    }
+
     /// RFC 4954. PLAIN before LOGIN.
-    async fn sign_in(&mut self, credentials: &Credentials) -> Result<(), Failure> {
+    async fn sign_in(&mut self, credentials: &sasl::Credentials) -> Result<(), Failure> {
         let local = self.link.stream().tcp().peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
         if self.tls_version().is_none() && !local {
             return Err(Failure::NoAuth("the connection is not under TLS"));
         }
-        let credentials =
-            sasl::Credentials { name: credentials.username.clone(), password: credentials.password.clone() };
-        let offers = |mechanism| self.capabilities.auth.iter().any(|offered| offered == mechanism);
-        if offers("PLAIN") {
-            let response = sasl::plain_response(&credentials);
+        if let bearer @ (Mechanism::XOauth2 | Mechanism::OauthBearer) = credentials.mechanism {
+            return self.show_token(bearer, credentials).await;
+        }
+        if self.offers(Mechanism::Plain) {
+            let response = sasl::plain_response(credentials);
             self.secret(b"AUTH PLAIN ", response.expose()).await?;
-        } else if offers("LOGIN") {
+        } else if self.offers(Mechanism::Login) {
             self.write(Phase::Auth, b"AUTH LOGIN\r\n").await?;
-            for answer in sasl::login_responses(&credentials) {
+            for answer in sasl::login_responses(credentials) {
                 self.challenge().await?;
                 self.secret(b"", answer.expose()).await?;
             }
@@ -196,6 +224,30 @@ impl Connection {
             return Err(Failure::NoAuth("neither PLAIN nor LOGIN"));
         }
         self.positive(Phase::Auth, "").await
+    }
+
+    /// A bearer token, in one go. A server that does not take it sends a challenge that says why, and its
+    /// refusal after an empty answer (RFC 7628 3.2.3).
+    async fn show_token(
+        &mut self,
+        mechanism: Mechanism,
+        credentials: &sasl::Credentials,
+    ) -> Result<(), Failure> {
+        if !self.offers(mechanism) {
+            return Err(Failure::NoAuth("it takes no such token"));
+        }
+        let command = format!("AUTH {} ", mechanism.as_str());
+        self.secret(command.as_bytes(), sasl::bearer_response(credentials).expose()).await?;
+        let response = self.response(Phase::Auth, self.timeouts.command).await?;
+        match response.code {
+            200..=299 => Ok(()),
+            334 => {
+                let empty: &[u8] = if mechanism == Mechanism::XOauth2 { b"\r\n" } else { b"AQ==\r\n" };
+                self.write(Phase::Auth, empty).await?;
+                self.positive(Phase::Auth, "").await
+            }
+            _ => Err(turned(Phase::Auth, response.into())),
+        }
     }
 
     async fn challenge(&mut self) -> Result<(), Failure> {

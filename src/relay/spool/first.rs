@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use super::super::dsn::{self, Returned};
 use super::super::{Answer, Copy, Delivery};
@@ -59,7 +60,8 @@ struct First {
 struct Tally {
     heard: usize,
     relayed: Option<Answer>,
-    refused: Vec<dsn::Failure>,
+    /// With the position of their copies.
+    refused: Vec<(u32, dsn::Failure)>,
     waiting: usize,
     /// Copies that found the next hop down; not recorded yet.
     down: Vec<(First, Delivery)>,
@@ -96,7 +98,8 @@ impl Spool {
             let Some(flight) = self.board(copy.id) else { continue };
             let first = First { copy, spooled, _flight: flight };
             let task = self.clone().try_first(first, deadline, heard.clone());
-            self.inner.parts.shutdown.spawn(task);
+            // The log lines of its copies belong to the session.
+            self.inner.parts.shutdown.spawn(task.in_current_span());
         }
         drop(heard);
         let mut tally = Tally::default();
@@ -168,10 +171,11 @@ impl Spool {
         }
         match self.inner.parts.scribe.record(record).await {
             Ok(_) => {
-                for (one, ..) in settled {
+                for (one, first, _) in settled {
                     one.count();
                     tally.waiting += usize::from(one.waiting.is_some());
-                    tally.refused.extend(one.failures);
+                    let at = first.copy.id.index;
+                    tally.refused.extend(one.failures.into_iter().map(|failure| (at, failure)));
                     tally.relayed = tally.relayed.take().or(one.answer);
                 }
             }
@@ -186,7 +190,7 @@ impl Spool {
     fn add(&self, record: &mut Record, one: &Settled, returned: &Returned, now: jiff::Timestamp) {
         record.events.extend(one.events.iter().cloned());
         record.sides.push(one.side());
-        self.report(record, returned, one.relayed.clone(), now);
+        self.report(record, returned, one.reports.clone(), now);
     }
 
     /// The copy is durable as being tried; its outcome is recorded as soon as that works.
@@ -219,10 +223,12 @@ impl Spool {
     }
 
     /// Record what waits and the DSN that names the refused, and say what the client is to be told.
-    async fn conclude(&self, tally: Tally, total: usize, returned: &Returned) -> FirstTry {
+    async fn conclude(&self, mut tally: Tally, total: usize, returned: &Returned) -> FirstTry {
         let now = self.now();
-        let refused: Vec<_> = tally
-            .refused
+        // They are named in the order of the envelope, whoever was heard of first.
+        tally.refused.sort_by_key(|(at, _)| *at);
+        let failures: Vec<_> = tally.refused.into_iter().map(|(_, failure)| failure).collect();
+        let refused: Vec<_> = failures
             .iter()
             .map(|failure| (failure.recipient.address.clone(), failure.answer.clone()))
             .collect();
@@ -235,7 +241,7 @@ impl Spool {
             let one = settle(&first.spooled, delivery, self.terms(&first.spooled, now));
             self.add(&mut record, &one, returned, now);
         }
-        let told = self.bounce(&mut record, returned, tally.refused, now);
+        let told = self.bounce(&mut record, returned, failures, now);
         if !record.sides.is_empty() {
             if let Err(error) = self.inner.parts.scribe.record(record).await {
                 tracing::error!(%error, "outcomes could not be recorded yet");

@@ -18,8 +18,9 @@ pub(super) struct Settled {
     spooled: Spooled,
     /// Who does not get it, for the DSN.
     pub failures: Vec<dsn::Failure>,
-    /// Who got it and wanted to know, from a next hop that will not say.
-    pub relayed: Vec<Report>,
+    /// Who got it and wanted to know, from a next hop that will not say; and who waits for so long that the
+    /// sender is told.
+    pub reports: Vec<Report>,
     /// The first recipient's answer, when any has it.
     pub answer: Option<Answer>,
 }
@@ -31,6 +32,8 @@ pub(super) struct Terms {
     /// When it would be tried again.
     pub next: Timestamp,
     pub in_doubt: InDoubt,
+    /// It is late, and the sender has not been told yet.
+    pub late: bool,
 }
 
 /// Entries of one kind whose recipients were told the same.
@@ -81,7 +84,7 @@ impl Groups {
 pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Settled {
     let expired = terms.now >= spooled.expires_at;
     let mut groups = Groups::default();
-    let (mut waiting, mut failures, mut relayed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut waiting, mut failures, mut reports) = (Vec::new(), Vec::new(), Vec::new());
     let (mut held, mut first, mut last_reply) = (false, None, String::new());
     for (recipient, fate) in spooled.recipients.iter().zip(&delivery.fates) {
         let answer = fate.answer();
@@ -89,7 +92,7 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
             Fate::Relayed(_) => {
                 groups.add(Word::Relayed, answer, recipient);
                 first.get_or_insert_with(|| answer.clone());
-                relayed.extend(Report::relayed(recipient, answer, delivery));
+                reports.extend(Report::relayed(recipient, answer, delivery));
                 continue;
             }
             Fate::Refused(_) => {
@@ -116,6 +119,9 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
             groups.add(Word::Bounced, &given_up, recipient);
             failures.push(dsn::Failure { recipient: recipient.clone(), answer: given_up, next_hop: None });
         } else {
+            if terms.late && recipient.wants_delay_dsn() {
+                reports.push(Report::delayed(recipient, answer, spooled.expires_at));
+            }
             waiting.push(recipient.clone());
         }
     }
@@ -125,10 +131,16 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
     } else {
         SpoolState::Waiting { next: terms.next.min(spooled.expires_at).max(terms.now) }
     };
-    let waiting =
-        (!waiting.is_empty()).then(|| Spooled { recipients: waiting, state, last_reply, ..spooled.clone() });
+    let delay_told = spooled.delay_told || terms.late;
+    let waiting = (!waiting.is_empty()).then(|| Spooled {
+        recipients: waiting,
+        state,
+        last_reply,
+        delay_told,
+        ..spooled.clone()
+    });
     let events = groups.into_events(spooled, delivery);
-    Settled { events, waiting, spooled: spooled.clone(), failures, relayed, answer: first }
+    Settled { events, waiting, spooled: spooled.clone(), failures, reports, answer: first }
 }
 
 /// What a recipient's sender is told when the time is over.

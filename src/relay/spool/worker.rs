@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::dsn::{self, Returned};
-use super::super::{Answer, Copy, CopyRecipient, Delivery, Held, Route};
+use super::super::{Answer, Copy, CopyRecipient, Delivery, Held, Login, Route};
 use super::outcome::{Terms, given_up, settle};
 use super::{Flight, Spool};
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState, Spooled};
@@ -119,6 +119,8 @@ impl Spool {
     fn has_to_rest(&self, spooled: &Spooled, now: Timestamp) -> bool {
         matches!(spooled.state, SpoolState::Waiting { next } if next <= now)
             && now < spooled.expires_at
+            // A DSN about a delay needs a try to tell of.
+            && !(self.is_late(spooled, now) && spooled.recipients.iter().any(Recipient::wants_delay_dsn))
             && self.inner.parts.relay.rest(&self.route_of(spooled)).is_some()
     }
 
@@ -293,21 +295,25 @@ impl Spool {
         }
         (0..cancelled).for_each(|_| metrics::recipient_outcome("cancelled"));
         let route = self.route_of(&trying);
-        (!trying.recipients.is_empty()).then(|| (copy(&trying, permits, rope, route), trying))
+        (!trying.recipients.is_empty()).then(|| {
+            let login =
+                trying.account.as_deref().and_then(|account| self.inner.parts.relay.login_of(account));
+            (copy(&trying, permits, rope, route, login), trying)
+        })
     }
 
     /// Record what became of a try, and tell who is to be told, in one commit.
     pub(super) async fn finish(&self, copy: &Copy, trying: &Spooled, delivery: &Delivery) {
         let now = self.now();
         let settled = settle(trying, delivery, self.terms(trying, now));
-        let told = !settled.failures.is_empty() || !settled.relayed.is_empty();
+        let told = !settled.failures.is_empty() || !settled.reports.is_empty();
         let returned = told.then(|| self.returned(trying, &copy.rope));
         let recorded = self
             .insist(|| {
                 let mut record = Record { events: settled.events.clone(), sides: vec![settled.side()] };
                 if let Some(returned) = &returned {
                     self.bounce(&mut record, returned, settled.failures.clone(), now);
-                    self.report(&mut record, returned, settled.relayed.clone(), now);
+                    self.report(&mut record, returned, settled.reports.clone(), now);
                 }
                 record
             })
@@ -337,7 +343,14 @@ impl Spool {
 
     pub(super) fn terms(&self, trying: &Spooled, now: Timestamp) -> Terms {
         let next = self.next_try(trying.attempts, now);
-        Terms { now, next, in_doubt: self.inner.parts.settings.in_doubt }
+        let late = self.is_late(trying, now);
+        Terms { now, next, in_doubt: self.inner.parts.settings.in_doubt, late }
+    }
+
+    /// Whether the sender is to be told of a delay, if it wanted that.
+    fn is_late(&self, spooled: &Spooled, now: Timestamp) -> bool {
+        let age = Duration::try_from(now.duration_since(spooled.admitted_at)).unwrap_or_default();
+        !spooled.delay_told && age >= self.inner.parts.settings.delay_notice
     }
 
     pub(super) fn outcome(&self, spooled: &Spooled, recipients: &[Recipient], answer: &Answer) -> Outcome {
@@ -357,7 +370,7 @@ fn addresses(recipients: &[Recipient]) -> Vec<crate::mail::Address> {
 }
 
 /// The copy as the next hop gets it.
-fn copy(trying: &Spooled, permits: Vec<Permit>, rope: Rope, route: Route) -> Copy {
+fn copy(trying: &Spooled, permits: Vec<Permit>, rope: Rope, route: Route, login: Option<Login>) -> Copy {
     let pairs = permits.into_iter().zip(&trying.recipients);
     let recipients = pairs.map(|(permit, recipient)| CopyRecipient::new(permit, recipient));
     Copy {
@@ -370,5 +383,6 @@ fn copy(trying: &Spooled, permits: Vec<Permit>, rope: Rope, route: Route) -> Cop
         ret: trying.ret,
         envid: trying.envid.clone(),
         route,
+        login,
     }
 }

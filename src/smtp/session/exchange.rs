@@ -4,7 +4,7 @@ use crate::mail::{Address, Envelope, ReversePath, SenderId};
 use crate::smtp::command::{Command, CommandError};
 use crate::smtp::line::LineError;
 use crate::smtp::reply::Reply;
-use crate::smtp::sasl::Credentials;
+use crate::smtp::sasl::{Credentials, Mechanism};
 
 /// What a session is held to. Fixed when the connection opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub struct Terms {
     pub hostname: String,
     /// Whether STARTTLS can be had.
     pub starttls: bool,
-    /// Whether there are accounts to sign in to.
-    pub auth: bool,
+    /// The ways to sign in; none when there is nothing to sign in to.
+    pub auth: Vec<Mechanism>,
     /// Whether signing in is allowed without TLS (RULES P3: from loopback, if the config says so).
     pub auth_without_tls: bool,
     /// Whether MAIL needs a sign-in; false for clients of a trusted network.

@@ -180,7 +180,8 @@ impl Session {
                     self.state = state;
                     return self.mistake(reply);
                 }
-                self.sign_in_step(Exchange::begin(&mechanism, initial.as_ref()))
+                let step = Exchange::begin(&mechanism, &self.terms.auth, initial.as_ref());
+                self.sign_in_step(step)
             }
             (State::Ready, Command::Mail(mail)) => self.mail(mail),
             (State::Mail(transaction), Command::Rcpt(recipient)) => self.rcpt(transaction, recipient),
@@ -227,7 +228,7 @@ impl Session {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let auth = self.terms.auth && (self.tls || self.terms.auth_without_tls);
+        let auth = if self.tls || self.terms.auth_without_tls { &self.terms.auth[..] } else { &[] };
         Capabilities {
             pipelining: true,
             eight_bit: true,
@@ -238,7 +239,7 @@ impl Session {
             starttls: self.terms.starttls && !self.tls,
             size_offered: true,
             size: Some(self.terms.size_limit),
-            auth: if auth { vec!["PLAIN".to_owned(), "LOGIN".to_owned()] } else { Vec::new() },
+            auth: auth.iter().map(|mechanism| mechanism.as_str().to_owned()).collect(),
         }
     }
 
@@ -257,7 +258,7 @@ impl Session {
     fn sign_in_objection(&self) -> Option<Reply> {
         if self.identity.is_some() {
             Some(Reply::out_of_order("signed in already"))
-        } else if !self.terms.auth {
+        } else if self.terms.auth.is_empty() {
             Some(Reply::not_offered())
         } else if !self.tls && !self.terms.auth_without_tls {
             Some(Reply::auth_needs_tls())

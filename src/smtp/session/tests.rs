@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::smtp::line::LineError;
+use crate::smtp::sasl::Mechanism;
 
 fn terms() -> Terms {
     Terms {
         hostname: "gate.example".to_owned(),
         starttls: true,
-        auth: true,
+        auth: Mechanism::PASSWORD.to_vec(),
         auth_without_tls: false,
         auth_required: false,
         smtputf8: true,

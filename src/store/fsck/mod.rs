@@ -73,6 +73,9 @@ impl Store {
             let anchors = open_anchors(&reading, anchors, &mut findings)?;
             let expected = pass::run(&reading, anchors, &mut findings, progress)?;
             rows::check(&reading, &expected, &mut findings)?;
+            for problem in super::outbox::check(&reading)? {
+                findings.problem(problem);
+            }
             spool::check(&reading, &mut findings)
         };
         match check() {

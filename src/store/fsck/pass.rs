@@ -31,6 +31,8 @@ pub(super) struct Expected {
     pub by_address: u64,
     pub by_message: u64,
     pub by_text: u64,
+    /// Rows of `imports`.
+    pub imports: u64,
     /// Rows of `open`.
     pub open: HashMap<[u8; 20], Open>,
     /// Rows of `holds`.
@@ -298,6 +300,9 @@ impl Rows {
             // Recorded twice, the first entry is the one referred to.
             missing(first.is_some_and(|first| first <= number), "the index row (text or key)");
             self.expected.by_text += u64::from(first == Some(number));
+        }
+        if let Event::ImportBegun(_) = event {
+            self.expected.imports += 1;
         }
         if let Some((sender, address)) = profile_of(event)
             && number >= erased_at(&self.erased, &self.hash_key, address.as_str())?

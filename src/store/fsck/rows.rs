@@ -6,13 +6,13 @@ use redb::{Key, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _,
 
 use super::Findings;
 use super::pass::{Expected, entries_of, erased_at, hash_key};
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Event};
 use crate::policy::Profile;
 use crate::store::apply::{fold, profile_of, scope_of};
 use crate::store::error::Fault;
 use crate::store::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, ENTRIES, ERASED, FORGOTTEN, HOLDS, OPEN, Open,
-    PROFILES, SUPPRESSED, copy_key, number_in, read_profile, read_row,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, ENTRIES, ERASED, FORGOTTEN, HOLDS, IMPORTS,
+    Imported, OPEN, Open, PROFILES, SUPPRESSED, copy_key, number_in, read_profile, read_row,
 };
 
 /// Check the tables against what the pass expects.
@@ -28,6 +28,7 @@ pub(super) fn check(
     check_indexes(reading, expected, findings)?;
     check_minutes(reading, findings)?;
     check_open(reading, expected, findings)?;
+    check_imports(reading, expected, findings)?;
     check_keeping(reading, expected, findings)?;
     check_profiles(reading, findings)
 }
@@ -113,6 +114,36 @@ fn check_open(reading: &ReadTransaction, expected: &Expected, findings: &mut Fin
             let copy = crate::mail::CopyId::from_bytes(*key);
             findings.problem(format!("the open admission of {copy} is missing"));
         }
+    }
+    Ok(())
+}
+
+/// Each import is where its row says that it is, and none is missing.
+fn check_imports(
+    reading: &ReadTransaction,
+    expected: &Expected,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let table = reading.open_table(IMPORTS)?;
+    for row in table.iter()? {
+        let (id, value) = row?;
+        let id = id.value();
+        let import: Imported = read_row(value.value())?;
+        let numbers = [Some(import.begun), import.ended, import.undone];
+        let told = |event: &Event| match event {
+            Event::ImportBegun(it) => it.id == id,
+            Event::ImportEnded(it) => it.id == id,
+            Event::ImportUndone(it) => it.id == id,
+            _ => false,
+        };
+        for (_, entry) in entries_of(reading, numbers.into_iter().flatten())? {
+            if !told(&entry.event) {
+                findings.problem(format!("the import {id} is not where its row says"));
+            }
+        }
+    }
+    if table.len()? != expected.imports {
+        findings.problem("the list of imports is not what the entries say".to_owned());
     }
     Ok(())
 }

@@ -1,0 +1,279 @@
+//! The files that mailing tools and shops export: how each is told from the others, and which of its columns
+//! say what. Column names are those of the table: lower case, `_` for spaces and hyphens.
+
+use super::Format;
+
+/// What the columns of a tool's file mean. The first column that is there and not empty counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    /// Whose word it is.
+    pub name: &'static str,
+    /// All of these columns together tell the form; none: it is only taken when it is named.
+    pub signature: &'static [&'static str],
+    /// Whose.
+    pub address: &'static [&'static str],
+    /// When the person signed up; a time at which a tool added an address is not one (RULES, import formats).
+    pub granted: &'static [&'static str],
+    /// From which IP address.
+    pub ip: &'static [&'static str],
+    /// Where.
+    pub source: &'static [&'static str],
+    /// When the person confirmed.
+    pub confirmed: &'static [&'static str],
+    /// From which IP address.
+    pub confirmed_ip: &'static [&'static str],
+    /// When the person left: anything in it is an opt-out.
+    pub left: &'static [&'static str],
+    /// Why the person left.
+    pub reason: &'static [&'static str],
+    /// A word for how things stand.
+    pub state: &'static [&'static str],
+    /// Columns that say yes to an opt-out; a name that ends in `*` stands for all that begin with it.
+    pub out: &'static [&'static str],
+    /// What a shop's order has, for customer relations.
+    pub order: Option<Order>,
+}
+
+/// The columns of an order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    /// Its number.
+    pub number: &'static [&'static str],
+    /// When it was paid, or made.
+    pub at: &'static [&'static str],
+    /// What was bought.
+    pub product: &'static [&'static str],
+}
+
+const NONE: Form = Form {
+    name: "",
+    signature: &[],
+    address: &["email", "email_address", "e_mail", "emailaddress", "address", "e_mailadres", "emailadres"],
+    granted: &[],
+    ip: &[],
+    source: &[],
+    confirmed: &[],
+    confirmed_ip: &[],
+    left: &[],
+    reason: &[],
+    state: &["status", "state"],
+    out: &["blocklisted", "blacklisted", "email_blacklisted", "unsubscribed", "opted_out", "opt_out"],
+    order: None,
+};
+
+/// Every form, the more telling signatures first.
+pub(super) const FORMS: &[Form] = &[
+    Form {
+        name: "mailchimp",
+        signature: &["email_address", "optin_time"],
+        granted: &["optin_time"],
+        ip: &["optin_ip"],
+        confirmed: &["confirm_time"],
+        confirmed_ip: &["confirm_ip"],
+        left: &["unsub_time"],
+        reason: &["unsub_reason", "unsub_campaign_title"],
+        state: &["status", "member_status"],
+        ..NONE
+    },
+    Form {
+        name: "mailerlite",
+        signature: &["signup_timestamp"],
+        address: &["subscriber", "email", "email_address"],
+        granted: &["signup_timestamp", "opt_in_timestamp", "optin_timestamp"],
+        ip: &["signup_ip", "optin_ip"],
+        confirmed: &["confirmation_timestamp"],
+        confirmed_ip: &["confirmation_ip"],
+        left: &["date_unsubscribe", "unsubscribed_at", "date_unsubscribed"],
+        reason: &["unsubscribe_reason"],
+        state: &["status", "type", "state"],
+        ..NONE
+    },
+    Form {
+        name: "mailwizz",
+        signature: &["optin_date", "confirm_date"],
+        granted: &["optin_date"],
+        ip: &["optin_ip", "ip_address"],
+        source: &["source_url"],
+        confirmed: &["confirm_date"],
+        confirmed_ip: &["confirm_ip"],
+        left: &["unsubscribed_date", "unsubscribe_date"],
+        ..NONE
+    },
+    Form {
+        name: "laposta",
+        signature: &["signup_date", "source_url"],
+        granted: &["signup_date"],
+        ip: &["ip"],
+        source: &["source_url"],
+        confirmed: &["confirm_date", "confirmed_date"],
+        left: &["unsubscribe_date", "unsubscribed_date"],
+        ..NONE
+    },
+    Form { name: "listmonk", signature: &["uuid", "email", "attributes", "status"], ..NONE },
+    Form {
+        name: "hubspot",
+        signature: &["unsubscribed_from_all_email"],
+        granted: &["legal_basis_timestamp", "consent_date"],
+        left: &[],
+        state: &[],
+        out: &["unsubscribed_from_all_email", "opted_out_of_email:*"],
+        ..NONE
+    },
+    Form {
+        name: "campaign-monitor",
+        signature: &["emailaddress", "date", "state"],
+        address: &["emailaddress", "email_address", "email"],
+        granted: &["date"],
+        ip: &["ip", "signup_ip"],
+        left: &["unsubscribed_date"],
+        ..NONE
+    },
+    Form {
+        name: "brevo",
+        signature: &["email", "added_time"],
+        granted: &["double_opt_in_time", "opt_in_time"],
+        out: &[
+            "blocklisted",
+            "blacklisted",
+            "email_blacklisted",
+            "email_blocklisted",
+            "unsubscribed",
+            "opt_out",
+        ],
+        ..NONE
+    },
+    Form {
+        name: "shopify",
+        signature: &["financial_status", "email", "lineitem_name"],
+        state: &["financial_status"],
+        out: &[],
+        order: Some(Order {
+            number: &["name"],
+            at: &["paid_at", "created_at"],
+            product: &["product_type", "lineitem_name"],
+        }),
+        ..NONE
+    },
+    Form {
+        name: "woocommerce",
+        signature: &["order_date", "order_status"],
+        address: &["email_(billing)", "billing_email", "customer_email", "email"],
+        state: &["order_status", "status"],
+        out: &[],
+        order: Some(Order {
+            number: &["order_number", "order_id", "order_no"],
+            at: &["date_paid", "paid_date", "order_date", "date"],
+            product: &["product_category", "category", "item_name", "product_name", "product_name_(main)"],
+        }),
+        ..NONE
+    },
+];
+
+/// The form that was asked for, or the one whose signature the columns have.
+pub(super) fn form(format: Format, columns: &[String]) -> Option<&'static Form> {
+    let has = |name: &&str| columns.iter().any(|column| column == name);
+    match format {
+        Format::Auto => FORMS.iter().find(|form| form.signature.iter().all(has)),
+        named => FORMS.iter().find(|form| Some(form.name) == named.tool()),
+    }
+}
+
+/// What a word for how things stand comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Gets mail, or: was paid.
+    Active,
+    /// Has left.
+    Left,
+    /// Has complained.
+    Complained,
+    /// Never confirmed, or never paid.
+    Pending,
+    /// The mailbox does not work, or the order came to nothing.
+    Dead,
+    /// A word that is not known.
+    Unknown,
+}
+
+/// The words of all tools together; none of them means one thing here and another there.
+pub(super) fn standing(word: &str) -> Standing {
+    let word = word.trim().to_lowercase().replace([' ', '-'], "_");
+    let word = word.strip_prefix("wc_").unwrap_or(&word);
+    match word {
+        "" | "active" | "subscribed" | "enabled" | "confirmed" | "actief" | "ingeschreven" | "paid"
+        | "partially_refunded" | "completed" | "processing" | "voltooid" | "afgerond" | "in_behandeling" => {
+            Standing::Active
+        }
+        "unsubscribed" | "uitgeschreven" | "afgemeld" | "blocklisted" | "blacklisted" | "opted_out"
+        | "opt_out" | "disabled" | "moved_unsubscribed" => Standing::Left,
+        "complained" | "complaint" | "junk" | "spam" | "abuse" | "spam_complaint" => Standing::Complained,
+        "unconfirmed"
+        | "pending"
+        | "non_subscribed"
+        | "nonsubscribed"
+        | "transactional"
+        | "on_hold"
+        | "pending_payment"
+        | "authorized"
+        | "partially_paid"
+        | "checkout_draft"
+        | "unapproved"
+        | "onbevestigd"
+        | "in_de_wacht"
+        | "wachten_op_betaling" => Standing::Pending,
+        "cleaned" | "bounced" | "deleted" | "archived" | "hard_bounced" | "inactive" | "refunded"
+        | "voided" | "cancelled" | "canceled" | "failed" | "expired" | "geannuleerd" | "mislukt"
+        | "terugbetaald" | "trash" => Standing::Dead,
+        _ => Standing::Unknown,
+    }
+}
+
+/// Whether the words for why somebody left are those of a complaint.
+pub(super) fn is_complaint(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    ["abuse", "complain", "spam", "klacht"].iter().any(|word| reason.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(names: &str) -> Vec<String> {
+        names.split(',').map(|name| name.trim().to_lowercase().replace([' ', '-'], "_")).collect()
+    }
+
+    #[test]
+    fn each_tool_is_told_by_its_columns() {
+        for (header, name) in [
+            (
+                "Email Address,First Name,MEMBER_RATING,OPTIN_TIME,OPTIN_IP,CONFIRM_TIME,CONFIRM_IP",
+                "mailchimp",
+            ),
+            ("Email Address,OPTIN_TIME,UNSUB_TIME,UNSUB_REASON", "mailchimp"),
+            ("Subscriber,signup_ip,signup_timestamp,confirmation_ip,confirmation_timestamp", "mailerlite"),
+            ("EMAIL,ADDED_TIME,MODIFIED_TIME", "brevo"),
+            ("uuid,email,name,attributes,status,created_at,updated_at", "listmonk"),
+            ("email,ip,source_url,state,signup_date", "laposta"),
+            ("email,status,optin_ip,optin_date,confirm_ip,confirm_date", "mailwizz"),
+            ("Email,Unsubscribed from all email,Opted out of email: Marketing", "hubspot"),
+            ("EmailAddress,Name,Date,State", "campaign-monitor"),
+            ("Name,Email,Financial Status,Paid at,Created at,Lineitem name", "shopify"),
+            ("Order Number,Order Status,Order Date,Email (Billing),Item Name", "woocommerce"),
+        ] {
+            assert_eq!(form(Format::Auto, &columns(header)).map(|form| form.name), Some(name), "{header}");
+        }
+        assert!(form(Format::Auto, &columns("address,purpose,at")).is_none(), "our own");
+        assert_eq!(form(Format::Brevo, &columns("email")).map(|form| form.name), Some("brevo"));
+    }
+
+    #[test]
+    fn words_for_how_things_stand() {
+        assert_eq!(standing("Subscribed"), Standing::Active);
+        assert_eq!(standing("Blocklisted"), Standing::Left);
+        assert_eq!(standing("non-subscribed"), Standing::Pending);
+        assert_eq!(standing("wc-completed"), Standing::Active);
+        assert_eq!(standing("refunded"), Standing::Dead);
+        assert_eq!(standing("quote"), Standing::Unknown);
+        assert!(is_complaint("ABUSE: marked as spam") && !is_complaint("no longer interested"));
+    }
+}

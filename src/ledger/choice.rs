@@ -1,0 +1,105 @@
+//! What somebody who unsubscribed did next: said why, or took it back.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, Unsubscribed};
+use crate::mail::{AddressKey, Reference, SenderId, TokenId};
+
+/// An unsubscribe was a mistake, says whoever made it, within the page that made it. What stood before it
+/// stands again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corrected {
+    /// From which sender.
+    pub sender: SenderId,
+    /// Who.
+    pub address: AddressKey,
+    /// When the unsubscribe was recorded that this takes back: that one, and no other.
+    pub since: Timestamp,
+    /// When an earlier unsubscribe was recorded that it had replaced, and that stands again.
+    pub before: Option<Timestamp>,
+    /// The token that was used for both.
+    pub token: Option<TokenId>,
+    /// The submission its message belonged to.
+    pub reference: Option<Reference>,
+    /// IP address of the request.
+    pub ip: Option<String>,
+    /// User-Agent of the request.
+    pub user_agent: Option<String>,
+}
+
+/// Why somebody unsubscribed, in one of the answers that the page offers afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// From which sender.
+    pub sender: SenderId,
+    /// Who.
+    pub address: AddressKey,
+    /// Why.
+    pub why: Why,
+    /// The token that was used.
+    pub token: Option<TokenId>,
+    /// The submission its message belonged to.
+    pub reference: Option<Reference>,
+}
+
+/// The answers. No free text: it would gather what nobody needs to know about a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Never asked for it.
+    NeverAsked,
+    /// It comes too often.
+    TooOften,
+    /// It is not, or no longer, of interest.
+    NotRelevant,
+    /// Something else.
+    Other,
+}
+
+impl Why {
+    /// All of them, in the order of the page.
+    pub const ALL: [Self; 4] = [Self::NeverAsked, Self::TooOften, Self::NotRelevant, Self::Other];
+
+    /// The word of the JSON and the form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NeverAsked => "never_asked",
+            Self::TooOften => "too_often",
+            Self::NotRelevant => "not_relevant",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What the sender is told.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// Somebody unsubscribed.
+    Unsubscribed(&'a Unsubscribed),
+    /// Somebody took it back.
+    Corrected(&'a Corrected),
+    /// Somebody said why.
+    Explained(&'a Explained),
+}
+
+impl<'a> News<'a> {
+    /// The news in an entry, when it is news to a sender.
+    pub fn of(event: &'a Event) -> Option<Self> {
+        match event {
+            Event::Unsubscribed(it) => Some(Self::Unsubscribed(it)),
+            Event::Corrected(it) => Some(Self::Corrected(it)),
+            Event::Explained(it) => Some(Self::Explained(it)),
+            _ => None,
+        }
+    }
+
+    /// Whom it is about.
+    pub fn address(&self) -> &'a AddressKey {
+        match self {
+            Self::Unsubscribed(it) => &it.address,
+            Self::Corrected(it) => &it.address,
+            Self::Explained(it) => &it.address,
+        }
+    }
+}
