@@ -9,11 +9,14 @@ mod letters;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::Value;
-use sluis::ledger::Event;
+use sluis::ledger::{Anchored, Event};
 use sluis::mail::{hex, sha256};
 use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, message};
+use support::hook::Hook;
 use support::next_hop::NextHop;
+use support::tsa::{Spoil, Tsa};
 
 /// The program, on the folder of `gateway`; with it running, over its socket.
 async fn sluis(gateway: &TestGateway, args: &[&str]) -> Output {
@@ -325,30 +328,90 @@ async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_o
     assert_eq!(text(&done.stdout), text(&got));
 }
 
+/// What the first anchors came to, one for each place.
+async fn anchored(gateway: &TestGateway, places: usize) -> Vec<Anchored> {
+    let mut seen = std::collections::BTreeMap::new();
+    gateway
+        .wait_for(move |event| {
+            if let Event::Anchored(it) = event {
+                seen.insert(it.to.clone(), it.clone());
+            }
+            (seen.len() == places).then(|| seen.values().cloned().collect())
+        })
+        .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_8_checkpoints_go_outside_and_one_that_cannot_is_an_entry() {
+async fn promise_8_checkpoints_go_outside_and_their_anchors_stand_in_the_pack() {
     let mut next_hop = NextHop::start().await;
     let outside = tempfile::tempdir().unwrap();
     let folder = outside.path().display();
-    let anchor = format!("[ledger.anchor]\nfolder = \"{folder}\"\nmail = [\"notaris@example.nl\"]\n");
-    let gateway = TestGateway::with(next_hop.address, "", &format!("\n{anchor}")).await;
+    let tsa = Tsa::new(ExtendedKeyUsagePurpose::TimeStamping);
+    let ca = outside.path().join("tsa.pem");
+    std::fs::write(&ca, &tsa.pem).unwrap();
+    let service =
+        Hook::answering(move |query| tsa.answer(&query.body, "20260301100000Z", Spoil::Nothing)).await;
+    let anchor = format!(
+        "\n[ledger.anchor]\nfolder = \"{folder}\"\nmail = [\"notaris@example.nl\"]\n\
+         time_stamp = [\"http://{}/tsr\"]\ntime_stamp_ca_file = \"{}\"\n",
+        service.address,
+        ca.display()
+    );
+    let gateway = TestGateway::with(next_hop.address, "", &anchor).await;
     let mail = next_hop.next().await;
     assert!(mail.rcpt[0].contains("notaris@example.nl"), "{:?}", mail.rcpt);
     assert!(text(&mail.data).contains("checkpoint.txt"));
-    let anchored = json(&gateway, "anchored");
-    let to: Vec<&str> = anchored.iter().map(|(_, entry)| entry["to"].as_str().unwrap()).collect();
-    assert!(to[0].starts_with("file ") && to[1] == "mail notaris@example.nl", "{to:?}");
+    let anchors = anchored(&gateway, 3).await;
+    let to: Vec<&str> = anchors.iter().map(|it| it.to.as_str()).collect();
+    assert!(to[0].starts_with("folder /") && to[1] == "mail notaris@example.nl", "{to:?}");
+    assert!(anchors.iter().all(|it| it.missed.is_none()), "{anchors:?}");
+    assert_eq!(anchors[2].stamped_at.unwrap().to_string(), "2026-03-01T10:00:00Z");
+    std::fs::remove_file(&ca).unwrap();
     let done = sluis(&gateway, &["ledger", "fsck", "--checkpoint", &folder.to_string()]).await;
     assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
-    assert!(text(&done.stdout).contains("it continues each of the 1 checkpoints given"), "{}", text(&done.stdout));
+    let continues = "it continues each of the 1 checkpoints given";
+    assert!(text(&done.stdout).contains(continues), "{}", text(&done.stdout));
 
+    // A pack about what stood in the ledger before shows that it was anchored, and where.
+    let pack = outside.path().join("pack.zip");
+    let pack = pack.to_str().unwrap();
+    let first = json(&gateway, "config_in_force")[0].1["at"].as_str().unwrap().to_owned();
+    let done = sluis(&gateway, &["proof", "export", "--since", &first, "-o", pack]).await;
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    let key = gateway.running.ledger_key();
+    let done = sluis(&gateway, &["proof", "verify", pack, "--key", &key]).await;
+    let said = text(&done.stdout);
+    assert!(done.status.success(), "{said} {}", text(&done.stderr));
+    for words in [
+        "anchor        the checkpoint of",
+        "went to mail notaris@example.nl",
+        "was there at 2026-03-01T10:00:00Z, says time stamp http://",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_an_anchor_that_is_missed_is_an_entry_that_says_why() {
+    let next_hop = NextHop::start().await;
+    let outside = tempfile::tempdir().unwrap();
     let gone = outside.path().join("not/there").display().to_string();
-    let anchor = format!("\n[ledger.anchor]\nfolder = \"{gone}\"\n");
+    let tsa = Tsa::new(ExtendedKeyUsagePurpose::TimeStamping);
+    let wrong =
+        Hook::answering(move |query| tsa.answer(&query.body, "20260301100000Z", Spoil::OtherHash)).await;
+    let down = Hook::start(&[503], None).await;
+    let anchor = format!(
+        "\n[ledger.anchor]\nfolder = \"{gone}\"\ntime_stamp = [\"http://{}/a\", \"http://{}/b\"]\n",
+        wrong.address, down.address
+    );
     let gateway = TestGateway::with(next_hop.address, "", &anchor).await;
-    let missed = gateway.wait_for(|event| match event {
-        Event::Anchored(it) => Some(it.clone()),
-        _ => None,
-    });
-    let missed = missed.await.missed.unwrap();
-    assert!(missed.contains("No such file"), "{missed}");
+    let anchors = anchored(&gateway, 3).await;
+    let why = |end: &str| {
+        let of = anchors.iter().find(|it| it.to.ends_with(end)).unwrap();
+        of.missed.clone().unwrap()
+    };
+    assert!(why("not/there").contains("No such file"), "{}", why("not/there"));
+    assert_eq!(why("/a"), "the time stamp is for another hash");
+    assert_eq!(why("/b"), "HTTP status 503");
+    assert!(anchors.iter().all(|it| it.stamp.is_none()));
 }

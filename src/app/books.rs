@@ -22,6 +22,9 @@ const PAGE: usize = 1_000;
 /// Entries that one request for refusals looks at.
 const STRETCH: usize = 200_000;
 
+/// Anchors after an entry that are looked at: the first of each place is among them, unless it was missed for days.
+const ANCHORS: usize = 16;
+
 /// Most entries of one evidence pack: one about a single address has a few per message.
 const MAX_ENTRIES: usize = 50_000;
 
@@ -92,6 +95,29 @@ impl StoreBooks {
         for label in labels {
             found.extend(self.store.labelled(&label)?);
         }
+        found.sort_by_key(|found| found.number);
+        found.dedup_by_key(|found| found.number);
+        self.add_anchors(found)
+    }
+
+    /// Add, for each entry in `found`, the first anchor of each place that covers it.
+    fn add_anchors(&self, found: &mut Vec<Found>) -> Result<(), Unavailable> {
+        let (mut covered, mut anchors) = (0, Vec::new());
+        for number in found.iter().map(|found| found.number) {
+            // What covers an entry covers those before it.
+            if number < covered {
+                continue;
+            }
+            let mut places = BTreeSet::new();
+            for anchor in self.store.anchors_of(number, ANCHORS)? {
+                let Event::Anchored(it) = &anchor.entry.event else { continue };
+                covered = covered.max(if places.is_empty() { it.size } else { covered });
+                if places.insert(it.to.clone()) {
+                    anchors.push(anchor);
+                }
+            }
+        }
+        found.extend(anchors);
         found.sort_by_key(|found| found.number);
         found.dedup_by_key(|found| found.number);
         Ok(())

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
-use super::anchors::Anchors;
+use super::anchors::{self, Anchors};
 use super::books::StoreBooks;
 use super::certificate;
 use super::control::{Facts, Remote};
@@ -169,15 +169,14 @@ impl Running {
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
         shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
-        let anchors = Anchors::new(
-            &settings,
-            store.clone(),
-            scribe.clone(),
-            spool.clone(),
-            clock.clone(),
-            entropy.clone(),
-        );
-        shutdown.spawn(anchors.run(shutdown.clone()));
+        let anchors = anchors::Parts {
+            store: store.clone(),
+            scribe: scribe.clone(),
+            spool: spool.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        shutdown.spawn(Anchors::new(&settings, anchors)?.run(shutdown.clone()));
         let outside = rooms::outside(&settings, unsubscribe)?;
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
         let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));

@@ -211,6 +211,9 @@ fn verify(pack: &Path, key: &str, out: &mut Out) -> Result<bool> {
     for message in &report.messages {
         out.line(format_args!("message       {message} is byte for byte what was sent"))?;
     }
+    for anchor in &report.anchors {
+        out.line(format_args!("anchor        {anchor}"))?;
+    }
     for note in &report.notes {
         out.line(format_args!("note          {note}"))?;
     }

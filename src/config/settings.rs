@@ -534,13 +534,26 @@ pub struct Anchor {
     pub folder: Option<PathBuf>,
     /// Addresses of people who keep the mail.
     pub mail: Vec<Address>,
-    /// How often, if anything happened (default a day).
+    /// Time-stamping services (RFC 3161): as written, and as called.
+    pub time_stamp: Vec<(String, Target)>,
+    /// Who vouches for their signers: PEM. Without it, any signer will do.
+    pub time_stamp_ca_file: Option<PathBuf>,
+    /// How often (default a day).
     pub every: Duration,
+    /// How long a time-stamping service may take (default 30 s).
+    pub timeout: Duration,
 }
 
 impl Default for Anchor {
     fn default() -> Self {
-        Self { folder: None, mail: Vec::new(), every: Duration::from_secs(86_400) }
+        Self {
+            folder: None,
+            mail: Vec::new(),
+            time_stamp: Vec::new(),
+            time_stamp_ca_file: None,
+            every: Duration::from_secs(86_400),
+            timeout: Duration::from_secs(30),
+        }
     }
 }
 

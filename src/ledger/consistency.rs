@@ -56,10 +56,15 @@ pub fn prove(
     new: &Checkpoint,
     hashes: &(impl Hashes + ?Sized),
 ) -> Result<Vec<String>, TreeError> {
-    if old.size == 0 || old.size == new.size {
+    between(old.size, new.size, hashes)
+}
+
+/// The proof between the first `old` and the first `new` entries, hashes in hex.
+pub fn between(old: u64, new: u64, hashes: &(impl Hashes + ?Sized)) -> Result<Vec<String>, TreeError> {
+    if old == 0 || old == new {
         return Ok(Vec::new());
     }
-    let proof = tree::prove_consistency(new.size, old.size, hashes)?;
+    let proof = tree::prove_consistency(new, old, hashes)?;
     Ok(proof.iter().map(|hash| hex(&hash.0)).collect())
 }
 

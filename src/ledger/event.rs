@@ -216,10 +216,35 @@ pub struct DkimSigned {
 pub struct Anchored {
     /// Entries it covers.
     pub size: u64,
-    /// Where to: `file` and a path, `mail` and an address.
+    /// Where to: `folder` and a path, `mail` and an address, `time stamp` and a URL.
     pub to: String,
     /// Why it did not arrive there; `None` when it did. A mail that bounces is an entry of its own.
     pub missed: Option<String>,
+    /// What the time-stamping service answered (`TimeStampResp` of RFC 3161 over the SHA-256 of the note), in
+    /// base64 as it came.
+    pub stamp: Option<String>,
+    /// The time that it says.
+    pub stamped_at: Option<Timestamp>,
+}
+
+impl Anchored {
+    /// Labels of anchors begin with this; it sorts after every consent text.
+    pub const LABEL: &str = "outside ";
+
+    /// Under which label the entry is found again, from the size of its checkpoint on.
+    pub fn label(size: u64, to: &str) -> String {
+        format!("{}{size:020} {to}", Self::LABEL)
+    }
+
+    /// One line.
+    pub(super) fn summary(&self) -> String {
+        let (size, to) = (self.size, &self.to);
+        match (&self.missed, self.stamped_at) {
+            (Some(why), _) => format!("the checkpoint of {size} entries missed {to}: {why}"),
+            (None, Some(at)) => format!("the checkpoint of {size} entries was there at {at}, says {to}"),
+            (None, None) => format!("the checkpoint of {size} entries went to {to}"),
+        }
+    }
 }
 
 /// Who handed the message over, and how (RULES L15).
@@ -587,6 +612,7 @@ impl Event {
         match self {
             Self::ConsentText { sha256, .. } => Some(sha256.clone()),
             Self::KeyInForce(key) => Some(key.label()),
+            Self::Anchored(it) if it.missed.is_none() => Some(Anchored::label(it.size, &it.to)),
             _ => None,
         }
     }
@@ -667,10 +693,7 @@ impl Event {
             }
             Self::NoticeSent { to, about, copy } => format!("{copy} {about} to {to}"),
             Self::Keeping(keeping) => keeping.summary(),
-            Self::Anchored(it) => match &it.missed {
-                None => format!("the checkpoint of {} entries went to {}", it.size, it.to),
-                Some(why) => format!("the checkpoint of {} entries missed {}: {why}", it.size, it.to),
-            },
+            Self::Anchored(it) => it.summary(),
             Self::Checkpoint { size, root, counts, .. } => format!("{size} entries, root {root}, {counts}"),
             Self::Relayed(it)
             | Self::Bounced(it)

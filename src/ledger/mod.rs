@@ -20,15 +20,16 @@ mod page;
 pub mod pieces;
 mod record;
 mod scribe;
+pub mod stamp;
 pub mod tree;
 pub mod verify;
 
 pub use choice::{Corrected, Explained, News, Why};
 pub use counts::Counts;
 pub use event::{
-    Admitted, AdmittedRecipient, Anchored, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
-    KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
-    Way, head,
+    Admitted, AdmittedRecipient, Anchored, Consented, DkimSigned, Entry, EntryNumber, Event, Handover,
+    KeyInForce, KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed,
+    Unsubscribed, Way, head,
 };
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};

@@ -5,8 +5,9 @@
 //! as far as they are kept, a page that tells what happened in order, and VERIFY.md, which explains how to
 //! check all of it by hand. A signed list of the files makes a file that was taken out show as well.
 
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::checkpoint::{self, NoteError, Signer};
-use super::event::{Entry, EntryNumber};
+use super::consistency::Consistency;
+use super::event::{Anchored, Entry, EntryNumber, Event};
 use super::page::{self, Story};
 use super::tree::{Hash, Salt, leaf};
 use crate::mail::{CopyId, hex, sha256};
@@ -42,6 +44,19 @@ pub struct Pack {
     pub entries: Vec<Exhibit>,
     /// Messages of copies that its entries admit.
     pub messages: Vec<Sent>,
+    /// Checkpoints that went outside, as its entries of kind `anchored` say.
+    pub anchors: Vec<Anchor>,
+}
+
+/// A checkpoint that went outside, and that the one of the pack continues it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// Entries it covers.
+    pub size: u64,
+    /// The signed note.
+    pub note: String,
+    /// The consistency proof between it and the checkpoint of the pack, hashes in hex.
+    pub proof: Vec<String>,
 }
 
 /// One entry with its proof.
@@ -117,6 +132,14 @@ pub(super) fn message_name(copy: CopyId, whole: bool) -> String {
     format!("messages/{copy}.{}", if whole { "eml" } else { "headers.txt" })
 }
 
+pub(super) fn anchor_name(size: u64, extension: &str) -> String {
+    format!("anchors/{size:012}.{extension}")
+}
+
+pub(super) fn stamp_name(size: u64, number: EntryNumber) -> String {
+    format!("anchors/{size:012}-{number:012}.tsr")
+}
+
 /// Write `pack` as a zip, its list of files signed by `signer`.
 pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W, PackError> {
     let signed = checkpoint::verify(&pack.checkpoint, &pack.verifier)?;
@@ -139,6 +162,22 @@ pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W
     }
     for sent in &pack.messages {
         zip.add(&message_name(sent.copy, sent.whole), &sent.bytes)?;
+    }
+    for anchor in &pack.anchors {
+        let (old, new) = (anchor.note.clone(), pack.checkpoint.clone());
+        let proof = Consistency { old, new, proof: anchor.proof.clone() };
+        zip.add(&anchor_name(anchor.size, "txt"), anchor.note.as_bytes())?;
+        zip.add(
+            &anchor_name(anchor.size, "json"),
+            &serde_json::to_vec_pretty(&proof).map_err(io::Error::from)?,
+        )?;
+    }
+    for (number, entry) in &entries {
+        if let Event::Anchored(Anchored { size, stamp: Some(stamp), .. }) = &entry.event {
+            let broken =
+                |error: base64::DecodeError| PackError::Entry { number: *number, why: error.to_string() };
+            zip.add(&stamp_name(*size, *number), &BASE64_STANDARD.decode(stamp).map_err(broken)?)?;
+        }
     }
     let about = one_line(&pack.about);
     let story = Story {

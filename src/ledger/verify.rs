@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use zip::ZipArchive;
 
 use super::checkpoint::{self, Checkpoint};
-use super::event::{Entry, EntryNumber, Event};
-use super::pack::{PAGE, Proof, TITLE, entry_name, message_name, proof_name};
+use super::consistency::Consistency;
+use super::event::{Anchored, Entry, EntryNumber, Event};
+use super::pack::{PAGE, Proof, TITLE, anchor_name, entry_name, message_name, proof_name, stamp_name};
 use super::page::{self, Story};
+use super::stamp;
 use super::tree::{self, Hash, leaf};
 use crate::mail::{hex, sha256, unhex};
 
@@ -28,6 +31,8 @@ pub struct Report {
     pub entries: Vec<(EntryNumber, Entry)>,
     /// Messages that are byte for byte what the ledger says was sent, by file name.
     pub messages: Vec<String>,
+    /// Anchors outside that the checkpoint continues, one line each.
+    pub anchors: Vec<String>,
     /// What could not be looked at, one line each.
     pub notes: Vec<String>,
     /// What is wrong, one line each.
@@ -75,6 +80,7 @@ pub fn verify_pack<R: Read + Seek>(reader: R, trusted: &str) -> Result<Report, V
         check_entries(&files, &signed, &mut report);
     }
     check_messages(&files, &mut report);
+    check_anchors(&files, trusted, &mut report);
     if report.is_sound()
         && let Some(list) = list
     {
@@ -213,6 +219,54 @@ fn check_messages(files: &Files, report: &mut Report) {
             Some(None) => {}
             None => report.problems.push(format!("{name}: no entry in the pack admits this copy")),
         }
+    }
+}
+
+/// Each anchor that an entry tells of: a checkpoint that the pack's own one continues, and the time stamp on it.
+fn check_anchors(files: &Files, trusted: &str, report: &mut Report) {
+    let (mut anchors, mut problems) = (Vec::new(), Vec::new());
+    for (number, entry) in &report.entries {
+        let Event::Anchored(anchored) = &entry.event else { continue };
+        if anchored.missed.is_some() {
+            continue;
+        }
+        match check_anchor(files, trusted, *number, anchored) {
+            Ok(()) => anchors.push(anchored.summary()),
+            Err(why) => problems.push(format!("{}: {why}", anchor_name(anchored.size, "txt"))),
+        }
+    }
+    report.anchors = anchors;
+    report.problems.extend(problems);
+}
+
+fn check_anchor(
+    files: &Files,
+    trusted: &str,
+    number: EntryNumber,
+    anchored: &Anchored,
+) -> Result<(), String> {
+    let note = text(files, &anchor_name(anchored.size, "txt"));
+    let proof = text(files, &anchor_name(anchored.size, "json"));
+    let proof: Consistency =
+        serde_json::from_str(&proof).map_err(|error| format!("the proof that it is continued: {error}"))?;
+    if proof.old != note || proof.new != text(files, "checkpoint.txt") {
+        return Err("the proof that it is continued is for other checkpoints".to_owned());
+    }
+    let (old, _) = proof.check(trusted, trusted).map_err(|error| error.to_string())?;
+    if old.size != anchored.size {
+        return Err(format!("it covers {} entries", old.size));
+    }
+    let Some(stamped) = &anchored.stamp else { return Ok(()) };
+    let answer = files.get(&stamp_name(anchored.size, number)).ok_or("its time stamp is missing")?;
+    if BASE64_STANDARD.encode(answer) != *stamped {
+        return Err("its time stamp is not the one in the entry".to_owned());
+    }
+    let stamp =
+        stamp::check(answer, &sha256(note.as_bytes()), None, None).map_err(|error| error.to_string())?;
+    if Some(stamp.at) == anchored.stamped_at {
+        Ok(())
+    } else {
+        Err("its time stamp says another time".to_owned())
     }
 }
 
