@@ -9,6 +9,7 @@ use super::{StoreBooks, rooms};
 use crate::admin::{Claim, Control, Services, Status};
 use crate::clock::SharedClock;
 use crate::config::Settings;
+use crate::ledger::{Event, Record};
 use crate::mail::CopyId;
 use crate::policy::Rules;
 use crate::secret::SharedEntropy;
@@ -30,6 +31,11 @@ impl Offline {
         folder.store_is_not_lost(&path)?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
         let store = Store::open(&path, rooms::store(settings, signer), clock.clone(), entropy)?;
+        // A key that came into use shows in what is exported next, not only once a gateway has run.
+        let key = store.key_in_force()?;
+        if store.labelled(&key.label())?.is_none() {
+            store.write(vec![Record::of(Event::KeyInForce(key))])?;
+        }
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
         let services = Services {
             scribe,

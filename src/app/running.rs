@@ -21,7 +21,7 @@ use super::sockets::Sockets;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
-use crate::ledger::{Event, KeyInForce, KeyUse, Record, Scribe, Side};
+use crate::ledger::{Event, KeyInForce, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
 use crate::notify::{self, Outbox};
@@ -505,13 +505,7 @@ async fn purge_daily(store: Store, shutdown: Shutdown) {
 
 /// The keys that sign and seal from now on, as the ledger tells of them.
 fn keys_in_force(settings: &config::Settings, store: &Store, tokens: &Keys) -> Result<Vec<KeyInForce>> {
-    let mut keys = vec![store.signer().in_force()];
-    keys.push(KeyInForce {
-        does: KeyUse::Token,
-        name: String::new(),
-        id: tokens.newest().to_string(),
-        public: None,
-    });
+    let mut keys = vec![store.key_in_force()?, KeyInForce::token(tokens.newest())];
     keys.extend(rooms::signers(settings)?.into_iter().flat_map(|signers| signers.names));
     Ok(keys)
 }

@@ -102,11 +102,14 @@ pub enum KeysCommand {
     Dkim(DkimKey),
     /// Every key: what it is known by, when it was made, what it does
     List,
-    /// Make a new key beside the old ones, which go on opening what they sealed
+    /// Make a new key beside the old ones, which go on opening what they sealed and proving what they signed
     Rotate {
         /// Which
         #[arg(value_enum)]
         kind: Rotated,
+        /// Of the ledger's key: the one before is lost, so nobody vouches for the new one; and why that is so
+        #[arg(long, value_name = "WHY")]
+        lost: Option<String>,
     },
 }
 
@@ -143,6 +146,8 @@ pub enum KeyKind {
 pub enum Rotated {
     /// The key that seals unsubscribe links
     Token,
+    /// The key that signs checkpoints and packs; in force from the next start
+    Ledger,
 }
 
 /// Consents.
@@ -779,9 +784,10 @@ pub enum LedgerCommand {
     Check {
         /// The proof
         proof: PathBuf,
-        /// The public key, or a file with it [default: keys/ledger.pub in the data folder]
+        /// The public key, or a file with it; after a change of keys, both [default: keys/ledger.pub in the data
+        /// folder]
         #[arg(long)]
-        key: Option<String>,
+        key: Vec<String>,
     },
 }
 

@@ -167,6 +167,12 @@ pub struct KeyInForce {
     pub id: String,
     /// The public half: the DNS record of a DKIM key, the verifier key of checkpoints.
     pub public: Option<String>,
+    /// Of a ledger key that follows another: the note by which both vouch for each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeds: Option<String>,
+    /// Why the key before could not vouch for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 /// What a key does.
@@ -185,7 +191,21 @@ impl KeyInForce {
     /// A DKIM key by its DNS name and record.
     pub fn dkim(name: String, record: &str) -> Self {
         let id = hex(&sha256(record.as_bytes())[..8]);
-        Self { does: KeyUse::Dkim, name, id, public: Some(record.to_owned()) }
+        let public = Some(record.to_owned());
+        Self { does: KeyUse::Dkim, name, id, public, succeeds: None, lost: None }
+    }
+
+    /// A key that seals links, by its number.
+    pub fn token(id: u8) -> Self {
+        let (does, id) = (KeyUse::Token, id.to_string());
+        Self { does, name: String::new(), id, public: None, succeeds: None, lost: None }
+    }
+
+    /// The label of the entry of a ledger key, by its public half `name+id+base64`.
+    pub fn ledger_label(verifier: &str) -> String {
+        let mut parts = verifier.split('+');
+        let (name, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        format!("ledger {name} {id}")
     }
 
     /// Under which label the entry is found again.

@@ -21,6 +21,7 @@ pub mod pieces;
 mod record;
 mod scribe;
 pub mod stamp;
+pub mod succession;
 pub mod tree;
 pub mod verify;
 

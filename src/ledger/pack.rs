@@ -46,6 +46,8 @@ pub struct Pack {
     pub messages: Vec<Sent>,
     /// Checkpoints that went outside, as its entries of kind `anchored` say.
     pub anchors: Vec<Anchor>,
+    /// The notes by which the gateway's keys vouch for each other, oldest first.
+    pub successions: Vec<String>,
 }
 
 /// A checkpoint that went outside, and that the one of the pack continues it.
@@ -132,6 +134,9 @@ pub(super) fn message_name(copy: CopyId, whole: bool) -> String {
     format!("messages/{copy}.{}", if whole { "eml" } else { "headers.txt" })
 }
 
+/// Where the changes of keys are.
+pub(super) const KEYS: &str = "keys/";
+
 pub(super) fn anchor_name(size: u64, extension: &str) -> String {
     format!("anchors/{size:012}.{extension}")
 }
@@ -162,6 +167,9 @@ pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W
     }
     for sent in &pack.messages {
         zip.add(&message_name(sent.copy, sent.whole), &sent.bytes)?;
+    }
+    for (place, note) in pack.successions.iter().enumerate() {
+        zip.add(&format!("{KEYS}{place:03}.txt"), note.as_bytes())?;
     }
     for anchor in &pack.anchors {
         let (old, new) = (anchor.note.clone(), pack.checkpoint.clone());

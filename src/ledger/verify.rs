@@ -9,10 +9,10 @@ use zip::ZipArchive;
 use super::checkpoint::{self, Checkpoint};
 use super::consistency::Consistency;
 use super::event::{Anchored, Entry, EntryNumber, Event};
-use super::pack::{PAGE, Proof, TITLE, anchor_name, entry_name, message_name, proof_name, stamp_name};
+use super::pack::{KEYS, PAGE, Proof, TITLE, anchor_name, entry_name, message_name, proof_name, stamp_name};
 use super::page::{self, Story};
-use super::stamp;
 use super::tree::{self, Hash, leaf};
+use super::{stamp, succession};
 use crate::mail::{hex, sha256, unhex};
 
 /// Files in a pack, at most.
@@ -67,26 +67,49 @@ impl Report {
 pub fn verify_pack<R: Read + Seek>(reader: R, trusted: &str) -> Result<Report, VerifyError> {
     let files = unzip(reader)?;
     let mut report = Report::default();
-    let list = check_list(&files, trusted, &mut report);
+    let keys = keys(&files, trusted, &mut report);
+    let (own, family) = (keys.own.as_str(), keys.family.as_slice());
+    let list = check_list(&files, own, &mut report);
     let note = text(&files, "checkpoint.txt");
-    match checkpoint::verify(&note, trusted) {
+    match checkpoint::verify(&note, own) {
         Ok(signed) => report.checkpoint = Some(signed),
         Err(error) => report.problems.push(format!("checkpoint.txt: {error}")),
-    }
-    if text(&files, "key.txt").trim() != trusted.trim() {
-        report.problems.push("key.txt: not the key you trust".to_owned());
     }
     if let Some(signed) = report.checkpoint.clone() {
         check_entries(&files, &signed, &mut report);
     }
     check_messages(&files, &mut report);
-    check_anchors(&files, trusted, &mut report);
+    check_anchors(&files, family, &mut report);
     if report.is_sound()
         && let Some(list) = list
     {
         check_page(&files, &list, &mut report);
     }
     Ok(report)
+}
+
+/// The keys to check a pack with.
+struct PackKeys {
+    /// The one that signed it.
+    own: String,
+    /// All that the trusted one leads to, itself included.
+    family: Vec<String>,
+}
+
+/// Follow the changes of keys from the `trusted` one to the one that signed the pack.
+fn keys(files: &Files, trusted: &str, report: &mut Report) -> PackKeys {
+    let names = files.keys().filter(|name| name.starts_with(KEYS));
+    let notes: Vec<String> = names.map(|name| text(files, name)).collect();
+    let family = succession::family(trusted, notes.iter().map(String::as_str));
+    let own = text(files, "key.txt").trim().to_owned();
+    if !family.contains(&own) {
+        report.problems.push("key.txt: not the key you trust, nor one that it vouches for".to_owned());
+        return PackKeys { own: trusted.trim().to_owned(), family };
+    }
+    if own != trusted.trim() {
+        report.notes.push(format!("signed by {own}, for which the key you trust vouches"));
+    }
+    PackKeys { own, family }
 }
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -223,14 +246,14 @@ fn check_messages(files: &Files, report: &mut Report) {
 }
 
 /// Each anchor that an entry tells of: a checkpoint that the pack's own one continues, and the time stamp on it.
-fn check_anchors(files: &Files, trusted: &str, report: &mut Report) {
+fn check_anchors(files: &Files, keys: &[String], report: &mut Report) {
     let (mut anchors, mut problems) = (Vec::new(), Vec::new());
     for (number, entry) in &report.entries {
         let Event::Anchored(anchored) = &entry.event else { continue };
         if anchored.missed.is_some() {
             continue;
         }
-        match check_anchor(files, trusted, *number, anchored) {
+        match check_anchor(files, keys, *number, anchored) {
             Ok(()) => anchors.push(anchored.summary()),
             Err(why) => problems.push(format!("{}: {why}", anchor_name(anchored.size, "txt"))),
         }
@@ -241,7 +264,7 @@ fn check_anchors(files: &Files, trusted: &str, report: &mut Report) {
 
 fn check_anchor(
     files: &Files,
-    trusted: &str,
+    keys: &[String],
     number: EntryNumber,
     anchored: &Anchored,
 ) -> Result<(), String> {
@@ -252,7 +275,7 @@ fn check_anchor(
     if proof.old != note || proof.new != text(files, "checkpoint.txt") {
         return Err("the proof that it is continued is for other checkpoints".to_owned());
     }
-    let (old, _) = proof.check(trusted, trusted).map_err(|error| error.to_string())?;
+    let (old, _) = proof.check(keys).map_err(|error| error.to_string())?;
     if old.size != anchored.size {
         return Err(format!("it covers {} entries", old.size));
     }

@@ -51,6 +51,19 @@ pub enum OpenError {
         /// The name of the key.
         config: String,
     },
+    /// Another key than the one that signed last.
+    #[error(
+        "the ledger {path} was signed last by {store}, and keys/ledger.key holds {ours}; put the key file back from \
+         its backup, or, if that key is lost, make one that nobody vouches for: sluis keys rotate ledger --lost WHY"
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The public key in it.
+        store: String,
+        /// The public half of the key at hand.
+        ours: String,
+    },
     /// The folder is not there, not writable, or the disk fails.
     #[error("the store {path} cannot be opened: {why}")]
     Io {

@@ -16,6 +16,7 @@ mod error;
 mod find;
 mod fsck;
 mod outbox;
+mod prove;
 mod read;
 mod recover;
 mod reopen;

@@ -1,7 +1,6 @@
 //! Reading: each call in a read transaction of its own, never waiting for the writer. Cheap enough for
 //! async code, but for listings and whole messages.
 
-use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 
 use bytes::Bytes;
@@ -20,10 +19,9 @@ use super::tables::{
 use super::write::StoredHashes;
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::consistency::{self, Consistency};
-use crate::ledger::pack::{Anchor, Exhibit, Pack, Sent};
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Salt};
-use crate::ledger::{Anchored, Entry, EntryNumber, Event, Spooled};
+use crate::ledger::{Entry, EntryNumber, Spooled};
 use crate::mail::{AddressKey, CopyId, SenderId};
 use crate::message::Rope;
 use crate::policy::{Profile, Register, Unavailable};
@@ -286,33 +284,6 @@ impl Store {
         Ok(entry()?)
     }
 
-    /// The entries of the last `limit` anchors that arrived.
-    pub fn last_anchored(&self, limit: usize) -> Result<Vec<Found>, Unavailable> {
-        let last = || -> Result<Vec<Found>, Fault> {
-            let reading = self.transaction().map_err(closed)?;
-            let table = reading.open_table(BY_TEXT)?;
-            let end = Anchored::label(u64::MAX, "");
-            let rows = table.range::<&str>(Anchored::LABEL..end.as_str())?.rev().take(limit);
-            let numbers = rows.map(|row| Ok(row?.1.value())).collect::<Result<Vec<_>, Fault>>()?;
-            find(&reading, &numbers)
-        };
-        Ok(last()?)
-    }
-
-    /// The entries of the first `limit` anchors that cover entry `number`.
-    pub fn anchors_of(&self, number: EntryNumber, limit: usize) -> Result<Vec<Found>, Unavailable> {
-        let first = || -> Result<Vec<Found>, Fault> {
-            let reading = self.transaction().map_err(closed)?;
-            let table = reading.open_table(BY_TEXT)?;
-            let from = Anchored::label(number.saturating_add(1), "");
-            let end = Anchored::label(u64::MAX, "");
-            let rows = table.range::<&str>(from.as_str()..end.as_str())?.take(limit);
-            let numbers = rows.map(|row| Ok(row?.1.value())).collect::<Result<Vec<_>, Fault>>()?;
-            find(&reading, &numbers)
-        };
-        Ok(first()?)
-    }
-
     /// The entries of at most `limit` consent texts, in order of their SHA-256 (hex), after `after`.
     pub fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Found>, Unavailable> {
         let texts = || -> Result<Vec<Found>, Fault> {
@@ -474,68 +445,5 @@ impl Store {
         let count =
             || -> Result<u64, Fault> { Ok(self.transaction().map_err(closed)?.open_table(OPEN)?.len()?) };
         Ok(count()?)
-    }
-
-    /// An evidence pack of `entries`, with the messages they admit as far as those are kept. Entries that
-    /// no checkpoint covers yet are an error: call [`Store::checkpoint`] (or record a
-    /// `Side::Checkpoint`) first.
-    pub fn pack(&self, about: &str, entries: Vec<Found>) -> Result<Pack, Unavailable> {
-        let pack = || -> Result<Pack, Fault> {
-            let reading = self.transaction().map_err(closed)?;
-            let (size, note) = reading
-                .open_table(CHECKPOINTS)?
-                .last()?
-                .map(|(size, note)| (size.value(), note.value().to_owned()))
-                .ok_or_else(|| Fault::Format("there is no checkpoint yet".to_owned()))?;
-            let hashes = reading.open_table(HASHES)?;
-            let mut messages = Vec::new();
-            let mut exhibits = Vec::with_capacity(entries.len());
-            let mut anchors = BTreeMap::new();
-            for found in entries {
-                if let Event::Anchored(anchored) = &found.entry.event {
-                    // One that was recorded since is for the next pack.
-                    if found.number >= size {
-                        continue;
-                    }
-                    let note = reading.open_table(CHECKPOINTS)?.get(anchored.size)?;
-                    if let Some(note) = note.map(|row| row.value().to_owned()) {
-                        let proof = consistency::between(anchored.size, size, &StoredHashes(&hashes))?;
-                        let anchor = Anchor { size: anchored.size, note, proof };
-                        anchors.insert(anchored.size, anchor);
-                    }
-                }
-                if found.number >= size {
-                    return Err(Fault::Format(format!("no checkpoint covers entry {} yet", found.number)));
-                }
-                if let Event::Admitted(admitted) = &found.entry.event
-                    && let Some(archived) = archived(&reading, admitted.copy)?
-                {
-                    messages.push(match archived {
-                        Archived::Whole(rope) => {
-                            Sent { copy: admitted.copy, whole: true, bytes: rope.to_vec().into() }
-                        }
-                        Archived::Headers(bytes) => Sent { copy: admitted.copy, whole: false, bytes },
-                    });
-                }
-                let path = tree::prove_inclusion(size, found.number, &StoredHashes(&hashes))?;
-                exhibits.push(Exhibit { number: found.number, salt: found.salt, bytes: found.bytes, path });
-            }
-            Ok(Pack {
-                about: about.to_owned(),
-                made_at: self.inner.clock.now(),
-                origin: self.origin().to_owned(),
-                verifier: self.verifier().to_owned(),
-                checkpoint: note,
-                entries: exhibits,
-                messages,
-                anchors: anchors.into_values().collect(),
-            })
-        };
-        Ok(pack()?)
-    }
-
-    /// The key that signs this gateway's packs and checkpoints.
-    pub fn signer(&self) -> &crate::ledger::checkpoint::Signer {
-        &self.inner.settings.signer
     }
 }

@@ -1,6 +1,7 @@
 //! The one commit: entries, tree, projections, spool and originals in one write transaction.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use super::tables::{
     PROFILES, SPOOL, SUPPRESSED, write_entry, write_original, write_row, write_spooled,
 };
 use super::{Inner, Settings, Store};
-use crate::ledger::checkpoint;
+use crate::ledger::checkpoint::{self, Signer};
 use crate::ledger::codec::Squeezed;
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Edge, Hash, Hashes, Salt, TreeError};
@@ -110,9 +111,25 @@ fn prepare(
         if store != settings.signer.name() {
             return Err(OpenError::Origin { path, store, config: settings.signer.name().to_owned() });
         }
+        let keys = reading.open_table(KEYS).map_err(|error| fault(error.into()))?;
+        let last = keys.last().map_err(|error| fault(error.into()))?.map(|(_, key)| key.value().to_owned());
+        known_key(path, last.as_deref(), &settings.signer)?;
     }
     initialise(database, is_new, settings, entropy).map_err(fault)?;
     if missing.is_empty() { Ok(()) } else { add_tables(database).map_err(fault) }
+}
+
+/// Refuse a key that the key before does not vouch for: it is another gateway's, or from another backup, and its
+/// checkpoints would contradict those that were signed (promise 8).
+fn known_key(path: PathBuf, last: Option<&str>, signer: &Signer) -> Result<(), OpenError> {
+    match last {
+        Some(last)
+            if last != signer.verifier() && signer.lost().is_none() && signer.vouched_by(last).is_none() =>
+        {
+            Err(OpenError::Key { path, store: last.to_owned(), ours: signer.verifier().to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A store from before there were lists of the suppressed and of imports: make the first from the profiles, all

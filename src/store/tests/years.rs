@@ -131,7 +131,7 @@ fn l11_seven_years_of_sending_unsubscribing_holding_purging_and_proving() {
     // The tree continues every checkpoint there ever was.
     for old in anchors.iter().step_by(7) {
         let proof = store.consistency(old, None).unwrap().unwrap();
-        proof.check(rig.signer.verifier(), rig.signer.verifier()).unwrap();
+        proof.check(&[rig.signer.verifier()]).unwrap();
     }
     // Once the hold ends, its time has long passed.
     let hold = store.holds().unwrap()[0].number;
