@@ -318,7 +318,24 @@ async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_o
     // Restored: the copy in the place of the store, beside the keys; what was sent comes back out of it.
     gateway.running.stop().await;
     let var = gateway.folder.path().join("var");
-    std::fs::rename(&file, var.join("sluis.redb")).unwrap();
+    let restore = |config: std::path::PathBuf, file: std::path::PathBuf| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+        command.arg("restore").arg(file).env("SLUIS_CONFIG", config);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+    let config = gateway.folder.path().join("sluis.toml");
+    let done = restore(config.clone(), file.clone().into()).await.unwrap();
+    assert!(!done.status.success() && text(&done.stderr).contains("never writes over a store"), "{done:?}");
+    std::fs::remove_file(var.join("sluis.redb")).unwrap();
+    // A backup with a changed entry is found, and nothing is left behind.
+    let damaged = var.join("damaged");
+    std::fs::write(&damaged, &std::fs::read(&file).unwrap()[..40_000]).unwrap();
+    let done = restore(config.clone(), damaged).await.unwrap();
+    assert!(!done.status.success() && text(&done.stderr).lines().count() == 1, "{done:?}");
+    assert!(!var.join("sluis.redb").exists() && !var.join("sluis.redb.restoring").exists());
+    let done = restore(config, file.clone().into()).await.unwrap();
+    assert!(done.status.success() && text(&done.stdout).contains("restored, "), "{done:?}");
+    assert!(text(&done.stdout).contains("Opt-outs that came afterwards are not in it"), "{done:?}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
     command.args(["proof", "message", "<m3@voorbeeldhypotheken.nl>", "--to", "lezer@example.org"]);
     let config = gateway.folder.path().join("sluis.toml");

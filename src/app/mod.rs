@@ -13,6 +13,7 @@ pub mod keys;
 mod letters;
 mod links;
 mod offline;
+mod restore;
 mod rooms;
 mod running;
 mod serve;
@@ -20,6 +21,7 @@ mod sockets;
 
 pub use books::StoreBooks;
 pub use offline::Offline;
+pub use restore::{Restored, restore};
 pub use rooms::structure;
 pub use running::{Bound, Running};
 pub use serve::serve;

@@ -78,6 +78,14 @@ pub enum Command {
         /// The file; it must not be there yet
         file: PathBuf,
     },
+    /// Put a backup in the place of a store that is gone, once it is found sound; nothing is written over
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// A checkpoint that was kept elsewhere, or a folder of them: the backup must continue each
+        #[arg(long = "checkpoint", value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
+    },
     /// Copies that wait for the next hop
     #[command(subcommand)]
     Queue(QueueCommand),

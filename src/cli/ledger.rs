@@ -119,7 +119,7 @@ fn read_note(path: &Path) -> Result<String> {
 }
 
 /// The checkpoints that are named: files, or folders of them.
-fn anchors(paths: &[PathBuf]) -> Result<Vec<String>> {
+pub(super) fn anchors(paths: &[PathBuf]) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for path in paths {
         if path.is_dir() {

@@ -19,6 +19,7 @@ mod preview;
 mod print;
 mod proof;
 mod register;
+mod restore;
 mod rules;
 mod table;
 mod text;
@@ -36,7 +37,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, LogFormat, Settings};
 use crate::mail::CopyId;
 use crate::secret::{Secret, SystemEntropy};
-use crate::{app, submission, telemetry};
+use crate::{app, store, submission, telemetry};
 use args::{Cli, Command, ImportCommand, QueueCommand, RulesCommand};
 use link::{Link, unexpected};
 use print::Out;
@@ -57,6 +58,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    quiet_in_the_store();
     let mut out = Out::new();
     let done = dispatch(cli, &mut out).and_then(|done| out.finish().map(|()| done));
     match done {
@@ -75,6 +77,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         },
     }
+}
+
+/// A panic that the store catches is told by it, in words that say what to do: the stack is for the log.
+fn quiet_in_the_store() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if store::is_guarded() {
+            tracing::error!(%panic, "the store's file is damaged")
+        } else {
+            before(panic)
+        }
+    }));
 }
 
 /// Whether everything was done as asked.
@@ -101,6 +115,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Proof(command) => proof::run(command, &path, out),
         Command::Ledger(command) => ledger::run(command, &path, out),
         Command::Backup { file } => ledger::backup(&file, &path, out),
+        Command::Restore { file, checkpoints } => restore::run(&file, &checkpoints, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
         Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),

@@ -61,6 +61,7 @@ fn files() -> tempfile::TempDir {
         ("tls/inner-ca.pem", "certificate"),
         ("webhook-crm.key", "0123456789abcdef0123456789abcdef"),
         ("crm-ca.pem", "certificate"),
+        ("tsa-ca.pem", "certificate"),
         ("logo.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
         ("footer.de.txt", FOOTER),
         (

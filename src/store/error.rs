@@ -112,6 +112,11 @@ pub(super) enum Fault {
     /// A record that is not what it should be.
     #[error("{0}")]
     Format(String),
+    /// The file does not hold together: redb panicked.
+    #[error(
+        "the store is damaged ({0}); stop the gateway, check the disk, and restore the last backup: sluis restore FILE"
+    )]
+    Damaged(String),
 }
 
 impl Fault {
@@ -119,6 +124,7 @@ impl Fault {
     pub(super) fn spends_the_handle(&self) -> bool {
         match self {
             Self::Format(_) => false,
+            Self::Damaged(_) => true,
             Self::Redb(error) => !matches!(error, redb::Error::ValueTooLarge(_)),
         }
     }

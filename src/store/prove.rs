@@ -6,6 +6,7 @@ use redb::ReadableTable as _;
 
 use super::Store;
 use super::error::Fault;
+use super::guard::guarded;
 use super::read::{Archived, Found, archived, closed, find};
 use super::tables::{BY_TEXT, CHECKPOINTS, HASHES, KEYS};
 use super::write::StoredHashes;
@@ -72,7 +73,7 @@ impl Store {
                 successions,
             })
         };
-        Ok(pack()?)
+        Ok(guarded(pack)?)
     }
 
     /// The key that signs, as the ledger tells of it, with the note of the key before it.
@@ -83,7 +84,7 @@ impl Store {
             let mut older = keys.iter()?.rev().skip(1);
             Ok(older.next().transpose()?.map(|(_, key)| key.value().to_owned()))
         };
-        let succeeds = before()?.and_then(|before| signer.vouched_by(&before));
+        let succeeds = guarded(before)?.and_then(|before| signer.vouched_by(&before));
         Ok(KeyInForce { succeeds, lost: signer.lost().map(str::to_owned), ..signer.in_force() })
     }
 
@@ -94,7 +95,7 @@ impl Store {
             keys.iter()?.map(|row| Ok(KeyInForce::ledger_label(row?.1.value()))).collect()
         };
         let mut notes = Vec::new();
-        for label in keys()? {
+        for label in guarded(keys)? {
             if let Some(Event::KeyInForce(key)) = self.labelled(&label)?.map(|found| found.entry.event) {
                 notes.extend(key.succeeds);
             }
@@ -117,7 +118,7 @@ impl Store {
             let numbers = rows.map(|row| Ok(row?.1.value())).collect::<Result<Vec<_>, Fault>>()?;
             find(&reading, &numbers)
         };
-        Ok(last()?)
+        Ok(guarded(last)?)
     }
 
     /// The entries of the first `limit` anchors that cover entry `number`.
@@ -131,6 +132,6 @@ impl Store {
             let numbers = rows.map(|row| Ok(row?.1.value())).collect::<Result<Vec<_>, Fault>>()?;
             find(&reading, &numbers)
         };
-        Ok(first()?)
+        Ok(guarded(first)?)
     }
 }

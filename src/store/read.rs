@@ -11,6 +11,7 @@ use serde::de::value::StrDeserializer;
 
 use super::Store;
 use super::error::Fault;
+use super::guard::guarded;
 use super::retain::forgotten;
 use super::tables::{
     self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, IMPORTS, Imported, KEYS, KeptCopy, OPEN,
@@ -76,7 +77,7 @@ pub struct ImportPlace {
 impl Register for Store {
     fn profile(&self, sender: &SenderId, address: &AddressKey) -> Result<Profile, Unavailable> {
         let reading = self.transaction()?;
-        Ok(merged_profile(&reading, sender, address)?)
+        Ok(guarded(|| merged_profile(&reading, sender, address))?)
     }
 }
 
@@ -107,7 +108,7 @@ impl SpoolView for Store {
             let until = (now.as_nanosecond(), &[u8::MAX; 20]);
             table.range(..=until)?.take(limit).map(|row| Ok(CopyId::from_bytes(*row?.0.value().1))).collect()
         };
-        Ok(due()?)
+        Ok(guarded(due)?)
     }
 
     fn next_due(&self) -> Result<Option<Timestamp>, Unavailable> {
@@ -119,7 +120,7 @@ impl SpoolView for Store {
                 .transpose()
                 .map_err(|error| Fault::Format(error.to_string()))
         };
-        Ok(next()?)
+        Ok(guarded(next)?)
     }
 
     fn find(&self, copy: CopyId) -> Result<Option<Spooled>, Unavailable> {
@@ -127,7 +128,7 @@ impl SpoolView for Store {
             let table = self.transaction().map_err(closed)?.open_table(SPOOL)?;
             table.get(&copy.to_bytes())?.map(|row| read_spooled(row.value())).transpose()
         };
-        Ok(find()?)
+        Ok(guarded(find)?)
     }
 
     fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {
@@ -140,7 +141,7 @@ impl SpoolView for Store {
                 _ => Err(Fault::Format(format!("the bytes of the spooled copy {copy} are missing"))),
             }
         };
-        Ok(load()?)
+        Ok(guarded(load)?)
     }
 
     fn list(&self, after: Option<CopyId>, limit: usize) -> Result<Vec<Spooled>, Unavailable> {
@@ -154,13 +155,13 @@ impl SpoolView for Store {
                 .map(|row| read_spooled(row?.1.value()))
                 .collect()
         };
-        Ok(list()?)
+        Ok(guarded(list)?)
     }
 
     fn count(&self) -> Result<u64, Unavailable> {
         let count =
             || -> Result<u64, Fault> { Ok(self.transaction().map_err(closed)?.open_table(SPOOL)?.len()?) };
-        Ok(count()?)
+        Ok(guarded(count)?)
     }
 }
 
@@ -231,7 +232,7 @@ impl Store {
             let table = self.transaction().map_err(closed)?.open_table(ENTRIES)?;
             Ok(table.last()?.map_or(0, |(number, _)| number.value() + 1))
         };
-        Ok(size()?)
+        Ok(guarded(size)?)
     }
 
     /// The entries in `range`, erased ones left out.
@@ -245,7 +246,7 @@ impl Store {
             }
             Ok(all)
         };
-        Ok(entries()?)
+        Ok(guarded(entries)?)
     }
 
     /// Show at most `limit` entries from number `from` on to `see`, as their exact bytes: what was erased is
@@ -256,7 +257,7 @@ impl Store {
         limit: usize,
         mut see: impl FnMut(EntryNumber, &[u8]),
     ) -> Result<Option<EntryNumber>, Unavailable> {
-        let mut scan = || -> Result<Option<EntryNumber>, Fault> {
+        let scan = || -> Result<Option<EntryNumber>, Fault> {
             let table = self.transaction().map_err(closed)?.open_table(ENTRIES)?;
             for (seen, row) in table.range(from..)?.enumerate() {
                 let (number, value) = row?;
@@ -269,7 +270,7 @@ impl Store {
             }
             Ok(None)
         };
-        Ok(scan()?)
+        Ok(guarded(scan)?)
     }
 
     /// The entry that others refer to by this label: a consent text by its SHA-256 (hex), a key.
@@ -281,7 +282,7 @@ impl Store {
             };
             Ok(find(&reading, &[number])?.pop())
         };
-        Ok(entry()?)
+        Ok(guarded(entry)?)
     }
 
     /// The entries of at most `limit` consent texts, in order of their SHA-256 (hex), after `after`.
@@ -294,7 +295,7 @@ impl Store {
             let numbers = rows.map(|row| Ok(row?.1.value())).collect::<Result<Vec<_>, Fault>>()?;
             find(&reading, &numbers)
         };
-        Ok(texts()?)
+        Ok(guarded(texts)?)
     }
 
     /// The latest checkpoint: how many entries it covers, and its signed note.
@@ -303,7 +304,7 @@ impl Store {
             let table = self.transaction().map_err(closed)?.open_table(CHECKPOINTS)?;
             Ok(table.last()?.map(|(size, note)| (size.value(), note.value().to_owned())))
         };
-        Ok(latest()?)
+        Ok(guarded(latest)?)
     }
 
     /// The proof that the checkpoint `new` (the newest when absent) continues `old`; both are signed notes. The
@@ -347,13 +348,13 @@ impl Store {
             let proof = consistency::prove(&signed_old, &signed_new, &StoredHashes(&hashes))?;
             Ok(Ok(Consistency { old: old.to_owned(), new, proof }))
         };
-        Ok(prove()?)
+        Ok(guarded(prove)?)
     }
 
     /// What is kept of a copy's bytes.
     pub fn rebuild(&self, copy: CopyId) -> Result<Option<Archived>, Unavailable> {
         let reading = self.transaction()?;
-        Ok(archived(&reading, copy)?)
+        Ok(guarded(|| archived(&reading, copy))?)
     }
 
     /// At most `limit` rows of the register, of `sender` only, if given; in order of sender and address, after
@@ -376,7 +377,7 @@ impl Store {
             }
             Ok(all)
         };
-        Ok(rows()?)
+        Ok(guarded(rows)?)
     }
 
     /// At most `limit` rows of the register that have suppressions, of `sender` only, if given; in order of
@@ -403,7 +404,7 @@ impl Store {
             }
             Ok(all)
         };
-        Ok(rows()?)
+        Ok(guarded(rows)?)
     }
 
     /// At most `limit` imports in order of their ids, after `after`: the id, and the entries that say that it
@@ -422,7 +423,7 @@ impl Store {
                 })
                 .collect()
         };
-        Ok(rows()?)
+        Ok(guarded(rows)?)
     }
 
     /// Where the import `id` is.
@@ -437,13 +438,13 @@ impl Store {
                 undone,
             }))
         };
-        Ok(row()?)
+        Ok(guarded(row)?)
     }
 
     /// Admitted copies of which some recipient has no outcome yet.
     pub fn open_copies(&self) -> Result<u64, Unavailable> {
         let count =
             || -> Result<u64, Fault> { Ok(self.transaction().map_err(closed)?.open_table(OPEN)?.len()?) };
-        Ok(count()?)
+        Ok(guarded(count)?)
     }
 }

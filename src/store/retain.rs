@@ -13,6 +13,7 @@ use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
 use super::apply::profile_of;
 use super::error::Fault;
 use super::find::{About, numbers_about};
+use super::guard::guarded;
 use super::read::{closed, find};
 use super::tables::{
     self, BY_ADDRESS, BY_MINUTE, ENTRIES, FORGOTTEN, HOLDS, META, OPEN, SPOOL, StoredEntry, read_entry,
@@ -84,7 +85,7 @@ impl Store {
     /// The holds that stand.
     pub fn holds(&self) -> Result<Vec<Hold>, Unavailable> {
         let reading = self.transaction()?;
-        Ok(holds(&reading)?)
+        Ok(guarded(|| holds(&reading))?)
     }
 
     /// Erase one person (RULES L18): profile and refusals at once; proof of mail sent, and the consents it
@@ -136,13 +137,13 @@ impl Store {
             erasure.suppressed = suppressions(&reading, address, &named)?;
             Ok((erasure, due))
         };
-        Ok(plan()?)
+        Ok(guarded(plan)?)
     }
 
     /// The keyed hash of an address: what the ledger knows of somebody who was erased.
     pub(super) fn keyed_hash(&self, address: &AddressKey) -> Result<[u8; 32], Unavailable> {
         let reading = self.transaction()?;
-        Ok(keyed_hash(&reading, address)?)
+        Ok(guarded(|| keyed_hash(&reading, address))?)
     }
 
     fn step(&self, from: EntryNumber) -> Result<Step, Unavailable> {
@@ -156,7 +157,7 @@ impl Store {
             let judge = Judge { reading: &reading, retention: self.inner.settings.retention, now, holds };
             judge.step(from)
         };
-        Ok(step()?)
+        Ok(guarded(step)?)
     }
 }
 
@@ -212,7 +213,12 @@ impl Judge<'_> {
         let event = &entry.event;
         Ok(match event {
             Event::Admitted(admitted) => self.copy_due(entry, self.retention.of(admitted.class))?,
-            Event::Refused { .. } if self.is_past(entry.at, self.retention.refused) => vec![number],
+            // Why somebody left is no proof of anything: it helps the sender for a year.
+            Event::Refused { .. } | Event::Explained(_) if self.is_past(entry.at, self.retention.refused) => {
+                vec![number]
+            }
+            // That the sender was told (RULES L10) is proof of the same kind as a send.
+            Event::Told(_) if self.is_past(entry.at, self.retention.marketing) => vec![number],
             other if other.outcome().is_some() || matches!(other, Event::NoticeSent { .. }) => {
                 if self.is_admitted(other)? || !self.is_past(entry.at, self.retention.marketing) {
                     Vec::new()

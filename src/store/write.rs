@@ -11,6 +11,7 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Tabl
 use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
+use super::guard::{caught, guarded};
 use super::outbox::{self, Outbox};
 use super::reopen::{CLOSED, Limbo};
 use super::tables::{
@@ -71,9 +72,13 @@ impl Writer {
         entropy: &dyn Entropy,
     ) -> Result<(Database, Self), OpenError> {
         let database = disk.open(settings.cache_bytes)?;
-        prepare(&database, disk, settings, entropy)?;
-        let tip = Tip::read(&database).map_err(|fault| OpenError::from_fault(disk.path(), fault))?;
-        Ok((database, Self { tip, closed_until: None, limbo: None }))
+        // The database is moved into the guard: should closing it panic as well, that is caught, too.
+        let opened = caught(|| {
+            prepare(&database, disk, settings, entropy)?;
+            let tip = Tip::read(&database).map_err(|fault| OpenError::from_fault(disk.path(), fault))?;
+            Ok((database, Self { tip, closed_until: None, limbo: None }))
+        });
+        opened.unwrap_or_else(|why| Err(OpenError::Corrupted { path: disk.path(), why }))
     }
 }
 
@@ -241,7 +246,7 @@ impl Store {
         let answer = {
             let database = self.inner.database.read().unwrap_or_else(PoisonError::into_inner);
             let database = database.as_ref().ok_or_else(|| RecordError::Store(CLOSED.to_owned()))?;
-            self.try_commit(database, batch, &mut tip, &mut numbers)
+            guarded(|| self.try_commit(database, batch, &mut tip, &mut numbers))
         };
         match answer {
             Ok(()) => {

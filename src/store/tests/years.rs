@@ -7,7 +7,9 @@ use super::*;
 use crate::consent::{Act, ConsentEvent, ConsentEventKind, Evidence};
 use crate::ledger::keeping::{Keeping, months_after};
 use crate::ledger::verify::verify_pack;
-use crate::ledger::{Consented, Handover, RefusedRecipient, Stage, pack};
+use crate::ledger::{
+    Consented, Corrected, Explained, Handover, RefusedRecipient, Stage, Telling, Told, Why, pack,
+};
 use crate::mail::{Purpose, SessionId};
 use crate::policy::{Clause, Refusal};
 
@@ -211,4 +213,51 @@ fn l18_a_person_is_erased_and_the_suppression_stays_without_the_name() {
     drop(store);
     let store = rig.open();
     assert_eq!(store.verify_all(&[anchor]).unwrap().problems, Vec::<String>::new());
+}
+
+#[test]
+fn l11_why_somebody_left_goes_after_a_year_that_it_was_told_after_five_and_a_correction_stays() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let (who, reference) = (key("lezer@example.org"), Some(copy(1, 0).reference));
+    store.write(vec![Record::of(unsubscribed("lezer@example.org"))]).unwrap();
+    let explained =
+        Explained { sender: sender(), address: who.clone(), why: Why::TooOften, token: None, reference };
+    let told = Told {
+        sender: sender(),
+        address: who.clone(),
+        fact: 0,
+        index: 0,
+        channel: "webhook".to_owned(),
+        target: "crm".to_owned(),
+        outcome: Telling::Told,
+        answer: "200".to_owned(),
+        attempt: 1,
+    };
+    let corrected = Corrected {
+        sender: sender(),
+        address: who.clone(),
+        since: at(0),
+        before: None,
+        token: None,
+        reference,
+        ip: None,
+        user_agent: None,
+    };
+    let events = vec![Event::Explained(explained), Event::Told(told), Event::Corrected(corrected)];
+    store.write(vec![Record { events, sides: Vec::new() }]).unwrap();
+    store.checkpoint().unwrap();
+    let left = || {
+        let all = store.entries(0..4).unwrap();
+        all.iter().map(|found| found.entry.event.kind().0).collect::<Vec<_>>()
+    };
+    let mut purged = Vec::new();
+    for months in [12, 14, 59, 61, 200] {
+        rig.clock.set(month(months));
+        purged.push(store.purge(&|| false).unwrap());
+    }
+    assert_eq!(purged, [0, 1, 0, 1, 0]);
+    assert_eq!(left(), ["unsubscribed", "corrected"], "one without the other would tell another story");
+    assert_eq!(store.profile(&sender(), &who).unwrap().suppressions, []);
+    sound(&store);
 }
