@@ -7,13 +7,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memmem;
+use tokio::sync::watch;
 
 use crate::admin::{Books, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Subject, Tally, Verified};
 use crate::clock::Timestamp;
 use crate::ledger::consistency::Consistency;
 use crate::ledger::{Entry, EntryNumber, Event, Fact, Keep, Suppressed, pack};
-use crate::mail::{AddressKey, SenderId};
-use crate::policy::{Profile, Refusal, Unavailable};
+use crate::mail::{AddressKey, Language, SenderId};
+use crate::policy::{Profile, Refusal, Rules, Unavailable};
 use crate::store::{About, Archived, Findings, Found, ImportPlace, Page, Store, Window};
 
 /// Entries that are read in one go.
@@ -32,13 +33,22 @@ const MAX_ENTRIES: usize = 50_000;
 #[derive(Debug, Clone)]
 pub struct StoreBooks {
     store: Store,
+    rules: watch::Receiver<Arc<Rules>>,
     progress: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 impl StoreBooks {
-    /// Over `store`.
-    pub fn new(store: Store) -> Self {
-        Self { store, progress: Arc::default() }
+    /// Over `store`; the languages of senders are those of `rules`.
+    pub fn new(store: Store, rules: watch::Receiver<Arc<Rules>>) -> Self {
+        Self { store, rules, progress: Arc::default() }
+    }
+
+    /// The language of the first sender that `found` names; Dutch, the law's own, when none does.
+    fn language_of(&self, found: &[Found]) -> Language {
+        let rules = self.rules.borrow();
+        let known = |id: &SenderId| rules.senders.iter().find(|sender| sender.id == *id);
+        let sender = found.iter().filter_map(|found| found.entry.event.sender()).find_map(known);
+        sender.map(|sender| sender.language).unwrap_or_default()
     }
 
     fn page(&self, query: &Query, after: Option<EntryNumber>, limit: usize) -> Result<Page, Unavailable> {
@@ -290,7 +300,7 @@ impl Books for StoreBooks {
         Ok(self.store.labelled(sha256)?.map(|found| found.number))
     }
 
-    fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable> {
+    fn pack(&self, query: &Query, language: Option<Language>) -> Result<Option<Vec<u8>>, Unavailable> {
         let page = self.page(query, None, MAX_ENTRIES)?;
         if page.next.is_some() {
             return Err(Unavailable(format!(
@@ -308,7 +318,9 @@ impl Books for StoreBooks {
             found.retain(|found| found.number < covered);
         }
         self.add_evidence(&mut found)?;
+        let language = language.unwrap_or_else(|| self.language_of(&found));
         let pack = self.store.pack(&query.to_string(), found)?;
+        let pack = pack::Pack { language, ..pack };
         let zip = pack::write(&pack, self.store.signer(), Cursor::new(Vec::new()))
             .map_err(|error| Unavailable(error.to_string()))?;
         Ok(Some(zip.into_inner()))

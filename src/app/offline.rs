@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use tokio::sync::watch;
 
 use super::keys::{KeyFolder, STORE};
 use super::{StoreBooks, rooms};
@@ -37,13 +38,14 @@ impl Offline {
             store.write(vec![Record::of(Event::KeyInForce(key))])?;
         }
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
+        let rules = Arc::new(settings.rules.clone());
         let services = Services {
             scribe,
             register: Arc::new(store.clone()),
-            books: Arc::new(StoreBooks::new(store.clone())),
+            books: Arc::new(StoreBooks::new(store.clone(), watch::channel(rules.clone()).1)),
             spool: Arc::new(store.clone()),
             outbox: Arc::new(store),
-            control: Arc::new(Nobody { rules: Arc::new(settings.rules.clone()) }),
+            control: Arc::new(Nobody { rules }),
             clock,
         };
         Ok(Self { services, closing })

@@ -267,7 +267,7 @@ impl Running {
         let services = admin::Services {
             scribe: scribe.clone(),
             register: Arc::new(store.clone()),
-            books: Arc::new(StoreBooks::new(store.clone())),
+            books: Arc::new(StoreBooks::new(store.clone(), reload.rules.subscribe())),
             spool: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
             control: Arc::new(Remote {
@@ -356,9 +356,10 @@ impl Running {
     /// An evidence pack of everything on record about `address`: a zip file.
     pub async fn pack_of(&self, address: &Address) -> Result<Vec<u8>> {
         self.scribe.record(Record { events: Vec::new(), sides: vec![Side::Checkpoint] }).await?;
-        let books = StoreBooks::new(self.store.clone());
+        let books = StoreBooks::new(self.store.clone(), self.reload.rules.subscribe());
         let subject = admin::Subject::Address(address.key().clone());
-        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into())).await??;
+        let pack =
+            tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into(), None)).await??;
         pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))
     }
 

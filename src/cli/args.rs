@@ -11,7 +11,7 @@ use super::import::dates::Order;
 use crate::admin::Subject;
 use crate::consent::ConsentEventKind;
 use crate::ledger::OwedId;
-use crate::mail::{Address, CopyId, Domain};
+use crate::mail::{Address, CopyId, Domain, Language};
 use crate::suppression::Reason;
 
 /// SMTP relay and compliance gateway: nothing commercial leaves without a legal basis, and what left can be
@@ -759,6 +759,9 @@ pub enum ProofCommand {
         /// The zip file to write; it must not be there yet
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
+        /// The language of its page: nl, en, de, fr [default: that of the sender]
+        #[arg(long, value_parser = language)]
+        language: Option<Language>,
     },
 }
 
@@ -898,6 +901,11 @@ pub enum OutboxCommand {
         #[arg(required = true, value_parser = owed_id)]
         tellings: Vec<OwedId>,
     },
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    let known = Language::ALL.into_iter().find(|language| language.code() == text);
+    known.ok_or_else(|| "nl, en, de or fr".to_owned())
 }
 
 fn owed_id(text: &str) -> Result<OwedId, String> {

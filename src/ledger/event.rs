@@ -559,6 +559,23 @@ impl Event {
         }
     }
 
+    /// Whom it was done for, or whose register it changed.
+    pub fn sender(&self) -> Option<&SenderId> {
+        match self {
+            Self::Admitted(it) => it.sender.as_ref().map(|sender| &sender.id),
+            Self::Consent(it) => Some(&it.sender),
+            Self::Relation(it) => Some(&it.sender),
+            Self::Published(it) => Some(&it.sender),
+            Self::TakenBack(it) => Some(&it.sender),
+            Self::Suppression(it) => Some(&it.sender),
+            Self::Unsubscribed(it) => Some(&it.sender),
+            Self::Corrected(it) => Some(&it.sender),
+            Self::Explained(it) => Some(&it.sender),
+            Self::Told(it) => Some(&it.sender),
+            _ => None,
+        }
+    }
+
     /// The submission it is about.
     pub fn reference(&self) -> Option<Reference> {
         match self {

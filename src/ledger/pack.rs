@@ -19,17 +19,19 @@ use super::consistency::Consistency;
 use super::event::{Anchored, Entry, EntryNumber, Event};
 use super::page::{self, Story};
 use super::tree::{Hash, Salt, leaf};
-use crate::mail::{CopyId, hex, sha256};
+use crate::mail::{CopyId, Language, hex, sha256};
 
 /// First line of the signed list of files; a checkpoint cannot begin like this, as its first line is a
 /// gateway's name, which has no spaces.
 pub(super) const TITLE: &str = "sluis evidence pack v1";
 /// Version of the page: a check renders it anew and compares, which only the same version can.
-pub(super) const PAGE: u32 = 1;
+pub(super) const PAGE: u32 = 2;
 
 /// What goes into a pack.
 #[derive(Debug, Clone)]
 pub struct Pack {
+    /// The language of its page.
+    pub language: Language,
     /// What it is about, in words: an address, a reference.
     pub about: String,
     /// When it was made.
@@ -189,6 +191,7 @@ pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W
     }
     let about = one_line(&pack.about);
     let story = Story {
+        language: pack.language,
         about: &about,
         made_at: pack.made_at,
         note: &pack.checkpoint,
@@ -225,8 +228,11 @@ impl<W: Write + Seek> Files<W> {
     fn finish(mut self, pack: &Pack, signer: &Signer) -> Result<W, PackError> {
         let about = one_line(&pack.about);
         let text = format!(
-            "{TITLE}\ngateway {}\nabout {about}\nmade {}\npage {PAGE}\n{}",
-            pack.origin, pack.made_at, self.list
+            "{TITLE}\ngateway {}\nabout {about}\nmade {}\npage {PAGE} {}\n{}",
+            pack.origin,
+            pack.made_at,
+            pack.language.code(),
+            self.list
         );
         let note = signer.sign(&text)?;
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);

@@ -13,7 +13,7 @@ use super::pack::{KEYS, PAGE, Proof, TITLE, anchor_name, entry_name, message_nam
 use super::page::{self, Story};
 use super::tree::{self, Hash, leaf};
 use super::{stamp, succession};
-use crate::mail::{hex, sha256, unhex};
+use crate::mail::{Language, hex, sha256, unhex};
 
 /// Files in a pack, at most.
 const MAX_FILES: usize = 200_000;
@@ -297,7 +297,10 @@ fn check_anchor(
 /// story than the entries: it is rendered anew and compared.
 fn check_page(files: &Files, list: &str, report: &mut Report) {
     let word = |name: &str| list.lines().find_map(|line| line.strip_prefix(name));
-    let version = word("page ").and_then(|version| version.parse().ok()).unwrap_or(0u32);
+    let mut page = word("page ").unwrap_or_default().split(' ');
+    let version = page.next().and_then(|version| version.parse().ok()).unwrap_or(0u32);
+    let code = page.next().unwrap_or_default();
+    let language = Language::ALL.into_iter().find(|language| language.code() == code).unwrap_or_default();
     let (Some(signed), Some(made_at)) = (&report.checkpoint, word("made ").and_then(|at| at.parse().ok()))
     else {
         return report.problems.push("files.txt: does not say when the pack was made".to_owned());
@@ -314,6 +317,7 @@ fn check_page(files: &Files, list: &str, report: &mut Report) {
         _ => None,
     });
     let story = Story {
+        language,
         about: &report.about,
         made_at,
         note: &text(files, "checkpoint.txt"),

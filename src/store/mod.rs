@@ -17,6 +17,7 @@ mod find;
 mod fsck;
 mod guard;
 mod outbox;
+mod prepare;
 mod prove;
 mod read;
 mod recover;

@@ -13,6 +13,7 @@ use super::write::StoredHashes;
 use crate::ledger::checkpoint::Signer;
 use crate::ledger::pack::{Anchor, Exhibit, Pack, Sent};
 use crate::ledger::{Anchored, EntryNumber, Event, KeyInForce, consistency, tree};
+use crate::mail::Language;
 use crate::policy::Unavailable;
 
 impl Store {
@@ -62,6 +63,7 @@ impl Store {
                 exhibits.push(Exhibit { number: found.number, salt: found.salt, bytes: found.bytes, path });
             }
             Ok(Pack {
+                language: Language::default(),
                 about: about.to_owned(),
                 made_at: self.inner.clock.now(),
                 origin: self.origin().to_owned(),
