@@ -20,6 +20,7 @@ mod outbox;
 mod prepare;
 mod prove;
 mod read;
+mod recent;
 mod recover;
 mod reopen;
 mod retain;
@@ -54,6 +55,7 @@ pub use recover::Recovered;
 pub use retain::{Erasure, Hold};
 
 use guard::{caught, guarded};
+use recent::Recent;
 use write::Writer;
 
 /// How to run a store.
@@ -103,6 +105,7 @@ struct Inner {
     /// `None` between a failed write and the next time the file could be opened.
     database: RwLock<Option<Database>>,
     writer: Mutex<Writer>,
+    recent: Recent,
     settings: Settings,
     clock: SharedClock,
     entropy: SharedEntropy,
@@ -158,6 +161,7 @@ impl Store {
                 disk,
                 database: RwLock::new(Some(database)),
                 writer: Mutex::new(writer),
+                recent: Recent::new(),
                 settings,
                 clock,
                 entropy,

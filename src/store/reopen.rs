@@ -37,6 +37,7 @@ impl Store {
         if let Err(why) = caught(|| drop(database)) {
             tracing::error!(why, "the store could not be closed well");
         }
+        self.inner.recent.outdate();
         writer.closed_until = Some(self.inner.clock.now());
     }
 
@@ -64,6 +65,7 @@ impl Store {
         match opened {
             Ok((database, tip)) => {
                 *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
+                self.inner.recent.outdate();
                 writer.tip = tip;
                 writer.closed_until = None;
                 Ok(())
