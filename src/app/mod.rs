@@ -13,6 +13,7 @@ pub mod keys;
 mod letters;
 mod links;
 mod offline;
+mod purge;
 mod restore;
 mod rooms;
 mod running;

@@ -16,8 +16,8 @@ use super::fixed;
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::links::StoreLinks;
-use super::rooms;
 use super::sockets::Sockets;
+use super::{purge, rooms};
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
@@ -38,10 +38,6 @@ use crate::{admin, metrics};
 
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
 const BACKLOG: u32 = 1024;
-
-/// When the first purge after a start begins, and how long it is to the next one.
-const PURGE_FIRST: std::time::Duration = std::time::Duration::from_secs(3_600);
-const PURGE_EVERY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 /// A listener and where it is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +164,7 @@ impl Running {
         sockets.finish()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
-        shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
+        shutdown.spawn(purge::daily(store.clone(), shutdown.clone()));
         let anchors = anchors::Parts {
             store: store.clone(),
             scribe: scribe.clone(),
@@ -482,26 +478,6 @@ fn config_entry(settings: &config::Settings) -> Record {
         mode: settings.rules.mode.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
-}
-
-/// Destroy what was kept long enough (RULES L11): an hour after the start, then daily, in steps that hold up
-/// nobody.
-async fn purge_daily(store: Store, shutdown: Shutdown) {
-    let mut wait = PURGE_FIRST;
-    loop {
-        tokio::select! {
-            () = shutdown.requested() => return,
-            () = tokio::time::sleep(wait) => {}
-        }
-        wait = PURGE_EVERY;
-        let (store, stop) = (store.clone(), shutdown.clone());
-        match tokio::task::spawn_blocking(move || store.purge(&|| stop.is_requested())).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(entries)) => tracing::info!(entries, "purged: their time had passed"),
-            Ok(Err(error)) => tracing::error!(%error, "the purge stopped; it is tried again tomorrow"),
-            Err(error) => tracing::error!(%error, "the purge ended by a panic"),
-        }
-    }
 }
 
 /// The keys that sign and seal from now on, as the ledger tells of them.

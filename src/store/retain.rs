@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::apply::profile_of;
@@ -54,6 +54,11 @@ pub struct Erasure {
     pub holds: Vec<EntryNumber>,
 }
 
+/// Nothing recorded for so long: a rest, or a clock that jumped.
+const JUMP: SignedDuration = SignedDuration::from_hours(60 * 24);
+/// What the ledger goes on for until such a rest is believed.
+const SETTLED: SignedDuration = SignedDuration::from_hours(90 * 24);
+
 /// One step of a purge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Step {
@@ -80,6 +85,31 @@ impl Store {
             }
         }
         Ok(purged)
+    }
+
+    /// When nothing was recorded for so long that either the gateway rested or the clock jumped: the last moment
+    /// before and the first one after, if that is not long ago. A purge by a clock that is ten years ahead would
+    /// destroy all proof there is, so nothing is purged of itself until the ledger has gone on for a while, or a
+    /// person says that the time is right.
+    pub fn jump(&self) -> Result<Option<(Timestamp, Timestamp)>, Unavailable> {
+        let now = self.inner.clock.now();
+        let jump = || -> Result<Option<(Timestamp, Timestamp)>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(BY_MINUTE)?;
+            let mut after = now;
+            for row in table.range(..=(tables::minute(now), u64::MAX))?.rev() {
+                let minute = row?.0.value().0;
+                let Ok(at) = Timestamp::from_second(minute.saturating_mul(60)) else { break };
+                if after.duration_since(at) > JUMP {
+                    return Ok(Some((at, after)));
+                }
+                if now.duration_since(at) > SETTLED {
+                    break;
+                }
+                after = at;
+            }
+            Ok(None)
+        };
+        Ok(guarded(jump)?)
     }
 
     /// The holds that stand.

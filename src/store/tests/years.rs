@@ -261,3 +261,41 @@ fn l11_why_somebody_left_goes_after_a_year_that_it_was_told_after_five_and_a_cor
     assert_eq!(store.profile(&sender(), &who).unwrap().suppressions, []);
     sound(&store);
 }
+
+#[test]
+fn promise_2_a_clock_that_jumps_purges_nothing_of_itself_and_loses_nothing() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let day = |number: i64| at(number * 86_400);
+    let fact = || vec![Record::of(unsubscribed("lezer@example.org"))];
+    for number in 0..30 {
+        rig.clock.set(day(number));
+        store.write(vec![Record::of(admitted(copy(1, number as u32), &["bob@example.org"]))]).unwrap();
+    }
+    assert_eq!(store.jump().unwrap(), None);
+    // Ten years ahead, and a day back: what is recorded stands in its order, and the tree does not mind.
+    rig.clock.set(month(120));
+    let (before, after) = store.jump().unwrap().expect("nobody would believe it");
+    assert_eq!((before.duration_since(day(29)).as_hours(), after), (0, month(120)));
+    store.write(fact()).unwrap();
+    assert!(store.jump().unwrap().is_some(), "an entry of that time makes it no better");
+    rig.clock.set(day(29));
+    store.write(fact()).unwrap();
+    rig.clock.set(day(28));
+    store.write(fact()).unwrap();
+    store.checkpoint().unwrap();
+    assert_eq!(store.jump().unwrap(), None, "what is ahead of the clock does not count");
+    let all = store.entries(0..store.size().unwrap()).unwrap();
+    assert_eq!(all.iter().filter(|found| matches!(found.entry.event, Event::Unsubscribed(_))).count(), 3);
+    assert!(all.windows(2).all(|pair| pair[0].number + 1 == pair[1].number));
+    sound(&store);
+    // A rest that was one: once the ledger has gone on for three months, it is believed.
+    for number in [200, 220, 240, 260, 280] {
+        rig.clock.set(day(number));
+        store.write(fact()).unwrap();
+        assert!(store.jump().unwrap().is_some(), "day {number}");
+    }
+    rig.clock.set(day(295));
+    store.write(fact()).unwrap();
+    assert_eq!(store.jump().unwrap(), None);
+}
