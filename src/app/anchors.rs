@@ -110,14 +110,14 @@ impl Anchors {
             let due: Vec<usize> =
                 next.iter().filter(|(_, at)| **at <= now || **at > far).map(|(place, _)| *place).collect();
             if !due.is_empty() {
-                match self.anchor(&due, &mut next).await {
-                    Ok(()) => {}
-                    Err(error) => {
-                        tracing::error!(error = %format!("{error:#}"), "no checkpoint went outside");
-                        for place in due {
-                            next.insert(place, after(now, RETRY.min(self.every)));
-                        }
-                    }
+                // A service that does not answer must not hold up a stop; what is due then is due at the next start.
+                let done = tokio::select! {
+                    () = shutdown.requested() => return,
+                    done = self.anchor(&due, &mut next) => done,
+                };
+                if let Err(error) = done {
+                    tracing::error!(error = %format!("{error:#}"), "no checkpoint went outside");
+                    next.extend(due.into_iter().map(|place| (place, after(now, RETRY.min(self.every)))));
                 }
             }
             let now = self.parts.clock.now();
