@@ -78,6 +78,18 @@ fn promise_8_the_ledgers_key_changes_and_either_key_checks_what_either_signed() 
 }
 
 #[test]
+fn l19_the_pack_about_somebody_who_was_imported_says_which_file_that_was() {
+    let house = House::new();
+    let csv = house.file("af.csv", "address,reason\nz@example.nl,complaint\ny@example.nl,\n");
+    house.ok(&["suppress", "import", &csv]);
+    let pack = house.path("pack.zip").display().to_string();
+    house.ok(&["proof", "export", "z@example.nl", "-o", &pack]);
+    let said = house.ok(&["proof", "verify", &pack, "--key", &key(&house)]);
+    assert!(said.contains("import_begun") && said.contains("af.csv"), "{said}");
+    assert!(!said.contains("y@example.nl"), "nobody else is in it: {said}");
+}
+
+#[test]
 fn promise_8_a_key_that_nobody_vouches_for_is_refused_until_somebody_says_why() {
     let (house, other) = (House::new(), House::new());
     let path = |name: &str| house.path(name).display().to_string();

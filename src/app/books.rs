@@ -105,6 +105,14 @@ impl StoreBooks {
         for label in labels {
             found.extend(self.store.labelled(&label)?);
         }
+        // Not the file itself: it holds other people's data. Its hash, and who attested it, stand in the entry.
+        let imports: BTreeSet<String> =
+            found.iter().filter_map(|found| import_of(&found.entry.event)).map(str::to_owned).collect();
+        for import in imports {
+            if let Some(place) = self.store.import(&import)? {
+                found.extend(self.store.entries(place.begun..place.begun.saturating_add(1))?);
+            }
+        }
         found.sort_by_key(|found| found.number);
         found.dedup_by_key(|found| found.number);
         self.add_anchors(found)
@@ -132,6 +140,18 @@ impl StoreBooks {
         found.dedup_by_key(|found| found.number);
         Ok(())
     }
+}
+
+/// The import that brought an entry.
+fn import_of(event: &Event) -> Option<&str> {
+    let source = match event {
+        Event::Consent(it) => &it.source,
+        Event::Relation(it) => &it.source,
+        Event::Published(it) => &it.source,
+        Event::Suppression(it) => &it.suppression.source,
+        _ => return None,
+    };
+    source.strip_prefix("import ")
 }
 
 /// The fact of the register that an entry took in.

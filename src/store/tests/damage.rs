@@ -6,7 +6,7 @@ use super::*;
 use crate::policy::Profile;
 
 /// Places at which an octet is changed, over the whole file.
-const PLACES: usize = 160;
+const PLACES: usize = 64;
 
 /// What is in the store: all entries, one profile.
 type Content = (Vec<Vec<u8>>, Profile);
@@ -14,7 +14,7 @@ type Content = (Vec<Vec<u8>>, Profile);
 /// A store with a bit of everything, closed; its content, and its file.
 fn whole(rig: &Rig) -> (Content, Vec<u8>) {
     let store = rig.open();
-    for index in 0..30 {
+    for index in 0..12 {
         let state = SpoolState::Waiting { next: at(0) };
         store.write(vec![spooling(copy(index, 0), &["a@x.nl"], state, Keep::Full)]).unwrap();
         store.write(vec![Record::of(unsubscribed(&format!("bob{index}@example.org")))]).unwrap();
@@ -31,17 +31,18 @@ fn content(store: &Store) -> Result<Content, crate::policy::Unavailable> {
 }
 
 /// Everything that a gateway and a person do with a store; `None` when it was told what is wrong with it.
-fn use_it(rig: &Rig) -> Option<Content> {
+fn use_it(rig: &Rig, backup: bool) -> Option<Content> {
     let store = rig.try_open().ok()?;
     let found = store.verify_all(&[]).ok()?;
     let content = content(&store).ok();
-    let spooled: Vec<_> = (0..30).map(|index| store.load(copy(index, 0))).collect();
+    let spooled: Vec<_> = (0..12).map(|index| store.load(copy(index, 0))).collect();
     let page =
         store.page(About::Address(&key("bob7@example.org")), &Window { limit: 9, ..Window::default() });
-    let copied = store.backup(&rig.folder.path().join("copy"), &mut |_, _| ());
-    let _ = std::fs::remove_file(rig.folder.path().join("copy"));
+    let copy = rig.folder.path().join("copy");
+    let copied = !backup || store.backup(&copy, &mut |_, _| ()).is_ok();
+    let _ = std::fs::remove_file(copy);
     let written = store.write(vec![Record::of(unsubscribed("new@example.org"))]);
-    let sound = found.is_sound() && page.is_ok() && copied.is_ok() && written.is_ok();
+    let sound = found.is_sound() && page.is_ok() && copied && written.is_ok();
     (sound && spooled.iter().all(Result::is_ok)).then_some(content).flatten()
 }
 
@@ -51,11 +52,11 @@ fn promise_5_an_octet_changed_anywhere_in_the_file_is_told_or_changes_nothing() 
     let (before, file) = whole(&rig);
     let used: Vec<usize> = (0..file.len()).filter(|at| file[*at] != 0).collect();
     let (mut told, mut unhurt) = (0, 0);
-    for place in used.iter().copied().step_by((used.len() / PLACES).max(1)) {
+    for (turn, place) in used.iter().copied().step_by((used.len() / PLACES).max(1)).enumerate() {
         let mut changed = file.clone();
         changed[place] ^= 0x41;
         std::fs::write(rig.path(), changed).unwrap();
-        match catch_unwind(AssertUnwindSafe(|| use_it(&rig))) {
+        match catch_unwind(AssertUnwindSafe(|| use_it(&rig, turn % 8 == 0))) {
             Ok(None) => told += 1,
             Ok(Some(after)) => {
                 assert_eq!(after, before, "octet {place} changed what is read, and nothing said so");
@@ -64,7 +65,7 @@ fn promise_5_an_octet_changed_anywhere_in_the_file_is_told_or_changes_nothing() 
             Err(_) => panic!("octet {place}: a panic came out of the store"),
         }
     }
-    assert!(told > 20 && unhurt > 20, "told {told}, unhurt {unhurt}");
+    assert!(told > 8 && unhurt > 8, "told {told}, unhurt {unhurt}");
 }
 
 #[test]
