@@ -44,7 +44,9 @@ impl Offline {
             register: Arc::new(store.clone()),
             books: Arc::new(StoreBooks::new(store.clone(), watch::channel(rules.clone()).1)),
             spool: Arc::new(store.clone()),
-            outbox: Arc::new(store),
+            outbox: Arc::new(store.clone()),
+            inbox: Arc::new(store),
+            mailbox: None,
             control: Arc::new(Nobody { rules }),
             clock,
         };

@@ -99,6 +99,10 @@ fn title(event: &Event, t: Tongue) -> String {
         Event::Unsubscribed(it) => t.with(&w::UNSUBSCRIBED, &[&it.address]),
         Event::Corrected(it) => t.with(&w::CORRECTED, &[&it.address]),
         Event::Explained(it) => t.with(&w::EXPLAINED, &[&it.address]),
+        Event::Returned(it) => t.with(&w::RETURNED, &[&it.address]),
+        Event::Ignored(it) => t.with(&w::IGNORED, &[&it.address]),
+        Event::Held(_) => t.say(&w::WAITED).to_owned(),
+        Event::Answered(it) => t.with(&w::ANSWERED, &[&it.held]),
         Event::Told(it) => match it.outcome {
             Telling::Told => t.with(&w::TOLD, &[&it.target, &it.channel, &it.fact]),
             Telling::GivenUp => t.with(&w::NOT_TOLD, &[&it.target, &it.channel, &it.fact]),
@@ -199,6 +203,14 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         Event::Told(it) => html! {
             (t.row(&w::ANSWER, &it.answer)) (t.row(&w::TRIES, it.attempt))
         },
+        Event::Returned(it) => html! {
+            dt { "status" }
+            dd { (it.status) " (" (t.say(if it.hard { &w::NO_MAILBOX } else { &w::MAY_WORK })) ")" }
+            (t.row(&w::FAR_SERVER, &it.diagnostic))
+        },
+        Event::Ignored(it) => t.row(&w::WHY, &it.why),
+        Event::Held(it) => html! { (t.row(&w::SUBJECT, &it.subject)) (t.row(&w::WHY, &it.why)) },
+        Event::Answered(it) => t.row(&w::DONE, &it.how),
         Event::Admitted(it) => admitted(it, story),
         Event::Refused { handover, reverse_path, recipients, message_id, .. } => html! {
             (handed_over(handover, t))

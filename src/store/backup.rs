@@ -9,6 +9,7 @@ use redb::{Builder, Database, Key, ReadTransaction, ReadableTableMetadata as _, 
 
 use super::error::{Fault, OpenError};
 use super::guard::guarded;
+use super::inbox::INBOX;
 use super::outbox::{LANES, OUTBOX, OWED_DUE};
 use super::read::closed;
 use super::tables::{
@@ -94,6 +95,7 @@ impl Store {
             copy_table(&reading, &copy, OUTBOX)?;
             copy_table(&reading, &copy, LANES)?;
             copy_table(&reading, &copy, OWED_DUE)?;
+            copy_table(&reading, &copy, INBOX)?;
             copy_table(&reading, &copy, SPOOL)?;
             copy_table(&reading, &copy, DUE)?;
             copy_table(&reading, &copy, ORIGINALS)?;

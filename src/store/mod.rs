@@ -16,6 +16,7 @@ mod error;
 mod find;
 mod fsck;
 mod guard;
+mod inbox;
 mod outbox;
 mod prepare;
 mod prove;

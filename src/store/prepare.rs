@@ -8,7 +8,8 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 use super::Settings;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
-use super::outbox::{self, Outbox};
+use super::inbox::INBOX;
+use super::outbox::Outbox;
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
     FORGOTTEN, FORMAT, HASHES, HOLDS, IMPORTS, KEYS, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL,
@@ -97,10 +98,10 @@ fn initialise(
     entropy: &dyn Entropy,
 ) -> Result<(), Fault> {
     let transaction = database.begin_write()?;
-    // A store of a release that had no outbox gets one.
+    // A store of a release that had no outbox or no inbox gets them.
     let complete = {
         let mut tables = transaction.list_tables()?;
-        tables.any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&outbox::OUTBOX))
+        tables.any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&INBOX))
     };
     {
         let mut keys = transaction.open_table(KEYS)?;
@@ -111,8 +112,11 @@ fn initialise(
             return Ok(());
         }
         Outbox::open(&transaction)?;
+        transaction.open_table(INBOX)?;
         let size = entries.last()?.map_or(0, |(number, _)| number.value() + 1);
-        keys.insert(size, verifier)?;
+        if !known {
+            keys.insert(size, verifier)?;
+        }
         let mut meta = transaction.open_table(META)?;
         if is_new {
             meta.insert("format", &[FORMAT][..])?;

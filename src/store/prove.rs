@@ -83,8 +83,14 @@ impl Store {
         let signer = self.signer();
         let before = || -> Result<Option<String>, Fault> {
             let keys = self.transaction().map_err(closed)?.open_table(KEYS)?;
-            let mut older = keys.iter()?.rev().skip(1);
-            Ok(older.next().transpose()?.map(|(_, key)| key.value().to_owned()))
+            // An older release may have noted the same key twice.
+            for row in keys.iter()?.rev() {
+                let (_, key) = row?;
+                if key.value() != signer.verifier() {
+                    return Ok(Some(key.value().to_owned()));
+                }
+            }
+            Ok(None)
         };
         let succeeds = guarded(before)?.and_then(|before| signer.vouched_by(&before));
         Ok(KeyInForce { succeeds, lost: signer.lost().map(str::to_owned), ..signer.in_force() })

@@ -11,6 +11,7 @@ use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
 use super::guard::{caught, guarded};
+use super::inbox;
 use super::outbox::Outbox;
 use super::prepare::prepare;
 use super::reopen::{CLOSED, Limbo};
@@ -207,7 +208,7 @@ pub(super) struct Pages<'t> {
     pub(super) copies: Table<'t, &'static [u8; 20], &'static [u8]>,
     /// Opened when it is needed: most commits owe nobody anything.
     outbox: Option<Outbox<'t>>,
-    transaction: &'t WriteTransaction,
+    pub(super) transaction: &'t WriteTransaction,
     pub(super) projections: Projections<'t>,
 }
 
@@ -273,6 +274,8 @@ impl<'t> Pages<'t> {
                 }
                 Side::Defer(id, owed) => self.outbox()?.defer(*id, owed)?,
                 Side::Paid(id) => self.outbox()?.paid(*id)?,
+                Side::Letter(letter) => inbox::keep(self.transaction, tip.edge.size(), letter)?,
+                Side::Filed(number) => inbox::done(self.transaction, *number)?,
                 Side::Erase(numbers) => self.erase(numbers)?,
                 Side::Forget(address) => self.forget(address)?,
             }

@@ -119,6 +119,17 @@ words! {
         "{} ({}) konnte von Eintrag {} nicht unterrichtet werden", "{} ({}) n'a pas pu être informé de l'entrée {}";
     NOT_NEEDED = "{} ({}) hoefde geen bericht te krijgen", "{} ({}) had not to be told",
         "{} ({}) musste nicht unterrichtet werden", "{} ({}) n'avait pas à être informé";
+    RETURNED = "Een bericht aan {} kwam terug", "A message to {} came back", "Eine Nachricht an {} kam zurück",
+        "Un message à {} est revenu";
+    IGNORED = "Een automatische mail over een bericht aan {} veranderde niets",
+        "An automatic mail about a message to {} changed nothing",
+        "Eine automatische Mail zu einer Nachricht an {} änderte nichts",
+        "Un courriel automatique au sujet d'un message à {} n'a rien changé";
+    WAITED = "Een mail aan het afmeldadres wachtte op een mens", "A mail to the unsubscribe address waited for a person",
+        "Eine Mail an die Abmeldeadresse wartete auf einen Menschen",
+        "Un courriel à l'adresse de désabonnement attendait une personne";
+    ANSWERED = "De mail van regel {} werd beantwoord", "The mail of entry {} was answered",
+        "Die Mail von Eintrag {} wurde beantwortet", "Le courriel de l'entrée {} a reçu sa réponse";
     ADMITTED = "Een bericht ({}) werd toegelaten", "A message ({}) was admitted", "Eine Nachricht ({}) wurde zugelassen",
         "Un message ({}) a été admis";
     REFUSED = "De gateway weigerde te versturen", "The gateway refused to send",
@@ -198,6 +209,11 @@ words! {
         "le désabonnement de {} du {}";
     WHY = "waarom", "why", "warum", "pourquoi";
     ANSWER = "antwoord", "answer", "Antwort", "réponse";
+    NO_MAILBOX = "zo'n postvak is er niet", "no such mailbox", "kein solches Postfach", "aucune boîte de ce nom";
+    MAY_WORK = "het kan nog lukken", "it may still work", "es kann noch gelingen", "cela peut encore aboutir";
+    FAR_SERVER = "de andere server", "the far server", "der ferne Server", "le serveur distant";
+    SUBJECT = "onderwerp", "subject", "Betreff", "objet";
+    DONE = "wat er werd gedaan", "what was done", "was getan wurde", "ce qui a été fait";
     TRIES = "pogingen", "tries", "Versuche", "essais";
     ENVELOPE = "envelopafzender", "envelope sender", "Umschlagabsender", "expéditeur d'enveloppe";
     SAID = "gezegd tegen wie het aanbood", "said to whoever handed it over", "gesagt zu dem, der sie übergab",
