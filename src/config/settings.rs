@@ -586,6 +586,38 @@ pub struct LedgerSettings {
     pub archive: Archive,
     /// How long entries are kept, in months.
     pub retention: Retention,
+    /// Where checkpoints go outside.
+    pub anchor: Anchor,
+}
+
+/// Where checkpoints go, so that nobody can rewrite what they cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// A folder, best on another machine: one file for each.
+    pub folder: Option<PathBuf>,
+    /// Addresses of people who keep the mail.
+    pub mail: Vec<Address>,
+    /// Time-stamping services (RFC 3161): as written, and as called.
+    pub time_stamp: Vec<(String, Target)>,
+    /// Who vouches for their signers: PEM. Without it, any signer will do.
+    pub time_stamp_ca_file: Option<PathBuf>,
+    /// How often (default a day).
+    pub every: Duration,
+    /// How long a time-stamping service may take (default 30 s).
+    pub timeout: Duration,
+}
+
+impl Default for Anchor {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            mail: Vec::new(),
+            time_stamp: Vec::new(),
+            time_stamp_ca_file: None,
+            every: Duration::from_secs(86_400),
+            timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 impl Default for LedgerSettings {
@@ -596,6 +628,7 @@ impl Default for LedgerSettings {
             quick_repair: false,
             archive: Archive::default(),
             retention: Retention::default(),
+            anchor: Anchor::default(),
         }
     }
 }
