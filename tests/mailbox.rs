@@ -15,8 +15,9 @@ use mail_auth::dkim::DkimSigner;
 use sluis::admin::{Answer, Client as Admin, Request};
 use sluis::clock::SystemClock;
 use sluis::ledger::{Event, InboxView as _, Way};
-use support::gateway::{NEWS, TestGateway, config_text, free_port, message, start};
-use support::next_hop::NextHop;
+use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, config_text, free_port, message, start};
+use support::next_hop::Answer::Say;
+use support::next_hop::{Moment, NextHop};
 use support::smtp::Client;
 
 const MAILBOX: &str = "afmelden@sluis.test";
@@ -248,7 +249,11 @@ async fn p9_a_plain_stop_counts_when_its_sender_is_vouched_for_and_waits_for_a_p
         format!("{results}From: {from}\nSubject: Re: Nieuws\nIn-Reply-To: {id}\n\nGraag afmelden\n")
     };
     // By a pipe, as `sluis unsubscribe-mail` hands it in.
-    let pipe = |text: String| Request::Mail { null_path: false, message: BASE64_STANDARD.encode(text) };
+    let pipe = |text: String| Request::Mail {
+        null_path: false,
+        recipient: None,
+        message: BASE64_STANDARD.encode(text),
+    };
     let answer = ask(&gateway, pipe(stop("", "lezer@example.org"))).await;
     assert!(matches!(&answer, Answer::Done { text } if text.contains("person")), "{answer:?}");
     let answer = ask(&gateway, pipe(stop(results, "ander@example.org"))).await;
@@ -336,5 +341,149 @@ async fn p14_complaints_suppress_and_hard_bounces_block() {
         })
         .collect();
     assert_eq!(returned, [("vol@example.org".to_owned(), false), ("weg@example.org".to_owned(), true)]);
+    assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
+}
+
+/// The address in `MAIL FROM:<..>`.
+fn sent_from(copy: &support::next_hop::Captured) -> String {
+    copy.mail.trim_start_matches('<').split('>').next().unwrap().to_owned()
+}
+
+fn returned(gateway: &TestGateway) -> Vec<(String, bool, bool)> {
+    let events = gateway.events().into_iter();
+    events
+        .filter_map(|event| match event {
+            Event::Returned(it) => Some((it.address.to_string(), it.hard, it.blocked)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_each_marketing_copy_has_an_envelope_sender_that_nobody_can_make_up() {
+    let mut next_hop = NextHop::start().await;
+    let keys = "bounce_domain = \"bounce.sluis.test\"\nsoft_bounce_days = 1";
+    let gateway = gateway_with(next_hop.address, keys).await;
+    let readers = ["weg@example.org", "vol@example.org", "lezer@example.org"];
+    gateway.consent(&readers).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &readers, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let mut paths = std::collections::BTreeMap::new();
+    for _ in readers {
+        let copy = next_hop.next().await;
+        let path = sent_from(&copy);
+        assert!(path.ends_with("@bounce.sluis.test") && path.len() < 64 + 20, "{path}");
+        let who = readers.iter().find(|who| copy.rcpt[0].contains(**who)).unwrap();
+        paths.insert(*who, path);
+    }
+    assert_eq!(paths.values().collect::<std::collections::BTreeSet<_>>().len(), 3, "one for each");
+    for from in [INVOICES, PERSON] {
+        assert_eq!(client.submit(from, &["lezer@example.org"], message(from, "Dag")).await.code, 250);
+        assert_eq!(sent_from(&next_hop.next().await), from, "other mail keeps its envelope");
+    }
+
+    // Forged, and of another copy: not even taken.
+    let dsn = |who: &str, action: &str, status: &str| {
+        format!(
+            "From: mailer-daemon@far.example\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\
+             Content-Type: text/plain\r\n\r\nSorry.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+             Reporting-MTA: dns; far.example\r\n\r\nFinal-Recipient: rfc822; {who}\r\nAction: {action}\r\n\
+             Status: {status}\r\nDiagnostic-Code: smtp; 550 {status} no\r\n\r\n--b--\r\n"
+        )
+    };
+    let mut outside = Client::hello(gateway.running.unsubscribe_mail().0.unwrap()).await;
+    let gone = paths["weg@example.org"].clone();
+    let (local, _) = gone.split_once('@').unwrap();
+    let forged = [
+        gone.replacen("-0-", "-1-", 1)
+            .replacen("-2-", "-1-", 1)
+            .replace(local.rsplit_once('-').unwrap().1, "0"),
+        format!("{}x@bounce.sluis.test", &local[..local.len() - 1]),
+        format!("{local}@sluis.test"),
+        "b-x@bounce.sluis.test".to_owned(),
+    ];
+    for forged in forged {
+        let reply = outside.submit("", &[&forged], dsn("weg@example.org", "failed", "5.1.1")).await;
+        assert_eq!(reply.code, 550, "{forged}: {reply:?}");
+    }
+    assert_eq!(returned(&gateway), [], "a forged bounce blocks nobody");
+
+    // A real one, without a word of the message: late, then given up.
+    for (action, status) in [("delayed", "4.4.1"), ("failed", "5.1.1")] {
+        let reply = outside.submit("", &[&gone], dsn("weg@example.org", action, status)).await;
+        assert_eq!(reply.code, 250, "{reply:?}");
+        let on = next_hop.next().await;
+        assert_eq!((sent_from(&on).as_str(), on.rcpt[0].contains(NEWS)), ("", true), "its tool hears of it");
+        let text = String::from_utf8(on.data).unwrap();
+        assert!(text.starts_with("Received: by sluis.test (Sluis);"), "{text}");
+        assert!(text.ends_with(&dsn("weg@example.org", action, status)), "as it came: {text}");
+    }
+    assert_eq!(returned(&gateway), [("weg@example.org".to_owned(), true, true)]);
+    // Some address that it was sent on to is not there, on as many days as the config says.
+    let full = paths["vol@example.org"].to_uppercase();
+    assert_eq!(outside.submit("", &[&full], dsn("ander@example.net", "failed", "5.1.1")).await.code, 250);
+    assert_eq!(returned(&gateway)[1], ("vol@example.org".to_owned(), false, true), "soft, counted apart");
+    for (who, code) in [("weg@example.org", 550), ("vol@example.org", 550), ("lezer@example.org", 250)] {
+        assert_eq!(client.submit(NEWS, &[who], message(NEWS, "Dag")).await.code, code, "{who}");
+    }
+    let reply = client.submit(INVOICES, &["vol@example.org"], message(INVOICES, "Dag")).await;
+    assert_eq!(reply.code, 250, "a block is for marketing: {reply:?}");
+    assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_what_comes_back_over_and_over_is_passed_on_four_times() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway_with(next_hop.address, "bounce_domain = \"bounce.sluis.test\"").await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let reply = gateway.client().await.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let path = sent_from(&next_hop.next().await);
+    let report = "Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+                  Reporting-MTA: dns; x\r\n\r\nAction: delayed\r\nStatus: 4.4.1\r\n\r\n--b--\r\n";
+    let mut outside = Client::hello(gateway.running.unsubscribe_mail().0.unwrap()).await;
+    for _ in 0..7 {
+        assert_eq!(outside.submit("", &[&path], report).await.code, 250);
+    }
+    let events = gateway.events();
+    let ignored = events.iter().filter(|event| matches!(event, Event::Ignored(_))).count();
+    let passed = events.iter().filter(|event| matches!(event, Event::NoticeSent { .. })).count();
+    assert_eq!((ignored, passed), (7, 4), "whoever has the address cannot fill a mailbox with it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_what_the_next_hop_says_of_a_mailbox_blocks_it_until_somebody_says_otherwise() {
+    let gone = |moment: Moment, line: &str| {
+        let is_gone = moment == Moment::Command && line.starts_with("RCPT") && line.contains("weg@");
+        is_gone.then(|| Say("550 5.1.1 no such user\r\n".to_owned()))
+    };
+    let mut next_hop = NextHop::scripted(&["PIPELINING", "ENHANCEDSTATUSCODES"], gone).await;
+    let gateway = gateway(next_hop.address).await;
+    let readers = ["weg@example.org", "lezer@example.org"];
+    gateway.consent(&readers).await;
+    let mut client = gateway.client().await;
+    // Straight through, and by way of the spool.
+    for to in [&readers[..1], &readers[..]] {
+        client.submit(INVOICES, to, message(INVOICES, "Dag")).await;
+    }
+    next_hop.next().await;
+    assert_eq!(returned(&gateway), [], "for other mail nothing follows");
+    let reply = client.submit(NEWS, &readers[..1], message(NEWS, "Dag")).await;
+    assert!(reply.code == 550 && reply.text().contains("5.1.1"), "{reply:?}");
+    assert_eq!(returned(&gateway), [("weg@example.org".to_owned(), true, true)]);
+    let reply = client.submit(NEWS, &readers[..1], message(NEWS, "Dag")).await;
+    assert!(reply.code == 550 && reply.text().contains("5.7.1"), "blocked: {reply:?}");
+    let unblock = || Request::Unblock {
+        address: support::address("weg@example.org"),
+        sender: None,
+        why: "telephone".to_owned(),
+    };
+    assert!(matches!(ask(&gateway, unblock()).await, Answer::Done { .. }));
+    assert!(matches!(ask(&gateway, unblock()).await, Answer::Failed { .. }), "there is nothing to lift");
+    let reply = client.submit(NEWS, &readers, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "one has it, the other is tried again, and bounced: {reply:?}");
+    assert_eq!(returned(&gateway).len(), 2, "and blocked again, by way of the spool");
     assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
 }

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::SharedClock;
 use crate::config;
 use crate::ledger::{News, Party, Record, Side};
 use crate::mail::{Address, Reference, Sender};
+use crate::message::date_time;
 use crate::notify::{self, Digests, Letterhead, Notice};
 use crate::relay::{Spool, notice};
 use crate::secret::{SharedEntropy, random};
@@ -83,6 +85,19 @@ impl Notices for Letters {
         let owed = notify::owed(news, sender, &settings, now);
         record.sides.extend(owed.into_iter().map(|owed| Side::Owe(Box::new(owed))));
         record
+    }
+
+    fn pass_on(&self, record: &mut Record, to: &Address, message: Bytes) {
+        let now = self.clock.now();
+        let received = format!("Received: by {} (Sluis);\r\n\t{}\r\n", self.hostname, date_time(now));
+        let letter = notice::Letter {
+            to: to.clone(),
+            about: "returned".to_owned(),
+            sender: None,
+            message_id: None,
+            bytes: [received.as_bytes(), &message].concat().into(),
+        };
+        self.spool.enclose(record, letter, now);
     }
 
     fn recorded(&self) {

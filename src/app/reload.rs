@@ -70,6 +70,7 @@ impl Reload {
         self.relay
             .replace(rooms::hops(&settings), &settings.relay.routes)
             .map_err(|error| error.to_string())?;
+        let returns = rooms::returns(&settings, &tokens);
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         // First who opens links, then who seals them: a new key's first link must open.
@@ -81,6 +82,7 @@ impl Reload {
             sender.send_replace(certificate);
         }
         self.post.change(&settings, post);
+        self.relay.return_to(returns);
         self.tell.send_replace(Arc::new(tell));
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));

@@ -318,7 +318,16 @@ pub(super) fn mailroom(settings: &config::Settings) -> MailSettings {
         trusted: settings.unsubscribe.trusted_results.clone(),
         check_dkim: settings.unsubscribe.check_dkim,
         inbox: settings.limits.inbox,
+        bounce_domain: settings.unsubscribe.bounce_domain.clone(),
+        pass_on: settings.unsubscribe.pass_bounces_on,
+        soft_days: settings.unsubscribe.soft_bounce_days,
     }
+}
+
+/// Where marketing copies come back to, if not to their clients.
+pub(super) fn returns(settings: &config::Settings, keys: &token::Keys) -> Option<relay::Returns> {
+    let domain = settings.unsubscribe.bounce_domain.clone()?;
+    Some(relay::Returns { keys: keys.clone(), domain })
 }
 
 fn tolerance(settings: &config::Settings) -> Tolerance {

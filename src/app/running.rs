@@ -109,6 +109,7 @@ impl Running {
         let health = Health::new();
 
         let relay = Relay::with_routes(rooms::hops(&settings), &settings.relay.routes)?;
+        relay.return_to(rooms::returns(&settings, &tokens));
         let spool = Spool::new(relay::Parts {
             relay: relay.clone(),
             view: Arc::new(store.clone()),

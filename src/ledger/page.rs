@@ -94,6 +94,7 @@ fn title(event: &Event) -> String {
         Event::Corrected(it) => format!("{} took back an unsubscribe made by mistake", it.address),
         Event::Explained(it) => format!("{} said why", it.address),
         Event::Returned(it) => format!("A message to {} came back", it.address),
+        Event::Unblocked(it) => format!("{} works after all", it.address),
         Event::Ignored(it) => format!("An automatic mail about a message to {} changed nothing", it.address),
         Event::Held(_) => "A mail to the unsubscribe address waited for a person".to_owned(),
         Event::Answered(it) => format!("The mail of entry {} was answered", it.held),
@@ -210,7 +211,12 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         } },
         Event::Returned(it) => html! { dl {
             dt { "status" } dd { (it.status) " (" (if it.hard { "no such mailbox" } else { "it may still work" }) ")" }
+            @if it.blocked { dt { "what followed" } dd { "no marketing is sent there any more" } }
             dt { "the far server" } dd { (it.diagnostic) }
+        } },
+        Event::Unblocked(it) => html! { dl {
+            dt { "for" } dd { (it.sender) }
+            dt { "why" } dd { (it.why) }
         } },
         Event::Ignored(it) => html! { dl { dt { "why" } dd { (it.why) } } },
         Event::Held(it) => html! { dl {

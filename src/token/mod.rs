@@ -22,6 +22,7 @@
 //! (64), so the mailto form carries it in the subject.
 
 mod base32;
+mod bounce;
 mod mark;
 
 use std::borrow::Cow;
