@@ -15,6 +15,8 @@ use mail_auth::dkim::DkimSigner;
 use sluis::admin::{Answer, Client as Admin, Request};
 use sluis::clock::SystemClock;
 use sluis::ledger::{Event, InboxView as _, Way};
+use sluis::mail::Class;
+use sluis::net::dkim::Signatures;
 use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, config_text, free_port, message, start};
 use support::next_hop::Answer::Say;
 use support::next_hop::{Moment, NextHop};
@@ -150,10 +152,10 @@ async fn p9_lmtp_answers_for_each_recipient() {
 }
 
 /// A DNS server that knows one key, and counts who asks.
-async fn dns(name: &'static str, key: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
+async fn dns(name: &'static str, key: impl Into<String>) -> (SocketAddr, Arc<AtomicUsize>) {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let (address, asked) = (socket.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-    let count = asked.clone();
+    let (count, key) = (asked.clone(), key.into());
     tokio::spawn(async move {
         let mut query = [0; 1_500];
         loop {
@@ -486,4 +488,51 @@ async fn p14_what_the_next_hop_says_of_a_mailbox_blocks_it_until_somebody_says_o
     assert_eq!(reply.code, 250, "one has it, the other is tried again, and bounced: {reply:?}");
     assert_eq!(returned(&gateway).len(), 2, "and blocked again, by way of the spool");
     assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p11_what_the_gateway_writes_itself_is_signed() {
+    let refuse = |moment: Moment, line: &str| {
+        let is_late = moment == Moment::Command && line.starts_with("RCPT") && line.contains("weg@");
+        is_late.then(|| Say("550 5.7.1 go away\r\n".to_owned()))
+    };
+    let mut next_hop = NextHop::scripted(&["PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME"], refuse).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sluis.toml");
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let extra = "postmaster = \"postmaster@gateway.voorbeeldhypotheken.nl\"";
+    let text = config_text(folder.path(), any_port, next_hop.address, free_port(), extra, "");
+    std::fs::write(&file, text).unwrap();
+    let gateway = TestGateway { running: start(&file, Arc::new(SystemClock)).await, folder };
+    let readers = ["weg@example.org", "lezer@example.org"];
+    gateway.consent(&readers).await;
+    let reply = gateway.client().await.submit(NEWS, &readers, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let copy = next_hop.next().await;
+    let text = String::from_utf8(copy.data.clone()).unwrap();
+    let path = text.split_once("/u/").unwrap().1.split_once('>').unwrap().0.to_owned();
+    let page = gateway.running.unsubscribe();
+    let post = format!("POST /u/{path} HTTP/1.1\r\nHost: {page}\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(support::http::ask(page, post).await.status, 200);
+    let own = [next_hop.next().await, next_hop.next().await];
+    assert!(own.iter().any(|mail| mail.rcpt[0].contains(NEWS)), "the DSN: {own:?}");
+    assert!(own.iter().any(|mail| mail.rcpt[0].contains("beheer@")), "the notice: {own:?}");
+
+    let events = gateway.events();
+    let record = events.iter().find_map(|event| match event {
+        Event::KeyInForce(key) if key.name == "test._domainkey.voorbeeldhypotheken.nl" => Some(key),
+        _ => None,
+    });
+    let record = record.unwrap();
+    let (resolver, _) = dns("test._domainkey.voorbeeldhypotheken.nl", record.public.as_deref().unwrap()).await;
+    let signatures = Signatures::new(Some(resolver), std::time::Duration::from_secs(10)).unwrap();
+    for mail in own.iter().chain([&copy]) {
+        let who = signatures.of(&mail.data).await;
+        assert_eq!(who, ["voorbeeldhypotheken.nl"], "{}", String::from_utf8_lossy(&mail.data));
+    }
+    let named = events.iter().filter(|event| match event {
+        Event::Admitted(it) => it.class == Class::System && it.dkim[0].key == record.id,
+        _ => false,
+    });
+    assert_eq!(named.count(), 2, "and the ledger says with which key");
 }

@@ -649,7 +649,7 @@ async fn look(house: &House, health: &Health, up: bool) -> Option<String> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let watching = health.clone().watch_over(house.desk.clone(), entropy, shutdown.clone());
     let watching = tokio::spawn(watching);
-    seen.wait_for(|seen| *seen == up).await.unwrap();
+    seen.wait_for(|fault| fault.is_none() == up).await.unwrap();
     shutdown.request();
     watching.await.unwrap();
     health.fault()

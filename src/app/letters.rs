@@ -57,6 +57,7 @@ impl Letters {
             about: about.to_owned(),
             sender: Some(Party { id: sender.id.clone(), name: sender.name.clone() }),
             message_id: Some(notice.message_id),
+            own: true,
             bytes: notice.bytes.into(),
         };
         self.spool.enclose(record, letter, self.clock.now());
@@ -95,6 +96,7 @@ impl Notices for Letters {
             about: "returned".to_owned(),
             sender: None,
             message_id: None,
+            own: false,
             bytes: [received.as_bytes(), &message].concat().into(),
         };
         self.spool.enclose(record, letter, now);

@@ -17,6 +17,7 @@ use crate::ledger::Scribe;
 use crate::limits::Limits;
 use crate::policy::Rules;
 use crate::relay::Relay;
+use crate::relay::notice::Seal;
 use crate::secret::SharedEntropy;
 use crate::store::Store;
 use crate::{notify, submission, unsubscribe};
@@ -38,6 +39,7 @@ pub(super) struct Reload {
     pub rules: watch::Sender<Arc<Rules>>,
     pub desk: watch::Sender<Arc<unsubscribe::Settings>>,
     pub tell: watch::Sender<Arc<notify::Settings>>,
+    pub seals: watch::Sender<Arc<Vec<Seal>>>,
     pub post: Post,
     pub page: SocketAddr,
     pub certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
@@ -76,6 +78,7 @@ impl Reload {
         // First who opens links, then who seals them: a new key's first link must open.
         self.limits.change(rooms::limits(&settings));
         self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens, outside)));
+        self.seals.send_replace(rooms::seals(&gateway.signers));
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
         if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {

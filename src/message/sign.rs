@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use mail_auth::common::crypto::SigningKey as _;
 use mail_auth::dkim::{Canonicalization, Signature};
 
-use super::header::{Block, structured};
+use super::header::{Block, Bounds, scan, structured};
 use super::{Signer, SigningKey};
 use crate::mail::Class;
 
@@ -185,6 +185,22 @@ pub(crate) fn sign(
         made.push((field, format!("{}._domainkey.{}", signer.selector, signer.domain)));
     }
     Ok(made)
+}
+
+/// Sign a whole message of our own: its bytes with the signatures on top, and their names for the ledger. One
+/// whose header cannot be read, or without signers, stays as it is.
+pub fn seal(message: &[u8], now: u64, signers: &[Signer]) -> Result<(Vec<u8>, Vec<String>), String> {
+    let bounds = Bounds { fields: usize::MAX, bytes: usize::MAX };
+    let block = scan(message, 0..message.len(), bounds);
+    if signers.is_empty() || block.junk || block.over {
+        return Ok((message.to_vec(), Vec::new()));
+    }
+    let mut hash = BodyHash::new();
+    hash.update(&message[block.body..]);
+    let made = sign(message, &block, &hash.finish(), Class::System, now, signers)?;
+    let (mut fields, names): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    fields.push(message.to_vec());
+    Ok((fields.concat(), names))
 }
 
 /// The names for `h=` and the fields they mean, each taken from the bottom up (RFC 6376 5.4.2).

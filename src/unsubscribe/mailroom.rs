@@ -447,7 +447,7 @@ mod tests {
         assert_eq!(days(&[]), 0);
         assert_eq!(days(&hours(&[0, 1, 2, 23])), 1, "one bad day");
         assert_eq!(days(&hours(&[0, 24, 48, 49, 72])), 4);
-        assert_eq!(days(&hours(&[0, 24, 48 + 30 * 24, 72 + 30 * 24])), 3);
-        assert_eq!(days(&hours(&[0, 24, 49 + 30 * 24, 73 + 30 * 24])), 2, "that was long ago");
+        assert_eq!(days(&hours(&[0, 24, 24 + 30 * 24, 48 + 30 * 24])), 4);
+        assert_eq!(days(&hours(&[0, 24, 25 + 30 * 24, 49 + 30 * 24])), 2, "that was long ago");
     }
 }
