@@ -18,6 +18,7 @@ mod fsck;
 mod inbox;
 mod outbox;
 mod read;
+mod recent;
 mod recover;
 mod reopen;
 mod retain;
@@ -51,6 +52,7 @@ pub use recover::Recovered;
 pub use retain::{Erasure, Hold};
 
 use error::Fault;
+use recent::Recent;
 use write::Writer;
 
 /// How to run a store.
@@ -100,6 +102,7 @@ struct Inner {
     /// `None` between a failed write and the next time the file could be opened.
     database: RwLock<Option<Database>>,
     writer: Mutex<Writer>,
+    recent: Recent,
     settings: Settings,
     clock: SharedClock,
     entropy: SharedEntropy,
@@ -145,6 +148,7 @@ impl Store {
                 disk,
                 database: RwLock::new(Some(database)),
                 writer: Mutex::new(writer),
+                recent: Recent::new(),
                 settings,
                 clock,
                 entropy,
