@@ -100,6 +100,7 @@ fn title(event: &Event, t: Tongue) -> String {
         Event::Corrected(it) => t.with(&w::CORRECTED, &[&it.address]),
         Event::Explained(it) => t.with(&w::EXPLAINED, &[&it.address]),
         Event::Returned(it) => t.with(&w::RETURNED, &[&it.address]),
+        Event::Unblocked(it) => t.with(&w::UNBLOCKED, &[&it.address]),
         Event::Ignored(it) => t.with(&w::IGNORED, &[&it.address]),
         Event::Held(_) => t.say(&w::WAITED).to_owned(),
         Event::Answered(it) => t.with(&w::ANSWERED, &[&it.held]),
@@ -209,6 +210,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dd { (it.status) " (" (t.say(if it.hard { &w::NO_MAILBOX } else { &w::MAY_WORK })) ")" }
             (t.row(&w::FAR_SERVER, &it.diagnostic))
         },
+        Event::Unblocked(it) => html! { (t.row(&w::OF, &it.sender.0)) (t.row(&w::WHY, &it.why)) },
         Event::Ignored(it) => t.row(&w::WHY, &it.why),
         Event::Held(it) => html! { (t.row(&w::SUBJECT, &it.subject)) (t.row(&w::WHY, &it.why)) },
         Event::Answered(it) => t.row(&w::DONE, &it.how),

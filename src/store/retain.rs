@@ -260,7 +260,7 @@ impl Judge<'_> {
                 vec![number]
             }
             other
-                if (is_evidence(other) || matches!(other, Event::Returned(_)))
+                if (is_evidence(other) || matches!(other, Event::Returned(_) | Event::Unblocked(_)))
                     && self.is_past(entry.at, self.retention.marketing) =>
             {
                 if self.is_needed(other)? {

@@ -121,6 +121,7 @@ words! {
         "{} ({}) musste nicht unterrichtet werden", "{} ({}) n'avait pas à être informé";
     RETURNED = "Een bericht aan {} kwam terug", "A message to {} came back", "Eine Nachricht an {} kam zurück",
         "Un message à {} est revenu";
+    UNBLOCKED = "{} blijkt toch te werken", "{} works after all", "{} funktioniert doch", "{} fonctionne finalement";
     IGNORED = "Een automatische mail over een bericht aan {} veranderde niets",
         "An automatic mail about a message to {} changed nothing",
         "Eine automatische Mail zu einer Nachricht an {} änderte nichts",
