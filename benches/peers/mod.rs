@@ -22,7 +22,7 @@ pub struct Peer {
 /// Start every peer that is installed; the names of the others.
 pub fn start(sink: SocketAddr) -> (Vec<Peer>, Vec<&'static str>) {
     let (mut there, mut missing) = (Vec::new(), Vec::new());
-    for name in ["nginx", "postfix"] {
+    for name in ["nginx", "postfix", "opensmtpd", "haraka"] {
         match Peer::start(name, sink) {
             Some(peer) => there.push(peer),
             None => missing.push(name),
