@@ -11,6 +11,7 @@ mod pool;
 mod samotop;
 mod secure;
 mod spool;
+mod trail;
 
 use std::net::SocketAddr;
 
