@@ -162,7 +162,7 @@ mod tests {
                 format!(
                     "{limits:?} {listeners:?} {gateway:?} {desk:?} {tell:?} {} {:?}",
                     settings.rules.hash,
-                    rooms::hops(settings)
+                    rooms::hops(settings, &self.entropy).unwrap()
                 ),
                 format!(
                     "{:?} {:?} {:?}",

@@ -129,7 +129,7 @@ impl Running {
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
-        let relay = Relay::with_routes(rooms::hops(&settings), &settings.relay.routes)?;
+        let relay = Relay::with_routes(rooms::hops(&settings, &entropy)?, &settings.relay.routes)?;
         let spool = Spool::new(relay::Parts {
             relay: relay.clone(),
             view: Arc::new(store.clone()),
@@ -414,9 +414,8 @@ impl Reload {
         let certificate =
             settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
         let keys = keys_in_force(&settings, &self.store, &tokens).map_err(error)?;
-        self.relay
-            .replace(rooms::hops(&settings), &settings.relay.routes)
-            .map_err(|error| error.to_string())?;
+        let hops = rooms::hops(&settings, &self.entropy).map_err(error)?;
+        self.relay.replace(hops, &settings.relay.routes).map_err(|error| error.to_string())?;
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         // First who opens links, then who seals them: a new key's first link must open.

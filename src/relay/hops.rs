@@ -14,9 +14,10 @@ use std::time::Duration;
 use super::directory::Directory;
 use super::failure::Failure;
 use super::login::{Login, Logins, NotSignedIn};
+use super::mx::Direct;
 use super::pool::Pool;
 use super::{Abilities, Answer, Copy, Delivery, Fate, Handed, MayGo, NextHop, Routes, Settings};
-use crate::mail::SenderId;
+use crate::mail::{Address, Recipient, SenderId};
 use crate::net::tls::{TlsError, Trust};
 use crate::smtp::sasl::{Credentials, Mechanism};
 
@@ -53,6 +54,7 @@ struct Hop {
 enum Way {
     Directory(Directory),
     Smtp(Pool),
+    Mx(Direct),
 }
 
 /// How a next hop fares.
@@ -154,12 +156,18 @@ impl Relay {
     /// What all next hops can do, as last seen: what EHLO may offer before anybody knows where a message
     /// will go.
     pub fn abilities(&self) -> Abilities {
-        abilities_of(&self.network().hops)
+        abilities_of(&self.network().hops, None)
     }
 
-    /// What all next hops of `route` can do, so that any of them can take what is made for it.
-    pub fn abilities_for(&self, route: &Route) -> Abilities {
-        abilities_of(&self.hops_of(route))
+    /// What all next hops of `route` can do, so that any of them can take what is made for it; with direct
+    /// delivery, what the servers of `to`'s domain can.
+    pub fn abilities_for(&self, route: &Route, to: Option<&Address>) -> Abilities {
+        abilities_of(&self.hops_of(route), to)
+    }
+
+    /// Whether some next hop of `route` is the recipients' own domain: a copy for it has recipients of one.
+    pub fn is_by_domain(&self, route: &Route) -> bool {
+        self.hops_of(route).iter().any(|hop| matches!(hop.way, Way::Mx(_)))
     }
 
     /// The name of the preferred one in entries and logs.
@@ -199,11 +207,12 @@ impl Relay {
         down.or(unable).unwrap_or_else(|| nowhere(copy))
     }
 
-    /// How long copies of this route had better wait: none of its next hops could be used a moment ago.
-    pub(super) fn rest(&self, route: &Route) -> Option<Duration> {
+    /// How long a copy to `recipients` by this route had better wait: none of its next hops could be used a moment
+    /// ago.
+    pub(super) fn rest(&self, route: &Route, recipients: &[Recipient]) -> Option<Duration> {
         let mut rests = Vec::new();
         for hop in self.hops_of(route).iter() {
-            rests.push(hop.rest()?);
+            rests.push(hop.rest(recipients)?);
         }
         rests.into_iter().min()
     }
@@ -289,6 +298,7 @@ impl Settings {
         match &self.next_hop {
             NextHop::Directory(_) => false,
             NextHop::Smtp(hop) => hop.identity.is_some() || matches!(hop.trust, Trust::CaFile(_)),
+            NextHop::Mx(hop) => matches!(hop.trust, Trust::CaFile(_)),
         }
     }
 }
@@ -300,6 +310,7 @@ impl Hop {
             NextHop::Smtp(smtp) => {
                 Way::Smtp(Pool::new(smtp, settings.helo.clone(), settings.timeouts, settings.pool)?)
             }
+            NextHop::Mx(mx) => Way::Mx(Direct::new(mx, &settings)?),
         };
         Ok(Self { settings, way, logins: Logins::default() })
     }
@@ -308,12 +319,13 @@ impl Hop {
         match &self.way {
             Way::Directory(directory) => directory.name(),
             Way::Smtp(pool) => pool.name(),
+            Way::Mx(direct) => direct.name(),
         }
     }
 
     fn status(&self) -> HopStatus {
         let down = match &self.way {
-            Way::Directory(_) => None,
+            Way::Directory(_) | Way::Mx(_) => None,
             Way::Smtp(pool) => pool.down().map(|failure| failure.to_string()),
         };
         HopStatus { label: self.settings.label.clone(), name: self.name().to_owned(), down }
@@ -321,22 +333,24 @@ impl Hop {
 
     async fn probe(&self) -> Result<(), Answer> {
         match &self.way {
-            Way::Directory(_) => Ok(()),
+            Way::Directory(_) | Way::Mx(_) => Ok(()),
             Way::Smtp(pool) => pool.probe().await.map_err(|failure| failure.answer()),
         }
     }
 
     /// `None` as long as nobody has seen it.
-    fn abilities(&self) -> Option<Abilities> {
+    fn abilities(&self, to: Option<&Address>) -> Option<Abilities> {
         match &self.way {
             Way::Directory(_) => Some(Abilities { eight_bit: true, smtputf8: true, size: None }),
             Way::Smtp(pool) => pool.abilities(),
+            Way::Mx(direct) => Some(direct.abilities(to.map(|to| to.domain().ascii()))),
         }
     }
 
     async fn deliver(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
         match &self.way {
             Way::Directory(directory) => directory.deliver(copy, may_go).await,
+            Way::Mx(direct) => direct.deliver(copy, may_go).await,
             Way::Smtp(pool) => match self.connections_of(copy) {
                 Some(own) => own.deliver(copy, may_go).await,
                 None => pool.failed(copy, &Failure::NobodySignedIn, false),
@@ -361,7 +375,7 @@ impl Hop {
     /// What a copy would meet there, as long as nobody has got through since it failed.
     fn failed_before(&self, copy: &Copy) -> Option<Delivery> {
         match &self.way {
-            Way::Directory(_) => None,
+            Way::Directory(_) | Way::Mx(_) => None,
             Way::Smtp(_) => {
                 let pool = self.connections_of(copy)?;
                 pool.down().map(|failure| pool.failed(copy, &failure, true))
@@ -372,15 +386,16 @@ impl Hop {
     /// See in the background whether it is there again, unless somebody does, or did a moment ago.
     fn look_again(&self) {
         match &self.way {
-            Way::Directory(_) => {}
+            Way::Directory(_) | Way::Mx(_) => {}
             Way::Smtp(pool) => pool.look_again(),
         }
     }
 
-    fn rest(&self) -> Option<Duration> {
+    fn rest(&self, recipients: &[Recipient]) -> Option<Duration> {
         match &self.way {
             Way::Directory(_) => None,
             Way::Smtp(pool) => pool.rest(),
+            Way::Mx(direct) => direct.rest(recipients.iter().map(|recipient| &recipient.address)),
         }
     }
 
@@ -388,6 +403,7 @@ impl Hop {
         match &self.way {
             Way::Directory(_) => FOLDER_SLOTS,
             Way::Smtp(pool) => pool.connections(),
+            Way::Mx(direct) => direct.connections(),
         }
     }
 
@@ -395,13 +411,14 @@ impl Hop {
         match &self.way {
             Way::Directory(_) => {}
             Way::Smtp(pool) => pool.close().await,
+            Way::Mx(direct) => direct.close().await,
         }
     }
 }
 
 /// What all can do, of those that somebody has seen.
-fn abilities_of(hops: &[Arc<Hop>]) -> Abilities {
-    hops.iter().filter_map(|hop| hop.abilities()).reduce(Abilities::and).unwrap_or_default()
+fn abilities_of(hops: &[Arc<Hop>], to: Option<&Address>) -> Abilities {
+    hops.iter().filter_map(|hop| hop.abilities(to)).reduce(Abilities::and).unwrap_or_default()
 }
 
 /// The config names at least one next hop for everything; without any, nothing leaves.

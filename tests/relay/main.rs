@@ -7,6 +7,7 @@ mod dialog;
 mod folder;
 mod hops;
 mod journey;
+mod mx;
 mod pool;
 mod samotop;
 mod secure;

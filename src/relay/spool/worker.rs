@@ -121,7 +121,7 @@ impl Spool {
             && now < spooled.expires_at
             // A DSN about a delay needs a try to tell of.
             && !(self.is_late(spooled, now) && spooled.recipients.iter().any(Recipient::wants_delay_dsn))
-            && self.inner.parts.relay.rest(&self.route_of(spooled)).is_some()
+            && self.inner.parts.relay.rest(&self.route_of(spooled), &spooled.recipients).is_some()
     }
 
     /// Sleep until a copy is due or something changes.
