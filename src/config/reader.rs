@@ -163,6 +163,11 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// A string, if there is one; nothing is said of it.
+    pub(super) fn peek(&self, key: &str) -> Option<String> {
+        self.table?.get(key)?.get_ref().as_str().map(str::to_owned)
+    }
+
     /// A string that must be there and not be blank.
     pub(super) fn required(&self, key: &'static str, right: &str) -> Option<Spot<String>> {
         if !self.has(key) {

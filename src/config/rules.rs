@@ -23,25 +23,32 @@ const MAX_TEXT: usize = 300;
 
 /// The senders of the file, to be referred to by name or id; the footer templates of each, and how each wants to be
 /// shown and told.
-pub(super) struct Senders(Vec<Arc<Sender>>, BTreeMap<SenderId, Templates>, Vec<(SenderId, Manner)>);
+#[derive(Default)]
+pub(super) struct Senders {
+    all: Vec<Arc<Sender>>,
+    footers: BTreeMap<SenderId, Templates>,
+    manners: Vec<(SenderId, Manner)>,
+    /// What tables with mistakes are called by: whoever names them makes no mistake of its own.
+    broken: Vec<String>,
+}
 
 impl Senders {
     /// Those of rules that were read before.
     pub(super) fn of(senders: &[Arc<Sender>]) -> Self {
-        Self(senders.to_vec(), BTreeMap::new(), Vec::new())
+        Self { all: senders.to_vec(), ..Self::default() }
     }
 
     pub(super) fn all(&self) -> &[Arc<Sender>] {
-        &self.0
+        &self.all
     }
 
     /// How each wants to be shown and told.
     pub(super) fn manners(&self) -> &[(SenderId, Manner)] {
-        &self.2
+        &self.manners
     }
 
     pub(super) fn footers(&self) -> &BTreeMap<SenderId, Templates> {
-        &self.1
+        &self.footers
     }
 
     /// The senders that `key` names; an unknown one is an error.
@@ -51,9 +58,9 @@ impl Senders {
     }
 
     fn find(&self, section: &Section<'_>, text: &Spot<String>) -> Option<&Arc<Sender>> {
-        let found = self.0.iter().find(|sender| sender.name == text.value || sender.id.0 == text.value);
-        if found.is_none() {
-            let names = self.0.iter().flat_map(|sender| [sender.name.as_str(), sender.id.0.as_str()]);
+        let found = self.all.iter().find(|sender| sender.name == text.value || sender.id.0 == text.value);
+        if found.is_none() && !self.broken.contains(&text.value) {
+            let names = self.all.iter().flat_map(|sender| [sender.name.as_str(), sender.id.0.as_str()]);
             let hint = meant(&text.value, names);
             section.error_at(text, format!("no [[sender]] has the name or id \"{}\"{hint}", text.value));
         }
@@ -67,23 +74,23 @@ pub(super) fn senders(root: &Section<'_>, included: &[Section<'_>]) -> Senders {
     if sections.is_empty() && !root.has("sender") {
         root.warn("sender", "is missing; without a [[sender]] all marketing is refused (RULES L7)");
     }
-    let mut senders: Vec<Arc<Sender>> = Vec::with_capacity(sections.len());
-    let mut own = BTreeMap::new();
-    let mut manners = Vec::with_capacity(sections.len());
+    let mut senders = Senders::default();
     for section in sections {
         let manner = manner(&section);
         let footers = footers(&section);
         if let Some(sender) = sender(&section) {
-            own.insert(sender.id.clone(), footers);
-            for other in &senders {
+            senders.footers.insert(sender.id.clone(), footers);
+            for other in &senders.all {
                 compare(&section, &sender, other);
             }
-            manners.push((sender.id.clone(), manner));
-            senders.push(Arc::new(sender));
+            senders.manners.push((sender.id.clone(), manner));
+            senders.all.push(Arc::new(sender));
+        } else {
+            senders.broken.extend(["name", "id", "kvk"].iter().filter_map(|key| section.peek(key)));
         }
         section.finish();
     }
-    Senders(senders, own, manners)
+    senders
 }
 
 /// The tables of one name, those of the config file first.
@@ -227,7 +234,7 @@ pub(super) fn rules(
         section.finish();
     }
     let rules = Rules {
-        senders: senders.0.clone(),
+        senders: senders.all.clone(),
         rules,
         mode,
         on_refused,

@@ -3,7 +3,7 @@
 use super::admit::{Journey, Rejected, named, needs_smtputf8, refused_by_policy};
 use super::compose::Draft;
 use super::settle::spooled_reply;
-use super::{Gateway, handover};
+use super::{Gateway, handover, unproven};
 use crate::ledger::{
     Admitted, AdmittedRecipient, DkimSigned, Event, Keep, Party, Record, Side, SpoolState, Spooled,
 };
@@ -27,7 +27,7 @@ impl Gateway {
         // A crash before this commit: the client has no answer and nothing left. After it: in doubt at
         // start-up (promise 1).
         if let Err(error) = self.parts.scribe.record(record).await {
-            return Reply::deferred(&error.to_string());
+            return unproven(&error);
         }
         let copy = copy(journey, &draft);
         let may_go = || self.ask_once_more(journey, &draft);
@@ -74,7 +74,9 @@ impl Gateway {
                 return Reply::spool_full();
             }
             Ok(_) => {}
-            Err(error) => return Reply::deferred(&error.to_string()),
+            Err(error) => {
+                return Reply::unavailable("the spool cannot be read, try again later", error.to_string());
+            }
         }
         let original = sha256(&journey.submission.message);
         let mut copies = Vec::with_capacity(drafts.len());
@@ -85,7 +87,7 @@ impl Gateway {
             copies.push((copy(journey, draft), spooled));
         }
         if let Err(error) = self.parts.scribe.record(record).await {
-            return Reply::deferred(&error.to_string());
+            return unproven(&error);
         }
         let settings = &journey.in_force.settings;
         let first = self

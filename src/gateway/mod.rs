@@ -25,7 +25,9 @@ use tokio::sync::watch;
 pub use preview::Preview;
 
 use crate::clock::SharedClock;
-use crate::ledger::{Archive, Event, Handover, KeyInForce, Record, RefusedRecipient, Scribe, Stage};
+use crate::ledger::{
+    Archive, Event, Handover, KeyInForce, Record, RecordError, RefusedRecipient, Scribe, Stage,
+};
 use crate::limits::Limits;
 use crate::mail::{Address, Domain, Envelope, Reference, ReversePath, SenderId, SessionId};
 use crate::message::{self, Signer};
@@ -233,6 +235,12 @@ impl Gateway {
     fn unsubscribe_up(&self) -> bool {
         *self.parts.unsubscribe_up.borrow()
     }
+}
+
+/// What cannot be proven is not sent, or not wholly: the client keeps the message (promises 2 and 5). The log
+/// has the disk's own words.
+fn unproven(error: &RecordError) -> Reply {
+    Reply::unavailable("the message could not be recorded, try again later", error.to_string())
 }
 
 /// Who handed it over, for the ledger (RULES L15).

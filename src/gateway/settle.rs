@@ -1,9 +1,9 @@
 //! What became of the copies: entries, spool, DSNs, and the one reply for all recipients.
 
-use super::Gateway;
 use super::admit::{Journey, Rejected, named, refused_by_policy};
 use super::compose::Draft;
 use super::deliver::keep_bytes;
+use super::{Gateway, unproven};
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState};
 use crate::mail::{Address, Recipient, Reference};
 use crate::metrics;
@@ -132,8 +132,7 @@ impl Gateway {
             }
             Err(error) if depends_on_record && !sorted.relayed.is_empty() => {
                 // Some have it, but the others are not durable anywhere: better twice than never.
-                tracing::error!(%error, "an outcome could not be recorded");
-                Reply::deferred(&error.to_string())
+                unproven(&error)
             }
             Err(error) => {
                 // The next hop's answer stands; the open admission shows up as in doubt at start-up.
@@ -179,11 +178,8 @@ fn recipient(journey: &Journey<'_>, draft: &Draft, at: usize) -> Recipient {
 fn unrelayed_reply(sorted: &Sorted<'_>, copy: &Copy) -> Reply {
     // One that may be tried again, or may have gone, makes the whole temporary: the client comes again,
     // and who was refused for good is refused again then.
-    if let Some((_, answer)) = sorted.deferred.first() {
+    if let Some((_, answer)) = sorted.deferred.first().or(sorted.in_doubt.first()) {
         return Reply::next_hop(answer.code, answer.enhanced.as_deref(), &answer.text);
-    }
-    if let Some((_, answer)) = sorted.in_doubt.first() {
-        return Reply::deferred(&answer.text);
     }
     if !sorted.cancelled.is_empty() {
         // All of a copy's recipients lose their permit together: our own refusal, in our own words.
@@ -234,8 +230,6 @@ pub(super) fn spooled_reply(reference: Reference, first: FirstTry, named: &[(Add
         FirstTry::Refused(refused) => Reply::refused_by_next_hop(&not_sent(refused)),
         FirstTry::Queued { refused, .. } => Reply::queued(reference).but_not(&not_sent(refused)),
         FirstTry::Down(answer) => Reply::unavailable(&answer.text, answer.to_string()),
-        FirstTry::Unproven(error) => {
-            Reply::unavailable("the message could not be recorded, try again later", error.to_string())
-        }
+        FirstTry::Unproven(error) => unproven(&error),
     }
 }

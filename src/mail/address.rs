@@ -111,7 +111,11 @@ impl AddressKey {
         // Case folding by lower-casing: what Unicode's simple folding does for every letter that
         // occurs in a mailbox name, and stable across releases. Composed and decomposed letters are
         // one mailbox (RFC 6531 3.3, RFC 6532 3.1: NFC); lower-casing may take letters apart again.
-        let folded: String = local.nfc().flat_map(char::to_lowercase).nfc().collect();
+        let folded: String = if local.is_ascii() {
+            local.to_ascii_lowercase()
+        } else {
+            local.nfc().flat_map(char::to_lowercase).nfc().collect()
+        };
         let mut key = if is_dot_string(&folded) {
             folded
         } else {

@@ -142,7 +142,7 @@ impl Field {
     /// The value, unfolded, encoded words decoded (RFC 2047).
     pub fn decoded(&self, bytes: &[u8]) -> String {
         let raw = &bytes[self.value.clone()];
-        if !raw.windows(2).any(|pair| pair == b"=?") {
+        if memchr::memmem::find(raw, b"=?").is_none() {
             return unfold(raw);
         }
         let line = terminated(raw);
@@ -179,6 +179,9 @@ fn terminated(raw: &[u8]) -> Vec<u8> {
 
 fn unfold(raw: &[u8]) -> String {
     let text: Cow<'_, str> = String::from_utf8_lossy(raw);
+    if memchr::memchr2(b'\r', b'\n', raw).is_none() {
+        return text.trim().to_owned();
+    }
     text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect::<String>().trim().to_owned()
 }
 

@@ -174,17 +174,9 @@ impl Message {
             .filter(|tool| !tool.is_empty())
     }
 
-    /// The mailboxes in To and Cc that can be read; those of Resent-To and Resent-Cc are as visible.
-    pub fn visible_recipients(&self) -> Vec<Address> {
-        self.visible().into_iter().filter_map(Result::ok).collect()
-    }
-
-    /// How many mailboxes there are whose address cannot be read; who gets the message may well read it.
-    pub fn unreadable_recipients(&self) -> usize {
-        self.visible().iter().filter(|one| one.is_err()).count()
-    }
-
-    fn visible(&self) -> Vec<Result<Address, AddressError>> {
+    /// The mailboxes in To and Cc, each read or not; those of Resent-To and Resent-Cc are as visible. One whose
+    /// address cannot be read by us may well be read by whoever gets the message.
+    pub fn visible_recipients(&self) -> Vec<Result<Address, AddressError>> {
         self.visible_fields()
             .flat_map(|field| field.mailboxes(&self.original))
             .filter(|(_, address)| address.contains('@'))
@@ -205,6 +197,7 @@ impl Message {
         for field in self.visible_fields() {
             let text = field.decoded(&self.original);
             let words = text.split(|c: char| c.is_whitespace() || "<>()[]\",;:|".contains(c));
+            let words = words.filter(|word| word.contains('@'));
             let found = words.filter_map(|word| Address::parse(word.trim_matches(['.', '\''])).ok());
             shown.extend(found.filter(|address| keys.insert(address.key().clone())));
         }

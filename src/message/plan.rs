@@ -117,8 +117,10 @@ impl Plan {
             placeholders: tree.placeholders,
             next_hop_8bit: self.next_hop_8bit,
         };
-        let why = match shape {
-            Shape::Bodies(numbers) => match plan_parts(&self.message, &numbers, &wish) {
+        // Where an earlier run may have left its link: beside a message that it wrapped, or in a body.
+        let mut visible = tree.parts[0].children.clone();
+        let why = match &shape {
+            Shape::Bodies(numbers) => match plan_parts(&self.message, numbers, &wish) {
                 Ok(parts) => {
                     self.parts = parts;
                     return Ok(());
@@ -130,13 +132,16 @@ impl Plan {
                     )));
                 }
                 Err(Reason::Over) => return Ok(()),
-                Err(Reason::Wrap(why)) => why,
+                Err(Reason::Wrap(why)) => {
+                    visible.extend(numbers);
+                    why
+                }
             },
             Shape::Opaque(why) => why,
             Shape::Bare => "no text",
         };
         if self.class == Class::Marketing {
-            self.wrap = Some(wrap(&self.message, why, wish.link));
+            self.wrap = Some(wrap(&self.message, why, &visible, wish.link));
         }
         Ok(())
     }
@@ -195,7 +200,7 @@ fn plan_parts(message: &Message, numbers: &[usize], wish: &Wish<'_>) -> Result<V
         .collect()
 }
 
-fn wrap(message: &Message, why: &'static str, link: Option<&str>) -> Wrap {
+fn wrap(message: &Message, why: &'static str, visible: &[usize], link: Option<&str>) -> Wrap {
     let bytes = message.original();
     let tree = message.tree();
     let fields = tree.parts[0]
@@ -206,8 +211,8 @@ fn wrap(message: &Message, why: &'static str, link: Option<&str>) -> Wrap {
         .map(|field| field.all.clone())
         .collect();
     let mut links = Vec::new();
-    for &child in &tree.parts[0].children {
-        let part = &tree.parts[child];
+    for &number in visible {
+        let part = &tree.parts[number];
         if part.media.starts_with("text/") && !part.attachment {
             links.extend(place::links_of(bytes, part, link));
         }

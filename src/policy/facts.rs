@@ -62,8 +62,8 @@ impl MessageFacts {
     ) -> Self {
         let external = |address: &Address| rules.owner_of(address.domain()).is_none();
         let from = message.from();
-        let read = message.visible_recipients().iter().filter(|a| external(a)).count()
-            + message.unreadable_recipients();
+        let visible = message.visible_recipients();
+        let read = visible.iter().filter(|one| one.as_ref().map_or(true, external)).count();
         let shown = message.shown_recipients().iter().filter(|a| external(a)).count();
         Self {
             from_name: from.and_then(|from| from.name.clone()),

@@ -17,6 +17,7 @@ mod find;
 mod fsck;
 mod outbox;
 mod read;
+mod recent;
 mod recover;
 mod reopen;
 mod retain;
@@ -50,6 +51,7 @@ pub use recover::Recovered;
 pub use retain::{Erasure, Hold};
 
 use error::Fault;
+use recent::Recent;
 use write::Writer;
 
 /// How to run a store.
@@ -99,6 +101,7 @@ struct Inner {
     /// `None` between a failed write and the next time the file could be opened.
     database: RwLock<Option<Database>>,
     writer: Mutex<Writer>,
+    recent: Recent,
     settings: Settings,
     clock: SharedClock,
     entropy: SharedEntropy,
@@ -144,6 +147,7 @@ impl Store {
                 disk,
                 database: RwLock::new(Some(database)),
                 writer: Mutex::new(writer),
+                recent: Recent::new(),
                 settings,
                 clock,
                 entropy,

@@ -76,8 +76,10 @@ pub struct ImportPlace {
 
 impl Register for Store {
     fn profile(&self, sender: &SenderId, address: &AddressKey) -> Result<Profile, Unavailable> {
-        let reading = self.transaction()?;
-        Ok(merged_profile(&reading, sender, address)?)
+        self.inner.recent.profile(sender, address, || {
+            let reading = self.transaction()?;
+            Ok(merged_profile(&reading, sender, address)?)
+        })
     }
 }
 

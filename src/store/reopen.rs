@@ -33,6 +33,7 @@ impl Limbo {
 impl Store {
     pub(super) fn close(&self, writer: &mut Writer) {
         *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.inner.recent.outdate();
         writer.closed_until = Some(self.inner.clock.now());
     }
 
@@ -60,6 +61,7 @@ impl Store {
         match opened {
             Ok((database, tip)) => {
                 *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
+                self.inner.recent.outdate();
                 writer.tip = tip;
                 writer.closed_until = None;
                 Ok(())

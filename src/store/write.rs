@@ -229,6 +229,7 @@ impl Store {
         match answer {
             Ok(()) => {
                 writer.tip = tip;
+                self.inner.recent.committed(batch);
                 metrics::ledger_commit(batch.len(), started.elapsed().as_secs_f64());
                 Ok(numbers)
             }

@@ -13,6 +13,7 @@ mod samotop;
 mod secure;
 mod spool;
 mod trail;
+mod unproven;
 
 use std::net::SocketAddr;
 
