@@ -13,6 +13,7 @@ pub mod consistency;
 mod counts;
 mod event;
 mod import;
+mod inbox;
 pub mod keeping;
 mod outbox;
 pub mod pack;
@@ -31,6 +32,7 @@ pub use event::{
     Way, head,
 };
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
+pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};
 pub use scribe::{Batch, Book, Inbox, Ready, RecordError, Scribe, Spelled, WeakScribe};

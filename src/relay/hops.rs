@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::directory::Directory;
 use super::failure::Failure;
 use super::login::{Login, Logins, NotSignedIn};
-use super::mx::Direct;
+use super::mx::{Direct, Room};
 use super::pool::Pool;
 use super::{Abilities, Answer, Copy, Delivery, Fate, Handed, MayGo, NextHop, Routes, Settings};
 use crate::mail::{Address, Recipient, SenderId};
@@ -215,6 +215,15 @@ impl Relay {
             rests.push(hop.rest(recipients)?);
         }
         rests.into_iter().min()
+    }
+
+    /// Room for one more waiting copy to `recipients`, beside those that the spool is trying: `None` when their domain
+    /// has as many under way as it has connections, so that the worker is there for others.
+    pub(super) fn room(&self, route: &Route, recipients: &[Recipient]) -> Option<Room> {
+        match self.hops_of(route).first().map(|hop| &hop.way) {
+            Some(Way::Mx(direct)) => direct.room(recipients.iter().map(|recipient| &recipient.address)),
+            _ => Some(Room::default()),
+        }
     }
 
     /// How many copies they take at once.

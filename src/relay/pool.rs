@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::client::{Connection, Dialer, all_deferred, obstacle};
@@ -38,6 +38,8 @@ struct Shared {
     settings: PoolSettings,
     name: String,
     slots: Semaphore,
+    /// Copies from the spool that are under way at once: as many as there are connections.
+    rooms: Arc<Semaphore>,
     rate: Option<Arc<Rate>>,
     kept: Mutex<Kept>,
 }
@@ -117,7 +119,9 @@ impl Pool {
 
     fn of(dial: Dial, settings: PoolSettings, name: String, rate: Option<Arc<Rate>>) -> Self {
         let slots = Semaphore::new(settings.connections.max(1));
-        Self { shared: Arc::new(Shared { dial, settings, name, slots, rate, kept: Mutex::default() }) }
+        let rooms = Arc::new(Semaphore::new(settings.connections.max(1)));
+        let kept = Mutex::default();
+        Self { shared: Arc::new(Shared { dial, settings, name, slots, rooms, rate, kept }) }
     }
 
     /// Connections to the same next hop that are signed in with `credentials`, and are never shared with
@@ -143,9 +147,14 @@ impl Pool {
         self.shared.settings.connections.max(1)
     }
 
+    /// Room for one more copy from the spool, when there is.
+    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        self.shared.rooms.clone().try_acquire_owned().ok()
+    }
+
     /// Whether somebody is at work with it.
     pub(super) fn is_in_use(&self) -> bool {
-        Arc::strong_count(&self.shared) > 1
+        Arc::strong_count(&self.shared) > 1 || self.shared.rooms.available_permits() < self.connections()
     }
 
     /// Whether it knows nothing that a new one would not.
@@ -322,6 +331,12 @@ impl Pool {
 
     /// Put a connection back, and see to it that it does not idle for ever.
     fn keep(&self, connection: Connection) {
+        if let Dial::Domain(domain) = &self.shared.dial
+            && domain.is_waited_for()
+        {
+            tokio::spawn(connection.quit());
+            return;
+        }
         let mut kept = self.shared.kept();
         kept.idle.push(connection);
         if !kept.reaping {

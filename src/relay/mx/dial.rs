@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,9 +70,17 @@ impl Domain {
         tired.insert(host.to_owned(), Instant::now());
     }
 
+    /// Whether another domain waits for the place that an idle connection would keep.
+    pub(in crate::relay) fn is_waited_for(&self) -> bool {
+        self.common.waiting.load(Ordering::Relaxed) > 0 && self.common.places.available_permits() == 0
+    }
+
     /// Connect to the first of its servers that can be used. What is final is so for the whole domain.
     pub(in crate::relay) async fn dial(&self) -> Result<Connection, Failure> {
-        let place = timeout(self.common.wait, self.common.places.clone().acquire_owned()).await;
+        let place = {
+            let _waiting = Waiting::new(&self.common.waiting);
+            timeout(self.common.wait, self.common.places.clone().acquire_owned()).await
+        };
         let Ok(Ok(place)) = place else { return Err(Failure::Busy) };
         let mut tries = TRIES;
         let mut connection = match find::literal(&self.domain) {
@@ -103,6 +112,8 @@ impl Domain {
             }
             match self.dial_host(&host, policy.as_ref(), tries).await {
                 Ok(connection) => return Ok(connection),
+                // The others are no better than we are.
+                Err(failure @ Failure::Loop(_)) => return Err(failure),
                 Err(failure) => {
                     tracing::debug!(domain = self.domain, host = host.name, %failure, "a host cannot be used");
                     self.tire(&host.name);
@@ -251,6 +262,22 @@ impl Domain {
 
     fn tired(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
         self.tired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a dial among those that wait, as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -15,10 +15,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::failure::Failure;
 use super::pool::Pool;
@@ -139,7 +140,13 @@ pub(super) struct Common {
     policies: sts::Policies,
     /// Connections, of all domains together.
     places: Arc<Semaphore>,
+    /// Dials that wait for a place.
+    waiting: AtomicUsize,
 }
+
+/// The right to try a waiting copy; held until it was tried.
+#[derive(Debug, Default)]
+pub(super) struct Room(Option<OwnedSemaphorePermit>);
 
 /// The way to everybody.
 #[derive(Debug)]
@@ -161,6 +168,7 @@ impl Direct {
             public: tls::client_config(if hop.mta_sts { &hop.trust } else { &Trust::Anybody }, None)?,
             policies: sts::Policies::new(hop.world.internet.clone(), hop.domains),
             places: Arc::new(Semaphore::new(pool.connections.max(1))),
+            waiting: AtomicUsize::new(0),
             hop,
         };
         let rate = pool.per_minute.map(|count| Arc::new(Rate::new(count)));
@@ -187,6 +195,17 @@ impl Direct {
         let pools = self.pools();
         let rests = recipients.map(|one| pools.get(one.domain().ascii()).and_then(Pool::rest));
         rests.collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+
+    /// Room for one more waiting copy to these recipients, beside those that the spool is trying; `None` when their
+    /// domain has as many under way as it has connections.
+    pub(super) fn room<'a>(&self, mut recipients: impl Iterator<Item = &'a Address>) -> Option<Room> {
+        let domain = recipients.next()?.domain().ascii();
+        match self.pool_of(domain) {
+            Some(pool) => pool.room().map(|permit| Room(Some(permit))),
+            // It will find no pool either, and is put off then.
+            None => Some(Room::default()),
+        }
     }
 
     /// Send a copy to the domain of its recipients; to each of them in turn when they have several, which happens
