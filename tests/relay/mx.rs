@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, MX, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use sluis::app::Running;
 use sluis::ledger::Event;
 use sluis::mail::sha256;
 use sluis::net::dane::Tlsa;
@@ -487,6 +488,53 @@ async fn name_server(
     address
 }
 
+/// A whole gateway that delivers directly, by this name server.
+async fn gateway(rig: &Rig, dns: SocketAddr, relay: &str) -> (Running, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sluis.toml");
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let keys = format!(
+        "dns_servers = [\"{dns}\"]\nprivate_mx = true\nip_versions = \"4\"\nqueue_when_down = true\n{relay}"
+    );
+    let text = config_text(folder.path(), any_port, any_port, free_port(), "", &keys);
+    let text = text.replace(
+        &format!("next_hop = \"{any_port}\"\ntls = \"none\""),
+        &format!("next_hop = \"mx:{}\"", rig.port),
+    );
+    std::fs::write(&file, text).unwrap();
+    (start(&file, Arc::new(sluis::clock::SystemClock)).await, folder)
+}
+
+#[tokio::test]
+async fn promise_10_a_domain_that_hangs_does_not_keep_the_worker_from_others() {
+    let rig = Rig::new().await;
+    let dns = name_server(|name, kind| {
+        let ip = |last| vec![RData::A(A::new(127, 0, 0, last))];
+        match (name.to_ascii().as_str(), kind) {
+            ("hangs.example.", RecordType::A) => Some(ip(2)),
+            ("works.example.", RecordType::A) => Some(ip(3)),
+            _ => Some(Vec::new()),
+        }
+    })
+    .await;
+    let keys = "background = 2\nconnections_per_domain = 1\nretry = [\"1s\"]\n";
+    let (running, _folder) = gateway(&rig, dns, keys).await;
+    let mut client = Client::hello(running.submission()[0].address).await;
+    let bill = message(INVOICES, "Your bill.");
+    // Nobody is there, so all of them wait.
+    for to in ["a@hangs.example", "b@hangs.example", "c@hangs.example", "d@works.example"] {
+        let reply = client.submit(INVOICES, &[to], &bill).await;
+        assert!(reply.code == 250 && reply.text().contains("queued"), "{to}: {reply:?}");
+    }
+    let silent = |_, line: &str| line.starts_with("MAIL").then_some(Answer::Silence);
+    let hangs = NextHop::at(rig.at("127.0.0.2"), EVERYTHING, silent).await;
+    let mut works = rig.server("127.0.0.3").await;
+    assert_eq!(works.next().await.rcpt, ["<d@works.example>"]);
+    // Who hangs is let go, so that nothing holds up the stop.
+    drop(hangs);
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn the_whole_way_by_dns_over_udp_to_the_servers_of_each_domain() {
     let rig = Rig::new().await;
@@ -508,17 +556,7 @@ async fn the_whole_way_by_dns_over_udp_to_the_servers_of_each_domain() {
         }
     })
     .await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("sluis.toml");
-    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let keys =
-        format!("dns_servers = [\"{dns}\"]\nprivate_mx = true\nip_versions = \"4\"\nqueue_when_down = true");
-    let text = config_text(folder.path(), any_port, any_port, free_port(), "", &keys).replace(
-        &format!("next_hop = \"{any_port}\"\ntls = \"none\""),
-        &format!("next_hop = \"mx:{}\"", rig.port),
-    );
-    std::fs::write(&file, text).unwrap();
-    let running = start(&file, Arc::new(sluis::clock::SystemClock)).await;
+    let (running, _folder) = gateway(&rig, dns, "").await;
     let mut client = Client::hello(running.submission()[0].address).await;
     let bill = message(INVOICES, "Your bill.");
     let to = ["a@one.example", "b@one.example", "c@two.example"];

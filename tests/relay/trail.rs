@@ -46,6 +46,9 @@ impl Log {
 #[tokio::test]
 async fn a_line_and_an_entry_tie_session_copy_and_queue_id() {
     let log = Log::default();
+    // As long as there is one alone, tracing asks only the thread that comes to a log line first whether anybody wants
+    // it, and that may be the thread of another test.
+    let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
     let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let queued = |moment, _: &str| {

@@ -146,7 +146,9 @@ pub(super) struct Common {
 
 /// The right to try a waiting copy; held until it was tried.
 #[derive(Debug, Default)]
-pub(super) struct Room(Option<OwnedSemaphorePermit>);
+pub(super) struct Room {
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 /// The way to everybody.
 #[derive(Debug)]
@@ -202,7 +204,7 @@ impl Direct {
     pub(super) fn room<'a>(&self, mut recipients: impl Iterator<Item = &'a Address>) -> Option<Room> {
         let domain = recipients.next()?.domain().ascii();
         match self.pool_of(domain) {
-            Some(pool) => pool.room().map(|permit| Room(Some(permit))),
+            Some(pool) => pool.room().map(|permit| Room { _permit: Some(permit) }),
             // It will find no pool either, and is put off then.
             None => Some(Room::default()),
         }
