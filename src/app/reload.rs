@@ -8,8 +8,9 @@ use tokio::sync::watch;
 
 use super::keys::KeyFolder;
 use super::mailbox::Post;
-use super::running::{config_entry, desk_settings, keys_in_force, record_keys};
+use super::running::{config_entry, desk_settings, keys_in_force, record_keys, record_texts};
 use super::{certificate, fixed, rooms};
+use crate::api::Gate;
 use crate::clock::SharedClock;
 use crate::config;
 use crate::gateway::InForce;
@@ -19,6 +20,7 @@ use crate::policy::Rules;
 use crate::relay::Relay;
 use crate::secret::SharedEntropy;
 use crate::store::Store;
+use crate::subscribe::Form;
 use crate::{notify, submission, unsubscribe};
 
 /// What a reload swaps, and what it needs to make it.
@@ -39,6 +41,8 @@ pub(super) struct Reload {
     pub desk: watch::Sender<Arc<unsubscribe::Settings>>,
     pub tell: watch::Sender<Arc<notify::Settings>>,
     pub post: Post,
+    pub forms: watch::Sender<Arc<Vec<Arc<Form>>>>,
+    pub gate: watch::Sender<Arc<Gate>>,
     pub page: SocketAddr,
     pub certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
 }
@@ -63,6 +67,7 @@ impl Reload {
         let tokens = self.folder.token(&*self.entropy).map_err(error)?;
         let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
         let tell = rooms::tell(&settings).map_err(error)?;
+        let gate = rooms::gate(&settings, &self.entropy).map_err(error)?;
         let outside = rooms::outside(&settings, self.page).map_err(error)?;
         let certificate =
             settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
@@ -82,16 +87,20 @@ impl Reload {
         }
         self.post.change(&settings, post);
         self.tell.send_replace(Arc::new(tell));
+        self.forms.send_replace(Arc::new(settings.forms.clone()));
+        self.gate.send_replace(gate);
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }
         let (scribe, store, record) = (self.scribe.clone(), self.store.clone(), config_entry(&settings));
+        let forms = settings.forms;
         tokio::spawn(async move {
-            let written = match scribe.record(record).await {
-                Ok(_) => record_keys(&store, &scribe, keys).await,
-                Err(error) => Err(error.into()),
+            let written = async {
+                scribe.record(record).await?;
+                record_keys(&store, &scribe, keys).await?;
+                record_texts(&store, &scribe, &forms).await
             };
-            if let Err(error) = written {
+            if let Err(error) = written.await {
                 tracing::error!(%error, "the new config is in force, but its entry could not be written");
             }
         });

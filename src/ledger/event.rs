@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choice::{Corrected, Explained};
 use super::counts::Counts;
+use super::elsewhere::SentElsewhere;
 use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
 use super::inbox::{Answered, Held, Ignored, Returned};
 use super::keeping::Keeping;
@@ -100,6 +101,8 @@ pub enum Event {
     Told(Told),
     /// A copy may go, and is about to (promise 1).
     Admitted(Box<Admitted>),
+    /// Something went by another way, as the tool that sent it reports.
+    SentElsewhere(Box<SentElsewhere>),
     /// Recipients were refused by policy.
     Refused {
         /// Our reference; `None` when refused at RCPT, before there was a message.
@@ -518,6 +521,7 @@ impl Event {
             Self::Held(_) => "held",
             Self::Answered(_) => "answered",
             Self::Admitted(_) => "admitted",
+            Self::SentElsewhere(_) => "sent_elsewhere",
             Self::Refused { .. } => "refused",
             Self::Relayed(_) => "relayed",
             Self::Bounced(_) => "bounced",
@@ -559,6 +563,7 @@ impl Event {
             | Self::Held(_)
             | Self::Answered(_)
             | Self::Admitted(_)
+            | Self::SentElsewhere(_)
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
             | Self::Keeping(_)
@@ -580,6 +585,7 @@ impl Event {
     pub fn sender(&self) -> Option<&SenderId> {
         match self {
             Self::Admitted(it) => it.sender.as_ref().map(|sender| &sender.id),
+            Self::SentElsewhere(it) => Some(&it.sender.id),
             Self::Consent(it) => Some(&it.sender),
             Self::Relation(it) => Some(&it.sender),
             Self::Published(it) => Some(&it.sender),
@@ -622,6 +628,7 @@ impl Event {
             Self::Ignored(ignored) => vec![&ignored.address],
             Self::Held(held) => held.from.iter().map(Address::key).collect(),
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
+            Self::SentElsewhere(sent) => sent.recipients.iter().map(|one| &one.address).collect(),
             Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::NoticeSent { to, .. } => vec![to.key()],
             Self::Keeping(Keeping::Held { about: Some(about), .. }) => vec![about],
@@ -663,6 +670,13 @@ impl Event {
                 });
                 texts.chain(it.dkim.iter().map(|signed| dkim_label(&signed.name, &signed.key))).collect()
             }
+            Self::SentElsewhere(it) => {
+                let texts = it.recipients.iter().filter_map(|one| match &one.basis {
+                    Basis::Consent { text_sha256, .. } => text_sha256.clone(),
+                    _ => None,
+                });
+                texts.collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -680,16 +694,10 @@ impl Event {
     /// The numbers of the entries that its basis rests on.
     pub fn rests_on(&self) -> Vec<EntryNumber> {
         match self {
-            Self::Admitted(it) => it
-                .recipients
-                .iter()
-                .flat_map(|one| match &one.basis {
-                    Basis::Consent { entries, .. }
-                    | Basis::Customer { entries, .. }
-                    | Basis::Published { entries, .. } => entries.clone(),
-                    Basis::Allowed { .. } | Basis::NotNeeded | Basis::Missing => Vec::new(),
-                })
-                .collect(),
+            Self::Admitted(it) => it.recipients.iter().flat_map(|one| one.basis.entries().to_vec()).collect(),
+            Self::SentElsewhere(it) => {
+                it.recipients.iter().flat_map(|one| one.basis.entries().to_vec()).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -750,6 +758,10 @@ impl Event {
                 let to: Vec<&str> = it.recipients.iter().map(|one| one.recipient.as_str()).collect();
                 let rule = rule_named(it.rule.as_deref());
                 format!("{} {} from <{}> to {}, {rule}", it.copy, it.class, it.reverse_path, to.join(", "))
+            }
+            Self::SentElsewhere(it) => {
+                let to: Vec<&str> = it.recipients.iter().map(|one| one.address.as_str()).collect();
+                format!("{} of {} ({}) to {}", it.channel, it.sender.name, it.purpose, to.join(", "))
             }
             Self::Refused { recipients, reverse_path, .. } => {
                 let who: Vec<String> = recipients

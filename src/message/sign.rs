@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use mail_auth::common::crypto::SigningKey as _;
 use mail_auth::dkim::{Canonicalization, Signature};
 
-use super::header::{Block, Field, structured};
+use super::header::{Block, Bounds, Field, scan, structured};
 use super::{Signer, SigningKey};
 use crate::mail::Class;
 
@@ -187,6 +187,23 @@ fn plain_run(chunk: &[u8]) -> usize {
             _ => at += 1,
         }
     }
+}
+
+/// A message of the gateway's own with its signatures before it, and the names of their keys. `now` in seconds
+/// since 1970.
+pub fn signed(
+    message: Vec<u8>,
+    class: Class,
+    now: i64,
+    signers: &[Signer],
+) -> Result<(Vec<u8>, Vec<String>), String> {
+    let block = scan(&message, 0..message.len(), Bounds { fields: usize::MAX, bytes: usize::MAX });
+    let body = HashedBody::of(&[&message[block.body..]]);
+    let now = u64::try_from(now).unwrap_or(0);
+    let made = sign(&message[..block.body], &block, &body, class, now, signers)?;
+    let (mut fields, names): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    fields.push(message);
+    Ok((fields.concat(), names))
 }
 
 /// Sign `head` (header and the empty line) with `body`: one DKIM-Signature field per signer, and its name for

@@ -164,7 +164,12 @@ impl Case<'_> {
 }
 
 /// What a marketing case stands on, or the clause by which it falls.
-fn stand(rules: &Rules, case: &Case<'_>, profile: &Profile, now: Timestamp) -> Result<Basis, Clause> {
+pub(super) fn stand(
+    rules: &Rules,
+    case: &Case<'_>,
+    profile: &Profile,
+    now: Timestamp,
+) -> Result<Basis, Clause> {
     let history = case.purpose().map_or(&[][..], |purpose| profile.consent(purpose));
     let consent = fold(history, now);
     if let Some(suppression) = suppression::standing(&profile.suppressions, &consent) {
@@ -296,7 +301,7 @@ pub(super) fn conclude(rules: &Rules, case: &Case<'_>, recipient: &Address, verd
 const NO_WAY_OUT: &str = "the unsubscribe address does not answer its own health check";
 
 impl Case<'_> {
-    fn refusal(&self, clause: Clause) -> Refusal {
+    pub(super) fn refusal(&self, clause: Clause) -> Refusal {
         Refusal {
             clause,
             rule: self.rule.map(str::to_owned),

@@ -4,7 +4,9 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::ledger::{Admitted, AdmittedRecipient, Event, Keep, Party, Record, Side, SpoolState, Spooled};
+use crate::ledger::{
+    Admitted, AdmittedRecipient, DkimSigned, Event, Keep, Party, Record, Side, SpoolState, Spooled,
+};
 use crate::mail::{Address, Class, CopyId, Recipient, ReversePath, hex};
 use crate::message::Rope;
 use crate::policy::Basis;
@@ -14,12 +16,14 @@ use crate::policy::Basis;
 pub struct Letter {
     /// To whom.
     pub to: Address,
-    /// About what: `unsubscribe`, `dsn`.
+    /// About what: `unsubscribe`, `dsn`, `confirmation`.
     pub about: String,
     /// The sender it is about, when it is about one.
     pub sender: Option<Party>,
     /// Its Message-ID, with angle brackets.
     pub message_id: Option<String>,
+    /// The signatures in it.
+    pub dkim: Vec<DkimSigned>,
     /// Its exact bytes.
     pub bytes: Bytes,
 }
@@ -42,7 +46,7 @@ pub struct Postmark {
 /// Add `letter` to `record`: entries `notice_sent` and `admitted` (class `system`), its bytes, and its
 /// place in the spool, due at once. It goes out with the null reverse-path: its failure bounces to nobody.
 pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
-    let Letter { to, about, sender, message_id, bytes } = letter;
+    let Letter { to, about, sender, message_id, dkim, bytes } = letter;
     let Postmark { copy, rules_sha256, next_hop, now, expires_at } = postmark;
     let rope = Rope::whole(bytes.clone());
     let sha256 = rope.sha256();
@@ -71,7 +75,7 @@ pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
         sent_sha256: spelled,
         size: bytes.len() as u64,
         edits: Vec::new(),
-        dkim: Vec::new(),
+        dkim,
         token: None,
         next_hop,
     })));

@@ -132,6 +132,10 @@ words! {
         "Die Mail von Eintrag {} wurde beantwortet", "Le courriel de l'entrée {} a reçu sa réponse";
     ADMITTED = "Een bericht ({}) werd toegelaten", "A message ({}) was admitted", "Eine Nachricht ({}) wurde zugelassen",
         "Un message ({}) a été admis";
+    ELSEWHERE = "Een bericht langs een andere weg ({}) werd als verzonden gemeld",
+        "A message by another way ({}) was reported as sent",
+        "Eine Nachricht auf anderem Weg ({}) wurde als gesendet gemeldet",
+        "Un message par une autre voie ({}) a été signalé comme envoyé";
     REFUSED = "De gateway weigerde te versturen", "The gateway refused to send",
         "Das Gateway weigerte sich zu senden", "La passerelle a refusé d'envoyer";
     RELAYED = "De ontvangende kant nam het bericht aan", "The receiving side accepted the message",
@@ -214,6 +218,8 @@ words! {
     FAR_SERVER = "de andere server", "the far server", "der ferne Server", "le serveur distant";
     SUBJECT = "onderwerp", "subject", "Betreff", "objet";
     DONE = "wat er werd gedaan", "what was done", "was getan wurde", "ce qui a été fait";
+    BY_WORD = "{}, op het woord van {}", "{}, by the word of {}", "{}, nach Angabe von {}", "{}, selon {}";
+    MESSAGE = "bericht", "message", "Nachricht", "message";
     TRIES = "pogingen", "tries", "Versuche", "essais";
     ENVELOPE = "envelopafzender", "envelope sender", "Umschlagabsender", "expéditeur d'enveloppe";
     SAID = "gezegd tegen wie het aanbood", "said to whoever handed it over", "gesagt zu dem, der sie übergab",

@@ -205,6 +205,7 @@ impl Spool {
             about: "dsn".to_owned(),
             sender: None,
             message_id: Some(format!("<{}>", style.message_id)),
+            dkim: Vec::new(),
             bytes: bytes.into(),
         };
         self.enclose_as(record, letter, reference, now);
