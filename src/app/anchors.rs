@@ -207,6 +207,7 @@ impl Anchors {
             about: "checkpoint".to_owned(),
             sender: None,
             message_id: Some(notice.message_id),
+            dkim: Vec::new(),
             bytes: notice.bytes.into(),
         };
         self.parts.spool.enclose(record, letter, now);
