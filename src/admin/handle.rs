@@ -72,7 +72,12 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
         }
-        Request::Mail { null_path, message } => inbox::take(services, null_path, &message).await,
+        Request::Mail { null_path, recipient, message } => {
+            inbox::take(services, null_path, recipient, &message).await
+        }
+        Request::Unblock { address, sender, why } => {
+            make(services, move |services| inbox::unblock(services, &address, sender.as_deref(), why)).await
+        }
         Request::Inbox { after, limit } => {
             ask(services, move |services| inbox::list(services, after, page(limit))).await
         }

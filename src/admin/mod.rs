@@ -172,8 +172,8 @@ pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send 
 
 /// The unsubscribe address of a running gateway.
 pub trait Mailbox: Send + Sync + std::fmt::Debug {
-    /// Take one mail, which came from `<>` if `null_path` says so; what it asks for is durable when this is done.
-    fn take(&self, null_path: bool, message: Vec<u8>) -> Doing<'_>;
+    /// Take one mail, which came from `<>` if `null_path` says so, to `recipient` if that is known; what it asks for is durable when this is done.
+    fn take(&self, null_path: bool, recipient: Option<Address>, message: Vec<u8>) -> Doing<'_>;
     /// Unsubscribe `address`, or else whoever the mail of entry `number` is from, and answer that mail.
     fn answer(&self, number: EntryNumber, address: Option<Address>, sender: SenderId) -> Doing<'_>;
 }

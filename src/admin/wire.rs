@@ -153,8 +153,19 @@ pub enum Request {
     Mail {
         /// Whether it came from `<>`.
         null_path: bool,
+        /// To whom it was, if that is known.
+        recipient: Option<Address>,
         /// The message, base64.
         message: String,
+    },
+    /// A mailbox that was blocked works after all.
+    Unblock {
+        /// Whose.
+        address: Address,
+        /// Name or id of the sender; the only one of the config when absent.
+        sender: Option<String>,
+        /// How that is known.
+        why: String,
     },
     /// A page of the mails that wait for a person.
     Inbox {

@@ -207,7 +207,7 @@ impl Anchors {
             about: "checkpoint".to_owned(),
             sender: None,
             message_id: Some(notice.message_id),
-            dkim: Vec::new(),
+            from: Some(self.postmaster.clone()),
             bytes: notice.bytes.into(),
         };
         self.parts.spool.enclose(record, letter, now);

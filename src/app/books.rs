@@ -152,7 +152,7 @@ fn import_of(event: &Event) -> Option<&str> {
         Event::Suppression(it) => &it.suppression.source,
         _ => return None,
     };
-    source.strip_prefix("import ")
+    source.rsplit_once("import ").map(|(_, id)| id)
 }
 
 /// The fact of the register that an entry took in.

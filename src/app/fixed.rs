@@ -102,6 +102,7 @@ mod tests {
         ("unsubscribe.mail_listen", "\"127.0.0.1:2626\""),
         ("unsubscribe.lmtp_listen", "\"127.0.0.1:2424\""),
         ("unsubscribe.resolver", "\"127.0.0.1:53\""),
+        ("unsubscribe.bounce_domain", "\"b.example\""),
         ("unsubscribe.hosts", "[\"a.example\"]"),
         ("unsubscribe.trusted_proxies", "[\"10.0.0.1\"]"),
         ("unsubscribe.health", "\"listener\""),

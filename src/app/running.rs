@@ -103,21 +103,23 @@ impl Running {
         let shutdown = Shutdown::new();
         let limits = Limits::new(rooms::limits(&settings), &clock);
         let rules = Arc::new(settings.rules.clone());
-        let (in_force, in_force_seen) = watch::channel(Arc::new(InForce {
-            rules: rules.clone(),
-            settings: rooms::gateway(&settings, tokens.clone())?,
-        }));
+        let journey = rooms::gateway(&settings, tokens.clone())?;
+        let (seals, seals_seen) = watch::channel(rooms::seals(&journey.signers));
+        let (in_force, in_force_seen) =
+            watch::channel(Arc::new(InForce { rules: rules.clone(), settings: journey }));
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
         let relay = Relay::with_routes(rooms::hops(&settings), &settings.relay.routes)?;
+        relay.return_to(rooms::returns(&settings, &tokens));
         let spool = Spool::new(relay::Parts {
             relay: relay.clone(),
             view: Arc::new(store.clone()),
             scribe: scribe.clone(),
             register: Arc::new(store.clone()),
             rules: rules_seen,
-            unsubscribe_up: health.subscribe(),
+            unsubscribe_fault: health.subscribe(),
+            seals: seals_seen,
             clock: clock.clone(),
             entropy: entropy.clone(),
             shutdown: shutdown.clone(),
@@ -130,7 +132,7 @@ impl Running {
             scribe: scribe.clone(),
             relay: relay.clone(),
             spool: spool.clone(),
-            unsubscribe_up: health.subscribe(),
+            unsubscribe_fault: health.subscribe(),
             clock: clock.clone(),
             entropy: entropy.clone(),
         });
@@ -175,7 +177,6 @@ impl Running {
             &settings,
             clock.clone(),
             entropy.clone(),
-            in_force_seen,
             tell_seen.clone(),
             owing.clone(),
         ));
@@ -286,6 +287,7 @@ impl Running {
             rules: rules_sender,
             desk: desk_sender,
             tell: tell_sender,
+            seals,
             post,
             forms,
             gate,
@@ -366,7 +368,7 @@ impl Running {
     /// message a 451.
     async fn until_healthy(&self) {
         let mut seen = self.health.subscribe();
-        let wait = seen.wait_for(|up| *up);
+        let wait = seen.wait_for(Option::is_none);
         if tokio::time::timeout(std::time::Duration::from_secs(5), wait).await.is_err() {
             let fault = self.health.fault().unwrap_or_default();
             tracing::warn!(%fault, "opting out does not work yet; marketing waits for it");

@@ -379,6 +379,17 @@ pub enum SuppressCommand {
         #[arg(long)]
         sender: Option<String>,
     },
+    /// Say that a mailbox works after all, to which mail had come back for good
+    Unblock {
+        /// Whose
+        address: Address,
+        /// The sender, by name or id [default: the only one of the config]
+        #[arg(long)]
+        sender: Option<String>,
+        /// How that is known
+        #[arg(long)]
+        why: String,
+    },
     /// Take in a file of suppressions
     Import(Import),
 }
@@ -946,6 +957,9 @@ pub struct UnsubscribeMail {
     /// Its envelope sender; empty for a bounce [default: that of $SENDER, of a "From " line, or of Return-Path]
     #[arg(long, value_name = "ADDRESS")]
     pub sender: Option<String>,
+    /// To whom it came, if that is the envelope sender of a copy [default: that of $ORIGINAL_RECIPIENT]
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: Option<Address>,
 }
 
 /// Mails that wait for a person.

@@ -278,6 +278,12 @@ pub struct UnsubscribeSettings {
     pub check_ca_file: Option<PathBuf>,
     /// How the pages of some senders look.
     pub looks: Vec<(SenderId, Look)>,
+    /// Domain of the envelope senders of copies; `None`: they keep what the client said.
+    pub bounce_domain: Option<Domain>,
+    /// Whether what comes back there goes on to what the client said.
+    pub pass_bounces_on: bool,
+    /// Days with a soft bounce after which a mailbox gets no marketing.
+    pub soft_bounce_days: usize,
     /// Where mail to `mailto` comes in over LMTP; `None`: not here.
     pub lmtp_listen: Option<SocketAddr>,
     /// Whether DKIM signatures of such mail are checked.
@@ -302,6 +308,9 @@ impl Default for UnsubscribeSettings {
             url: "http://127.0.0.1:8025".to_owned(),
             mailto: None,
             mail_listen: None,
+            bounce_domain: None,
+            pass_bounces_on: true,
+            soft_bounce_days: 5,
             lmtp_listen: None,
             check_dkim: true,
             resolver: None,

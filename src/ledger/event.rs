@@ -9,7 +9,7 @@ use super::choice::{Corrected, Explained};
 use super::counts::Counts;
 use super::elsewhere::SentElsewhere;
 use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
-use super::inbox::{Answered, Held, Ignored, Returned};
+use super::inbox::{Answered, Held, Ignored, Returned, Unblocked};
 use super::keeping::Keeping;
 use super::outbox::{Telling, Told};
 use crate::consent::{ConsentEvent, Published, Relation};
@@ -91,6 +91,8 @@ pub enum Event {
     Explained(Explained),
     /// A message of ours came back from further on (RULES P14).
     Returned(Returned),
+    /// A mailbox that was blocked works after all.
+    Unblocked(Unblocked),
     /// An automatic mail to the unsubscribe address names a message of ours, and nothing follows (RULES P9).
     Ignored(Ignored),
     /// A mail to the unsubscribe address waits for a person.
@@ -517,6 +519,7 @@ impl Event {
             Self::Explained(_) => "explained",
             Self::Told(_) => "told",
             Self::Returned(_) => "returned",
+            Self::Unblocked(_) => "unblocked",
             Self::Ignored(_) => "ignored",
             Self::Held(_) => "held",
             Self::Answered(_) => "answered",
@@ -559,6 +562,7 @@ impl Event {
             | Self::Explained(_)
             | Self::Told(_)
             | Self::Returned(_)
+            | Self::Unblocked(_)
             | Self::Ignored(_)
             | Self::Held(_)
             | Self::Answered(_)
@@ -577,6 +581,8 @@ impl Event {
         match self {
             Self::Admitted(admitted) => Some(admitted.copy),
             Self::NoticeSent { copy, .. } => Some(*copy),
+            Self::Returned(returned) => returned.copy,
+            Self::Ignored(ignored) => ignored.copy,
             other => other.outcome().map(|outcome| outcome.copy),
         }
     }
@@ -585,7 +591,6 @@ impl Event {
     pub fn sender(&self) -> Option<&SenderId> {
         match self {
             Self::Admitted(it) => it.sender.as_ref().map(|sender| &sender.id),
-            Self::SentElsewhere(it) => Some(&it.sender.id),
             Self::Consent(it) => Some(&it.sender),
             Self::Relation(it) => Some(&it.sender),
             Self::Published(it) => Some(&it.sender),
@@ -625,6 +630,7 @@ impl Event {
             Self::Explained(explained) => vec![&explained.address],
             Self::Told(told) => vec![&told.address],
             Self::Returned(returned) => vec![&returned.address],
+            Self::Unblocked(unblocked) => vec![&unblocked.address],
             Self::Ignored(ignored) => vec![&ignored.address],
             Self::Held(held) => held.from.iter().map(Address::key).collect(),
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
@@ -738,8 +744,10 @@ impl Event {
             Self::Explained(it) => format!("{} from {}: {}", it.address, it.sender, it.why.as_str()),
             Self::Returned(it) => {
                 let kind = if it.hard { "hard" } else { "soft" };
-                format!("{} of {}: {kind}, {} {}", it.address, it.sender, it.status, it.diagnostic)
+                let blocked = if it.blocked { ", blocked" } else { "" };
+                format!("{} of {}: {kind}{blocked}, {} {}", it.address, it.sender, it.status, it.diagnostic)
             }
+            Self::Unblocked(it) => format!("{} of {}: {}", it.address, it.sender, it.why),
             Self::Ignored(it) => format!("about {} of {}: {}", it.address, it.sender, it.why),
             Self::Held(it) => {
                 let from = it.from.as_ref().map_or("nobody", Address::as_str);

@@ -36,7 +36,7 @@ pub use event::{
     Unsubscribed, Way, head,
 };
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
-pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned};
+pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned, Unblocked};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};
 pub use scribe::{Batch, Book, Inbox, Ready, RecordError, Scribe, Spelled, WeakScribe};

@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
 use super::checkpoint::Checkpoint;
-use super::event::{Admitted, Consented, Entry, EntryNumber, Event, Handover, Outcome};
+use super::event::{Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Outcome};
 use super::keeping::Keeping;
 use super::outbox::Telling;
 use super::pack::{entry_name, message_name};
 use crate::consent::ConsentEventKind;
 use crate::mail::{CopyId, Language};
-use crate::policy::{Basis, Refusal};
+use crate::policy::Basis;
 use words::{self as w, Tongue, Words};
 
 const STYLE: &str = "body{font:11pt/1.5 Georgia,serif;max-width:46em;margin:2em auto;padding:0 1em;color:#111}\
@@ -100,6 +100,7 @@ fn title(event: &Event, t: Tongue) -> String {
         Event::Corrected(it) => t.with(&w::CORRECTED, &[&it.address]),
         Event::Explained(it) => t.with(&w::EXPLAINED, &[&it.address]),
         Event::Returned(it) => t.with(&w::RETURNED, &[&it.address]),
+        Event::Unblocked(it) => t.with(&w::UNBLOCKED, &[&it.address]),
         Event::Ignored(it) => t.with(&w::IGNORED, &[&it.address]),
         Event::Held(_) => t.say(&w::WAITED).to_owned(),
         Event::Answered(it) => t.with(&w::ANSWERED, &[&it.held]),
@@ -109,7 +110,7 @@ fn title(event: &Event, t: Tongue) -> String {
             Telling::NotNeeded => t.with(&w::NOT_NEEDED, &[&it.target, &it.channel]),
         },
         Event::Admitted(it) => t.with(&w::ADMITTED, &[&it.class]),
-        Event::SentElsewhere(it) => t.with(&w::ELSEWHERE, &[&it.channel]),
+        Event::SentElsewhere(it) => t.with(&w::SENT_ELSEWHERE, &[&it.channel]),
         Event::Refused { .. } => t.say(&w::REFUSED).to_owned(),
         Event::Relayed(_) => t.say(&w::RELAYED).to_owned(),
         Event::Bounced(_) => t.say(&w::BOUNCED).to_owned(),
@@ -209,18 +210,20 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dd { (it.status) " (" (t.say(if it.hard { &w::NO_MAILBOX } else { &w::MAY_WORK })) ")" }
             (t.row(&w::FAR_SERVER, &it.diagnostic))
         },
+        Event::Unblocked(it) => html! { (t.row(&w::OF, &it.sender.0)) (t.row(&w::WHY, &it.why)) },
         Event::Ignored(it) => t.row(&w::WHY, &it.why),
         Event::Held(it) => html! { (t.row(&w::SUBJECT, &it.subject)) (t.row(&w::WHY, &it.why)) },
         Event::Answered(it) => t.row(&w::DONE, &it.how),
         Event::Admitted(it) => admitted(it, story),
         Event::SentElsewhere(it) => html! {
-            (t.row(&w::BEHALF, html! { (it.sender.name) " (" (it.sender.id) ")" }))
-            (t.row(&w::PURPOSE, html! { (it.purpose) }))
-            (t.row(&w::GIVEN_AT, t.with(&w::BY_WORD, &[&it.sent_at, &it.tool])))
-            (t.row(&w::MESSAGE, html! {
-                (sha(&it.text_sha256)) @if let Some(reference) = &it.reference { ", " (reference) }
-            }))
-            @for one in &it.recipients { (basis(one.address.as_str(), &one.basis, one.observed.as_ref(), t)) }
+            (t.row(&w::BEHALF, &it.sender.name)) (t.row(&w::PURPOSE, &it.purpose.0))
+            (t.row(&w::SENT_AT, html! { (it.sent_at) " (" (it.tool) ")" }))
+            dt { "SHA-256" } dd { code { (it.text_sha256) }
+                @if let Some(reference) = &it.reference { ", " (reference) } }
+            @for one in &it.recipients {
+                dt { (one.address) }
+                dd { (one.basis.to_string()) @if let Some(refusal) = &one.observed { ": " (refusal.reason()) } }
+            }
         },
         Event::Refused { handover, reverse_path, recipients, message_id, .. } => html! {
             (handed_over(handover, t))
@@ -268,7 +271,7 @@ fn admitted(it: &Admitted, story: &Story<'_>) -> Markup {
     let t = Tongue(story.language);
     let kept = story.kept.get(&it.copy);
     html! {
-        @for one in &it.recipients { (basis(one.recipient.as_str(), &one.basis, one.observed.as_ref(), t)) }
+        @for one in &it.recipients { (basis(one, t)) }
         @if let Some(sender) = &it.sender { (t.row(&w::BEHALF, html! { (sender.name) " (" (sender.id) ")" })) }
         @if let Some(purpose) = &it.purpose { (t.row(&w::PURPOSE, html! { (purpose) })) }
         @if let Some(handover) = &it.handover { (handed_over(handover, t)) }
@@ -292,8 +295,8 @@ fn admitted(it: &Admitted, story: &Story<'_>) -> Markup {
 }
 
 /// Why somebody could be written to.
-fn basis(who: &str, basis: &Basis, observed: Option<&Refusal>, t: Tongue) -> Markup {
-    let words = match basis {
+fn basis(one: &AdmittedRecipient, t: Tongue) -> Markup {
+    let words = match &one.basis {
         Basis::Consent { grade, since, .. } => t.with(&w::BY_CONSENT, &[&format!("{grade:?}"), since]),
         Basis::Customer { product, last_purchase, .. } => t.with(&w::BY_CUSTOMER, &[product, last_purchase]),
         Basis::Published { url, captured_at, .. } => t.with(&w::BY_PUBLISHED, &[url, captured_at]),
@@ -302,10 +305,10 @@ fn basis(who: &str, basis: &Basis, observed: Option<&Refusal>, t: Tongue) -> Mar
         Basis::Missing => t.say(&w::BY_MISSING).to_owned(),
     };
     html! {
-        dt { (who) }
+        dt { (one.recipient) }
         dd {
             (words)
-            @if let Some(refusal) = observed { " " (t.with(&w::OBSERVED, &[&refusal.reason()])) }
+            @if let Some(refusal) = &one.observed { " " (t.with(&w::OBSERVED, &[&refusal.reason()])) }
         }
     }
 }

@@ -244,8 +244,9 @@ impl Judge<'_> {
                 vec![number]
             }
             // That the sender was told (RULES L10) is proof of the same kind as a send.
-            Event::Told(_) if self.is_past(entry.at, self.retention.marketing) => vec![number],
-            Event::SentElsewhere(_) if self.is_past(entry.at, self.retention.marketing) => vec![number],
+            Event::Told(_) | Event::SentElsewhere(_) if self.is_past(entry.at, self.retention.marketing) => {
+                vec![number]
+            }
             other if other.outcome().is_some() || matches!(other, Event::NoticeSent { .. }) => {
                 if self.is_admitted(other)? || !self.is_past(entry.at, self.retention.marketing) {
                     Vec::new()
@@ -259,7 +260,7 @@ impl Judge<'_> {
                 vec![number]
             }
             other
-                if (is_evidence(other) || matches!(other, Event::Returned(_)))
+                if (is_evidence(other) || matches!(other, Event::Returned(_) | Event::Unblocked(_)))
                     && self.is_past(entry.at, self.retention.marketing) =>
             {
                 if self.is_needed(other)? {

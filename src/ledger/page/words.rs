@@ -121,6 +121,7 @@ words! {
         "{} ({}) musste nicht unterrichtet werden", "{} ({}) n'avait pas à être informé";
     RETURNED = "Een bericht aan {} kwam terug", "A message to {} came back", "Eine Nachricht an {} kam zurück",
         "Un message à {} est revenu";
+    UNBLOCKED = "{} blijkt toch te werken", "{} works after all", "{} funktioniert doch", "{} fonctionne finalement";
     IGNORED = "Een automatische mail over een bericht aan {} veranderde niets",
         "An automatic mail about a message to {} changed nothing",
         "Eine automatische Mail zu einer Nachricht an {} änderte nichts",
@@ -132,10 +133,8 @@ words! {
         "Die Mail von Eintrag {} wurde beantwortet", "Le courriel de l'entrée {} a reçu sa réponse";
     ADMITTED = "Een bericht ({}) werd toegelaten", "A message ({}) was admitted", "Eine Nachricht ({}) wurde zugelassen",
         "Un message ({}) a été admis";
-    ELSEWHERE = "Een bericht langs een andere weg ({}) werd als verzonden gemeld",
-        "A message by another way ({}) was reported as sent",
-        "Eine Nachricht auf anderem Weg ({}) wurde als gesendet gemeldet",
-        "Un message par une autre voie ({}) a été signalé comme envoyé";
+    SENT_ELSEWHERE = "Een bericht per {} werd als verzonden gemeld", "A message by {} was reported as sent",
+        "Eine Nachricht per {} wurde als gesendet gemeldet", "Un message par {} a été signalé comme envoyé";
     REFUSED = "De gateway weigerde te versturen", "The gateway refused to send",
         "Das Gateway weigerte sich zu senden", "La passerelle a refusé d'envoyer";
     RELAYED = "De ontvangende kant nam het bericht aan", "The receiving side accepted the message",
@@ -218,13 +217,12 @@ words! {
     FAR_SERVER = "de andere server", "the far server", "der ferne Server", "le serveur distant";
     SUBJECT = "onderwerp", "subject", "Betreff", "objet";
     DONE = "wat er werd gedaan", "what was done", "was getan wurde", "ce qui a été fait";
-    BY_WORD = "{}, op het woord van {}", "{}, by the word of {}", "{}, nach Angabe von {}", "{}, selon {}";
-    MESSAGE = "bericht", "message", "Nachricht", "message";
     TRIES = "pogingen", "tries", "Versuche", "essais";
     ENVELOPE = "envelopafzender", "envelope sender", "Umschlagabsender", "expéditeur d'enveloppe";
     SAID = "gezegd tegen wie het aanbood", "said to whoever handed it over", "gesagt zu dem, der sie übergab",
         "dit à qui l'a remis";
     COPY = "exemplaar", "copy", "Exemplar", "exemplaire";
+    SENT_AT = "verzonden", "sent at", "gesendet", "envoyé";
     WHAT = "wat", "what", "was", "quoi";
     ROOT = "wortel", "root", "Wurzel", "racine";
     RECIPIENTS = "ontvangers", "recipients", "Empfänger", "destinataires";

@@ -1,5 +1,6 @@
 //! What `ledger.quick_repair` buys and costs: docs/decisions/0032.
 
+use std::io::Write as _;
 use std::time::Instant;
 
 use redb::Database;
@@ -47,9 +48,10 @@ fn measure(quick_repair: bool) {
     let store = open(&killed);
     let took = started.elapsed();
     drop(store);
-    println!(
+    let said = format!(
         "quick_repair = {quick_repair}: {octets} octets, a commit {commit:.2?}, start after a kill {took:.2?}"
     );
+    writeln!(std::io::stderr(), "{said}").unwrap();
 }
 
 #[test]

@@ -217,6 +217,43 @@ fn l18_a_person_is_erased_and_the_suppression_stays_without_the_name() {
 }
 
 #[test]
+fn l18_of_somebody_who_was_erased_nothing_outlives_the_proof_of_mail_sent() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let held = Keeping::Held { about: Some(key("weg@example.org")), why: "klacht".to_owned() };
+    let hold = store.write(vec![Record::of(Event::Keeping(held))]).unwrap()[0];
+    let released = Keeping::Released { hold, why: "klaar".to_owned() };
+    store.write(vec![Record::of(Event::Keeping(released))]).unwrap();
+    for who in ["weg@example.org", "blijft@example.org"] {
+        store.write(vec![Record::of(consent(who, at(0)))]).unwrap();
+    }
+    send(&store, 1, 0, "weg@example.org");
+    rig.clock.set(month(30));
+    store.write(vec![Record::of(consent("weg@example.org", month(30)))]).unwrap();
+    for who in ["weg@example.org", "blijft@example.org"] {
+        store.write(vec![Record::of(unsubscribed(who))]).unwrap();
+    }
+    let erasure = store.erase_person(&key("weg@example.org")).unwrap();
+    assert_eq!(erasure.kept_until, Some(month(60)));
+    let words = |who| kinds(&store, who).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>();
+    let kept = words("weg@example.org");
+    assert_eq!(kept.iter().filter(|kind| **kind == "consent").count(), 2, "{kept:?}");
+    assert!(kept.contains(&"admitted") && !kept.contains(&"keeping"), "{kept:?}");
+    // The later consent would otherwise be kept for five years of its own, and the opt-out for ever.
+    rig.clock.set(month(61));
+    store.purge(&|| false).unwrap();
+    store.purge(&|| false).unwrap();
+    assert_eq!(words("weg@example.org"), Vec::<&str>::new());
+    let all = store.entries(0..store.size().unwrap()).unwrap();
+    assert!(!all.iter().any(|one| String::from_utf8_lossy(&one.bytes).contains("weg@")));
+    assert_eq!(words("blijft@example.org").last(), Some(&"unsubscribed"));
+    for who in ["weg@example.org", "blijft@example.org"] {
+        assert_eq!(store.profile(&sender(), &key(who)).unwrap().suppressions.len(), 1, "{who}");
+    }
+    sound(&store);
+}
+
+#[test]
 fn l11_why_somebody_left_goes_after_a_year_that_it_was_told_after_five_and_a_correction_stays() {
     let rig = Rig::new();
     let store = rig.open();
@@ -299,41 +336,4 @@ fn promise_2_a_clock_that_jumps_purges_nothing_of_itself_and_loses_nothing() {
     rig.clock.set(day(295));
     store.write(fact()).unwrap();
     assert_eq!(store.jump().unwrap(), None);
-}
-
-#[test]
-fn l18_of_somebody_who_was_erased_nothing_outlives_the_proof_of_mail_sent() {
-    let rig = Rig::new();
-    let store = rig.open();
-    let held = Keeping::Held { about: Some(key("weg@example.org")), why: "klacht".to_owned() };
-    let hold = store.write(vec![Record::of(Event::Keeping(held))]).unwrap()[0];
-    let released = Keeping::Released { hold, why: "klaar".to_owned() };
-    store.write(vec![Record::of(Event::Keeping(released))]).unwrap();
-    for who in ["weg@example.org", "blijft@example.org"] {
-        store.write(vec![Record::of(consent(who, at(0)))]).unwrap();
-    }
-    send(&store, 1, 0, "weg@example.org");
-    rig.clock.set(month(30));
-    store.write(vec![Record::of(consent("weg@example.org", month(30)))]).unwrap();
-    for who in ["weg@example.org", "blijft@example.org"] {
-        store.write(vec![Record::of(unsubscribed(who))]).unwrap();
-    }
-    let erasure = store.erase_person(&key("weg@example.org")).unwrap();
-    assert_eq!(erasure.kept_until, Some(month(60)));
-    let words = |who| kinds(&store, who).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>();
-    let kept = words("weg@example.org");
-    assert_eq!(kept.iter().filter(|kind| **kind == "consent").count(), 2, "{kept:?}");
-    assert!(kept.contains(&"admitted") && !kept.contains(&"keeping"), "{kept:?}");
-    // The later consent would otherwise be kept for five years of its own, and the opt-out for ever.
-    rig.clock.set(month(61));
-    store.purge(&|| false).unwrap();
-    store.purge(&|| false).unwrap();
-    assert_eq!(words("weg@example.org"), Vec::<&str>::new());
-    let all = store.entries(0..store.size().unwrap()).unwrap();
-    assert!(!all.iter().any(|one| String::from_utf8_lossy(&one.bytes).contains("weg@")));
-    assert_eq!(words("blijft@example.org").last(), Some(&"unsubscribed"));
-    for who in ["weg@example.org", "blijft@example.org"] {
-        assert_eq!(store.profile(&sender(), &key(who)).unwrap().suppressions.len(), 1, "{who}");
-    }
-    sound(&store);
 }
