@@ -18,7 +18,8 @@ class Responder(http.server.BaseHTTPRequestHandler):
             file.write(query)
             file.flush()
             command = ["openssl", "ts", "-reply", "-config", f"{folder}/tsa.cnf", "-queryfile", file.name]
-            answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=folder).stdout
+            run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, cwd=folder)
+            answer = run.stdout
         self.send_response(200)
         self.send_header("Content-Type", "application/timestamp-reply")
         self.send_header("Content-Length", str(len(answer)))

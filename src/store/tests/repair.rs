@@ -1,4 +1,4 @@
-//! What `ledger.quick_repair` buys and costs: docs/decisions/0032.
+//! What `ledger.quick_repair` buys and costs in a large store; docs/benchmarks.md has it for a small one.
 
 use std::io::Write as _;
 use std::time::Instant;
