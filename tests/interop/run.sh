@@ -140,7 +140,7 @@ start
 export SLUIS SMTP SMTPS ACCOUNT PASSWORD PAGE="$page"
 export CONFIG="$home/sluis.toml" OUTBOX="$home/var/outbox" AUTHORITY="$home/var/tls/ca.pem"
 failed=0
-all="curl swaks msmtp python git mutt nodemailer postfix exim opensmtpd browser rewrite"
+all="curl swaks msmtp python git mutt nodemailer postfix exim opensmtpd browser timestamp rewrite"
 for script in ${scripts:-$all}; do
     status=0
     said=$("$here/$script.sh" 2>&1) || status=$?
