@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, MX, TXT};
+use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
+use hickory_resolver::proto::rr::rdata::{A, MX, TLSA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use sluis::app::Running;
 use sluis::ledger::Event;
 use sluis::mail::sha256;
 use sluis::net::dane::Tlsa;
-use sluis::net::dns::{DnsError, Found, Mx};
+use sluis::net::dns::{self, DnsError, Found, Mx, Resolver};
 use sluis::net::tls::Trust;
 use sluis::relay::{
     Asked, Delivery, Handed, Internet, IpVersions, MxHop, NextHop as Kind, Relay, Settings, TlsMode, World,
@@ -211,6 +212,9 @@ async fn rfc_5321_5_1_without_mx_the_domain_itself_is_the_server() {
     server.next().await;
     assert_eq!(fate(&rig.relay(), "a@[127.0.0.2]").await, "relayed 250 2.0.0");
     assert_eq!(server.next().await.rcpt, ["<a@[127.0.0.2]>"]);
+    let mut six = rig.server("::1").await;
+    assert_eq!(to(&rig.relay(), "a@[IPv6:::1]").await.next_hop, format!("[::1]:{}", rig.port));
+    six.next().await;
 }
 
 #[tokio::test]
@@ -475,6 +479,9 @@ async fn name_server(
             let mut reply = Message::new(asked.metadata.id, MessageType::Response, asked.metadata.op_code);
             reply.metadata.recursion_available = true;
             match answer(query.name(), query.query_type()) {
+                _ if query.name().to_ascii() == "lame.example." => {
+                    reply.metadata.response_code = ResponseCode::ServFail;
+                }
                 None => reply.metadata.response_code = ResponseCode::NXDomain,
                 Some(found) => {
                     let record = |data| Record::from_rdata(query.name().clone(), 60, data);
@@ -486,6 +493,37 @@ async fn name_server(
         }
     });
     address
+}
+
+#[tokio::test]
+async fn what_dns_answers_and_what_it_does_not() {
+    let address = name_server(|name, kind| match (name.to_ascii().as_str(), kind) {
+        ("one.example.", RecordType::MX) => {
+            Some(vec![RData::MX(MX::new(10, Name::from_ascii("MX.One.example.").unwrap()))])
+        }
+        ("null.example.", RecordType::MX) => Some(vec![RData::MX(MX::new(0, Name::root()))]),
+        ("_mta-sts.one.example.", RecordType::TXT) => {
+            Some(vec![RData::TXT(TXT::new(vec!["v=STSv1; ".to_owned(), "id=1;".to_owned()]))])
+        }
+        ("_25._tcp.mx.one.example.", RecordType::TLSA) => {
+            let (usage, selector) = (CertUsage::DaneEe, Selector::Spki);
+            Some(vec![RData::TLSA(TLSA::new(usage, selector, Matching::Sha256, vec![7; 32]))])
+        }
+        ("one.example.", _) => Some(Vec::new()),
+        _ => None,
+    })
+    .await;
+    let resolver = Resolver::new(&dns::Settings { servers: vec![address], dnssec: false }).unwrap();
+    let mx = |preference, host: &str| Mx { preference, host: host.to_owned() };
+    assert_eq!(resolver.mx("one.example").await.unwrap().records, [mx(10, "mx.one.example")]);
+    assert_eq!(resolver.mx("null.example").await.unwrap().records, [mx(0, "")]);
+    let txt = resolver.txt("_mta-sts.one.example").await.unwrap();
+    assert_eq!((txt.records, txt.secure), (vec!["v=STSv1; id=1;".to_owned()], false), "nobody proved it");
+    let tlsa = Tlsa { usage: 3, selector: 1, matching: 1, data: vec![7; 32] };
+    assert_eq!(resolver.tlsa("_25._tcp.mx.one.example").await.unwrap().records, [tlsa]);
+    assert!(resolver.ipv4("one.example").await.unwrap().records.is_empty(), "the name is there");
+    assert_eq!(resolver.ipv6("none.example").await, Err(DnsError::NoName));
+    assert!(matches!(resolver.mx("lame.example").await, Err(DnsError::Failed(_))));
 }
 
 /// A whole gateway that delivers directly, by this name server.

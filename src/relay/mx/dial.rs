@@ -241,7 +241,8 @@ impl Domain {
             }
             tried => tried?,
         };
-        connection.name_peer(format!("{host}:{}", common.hop.port), word);
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        connection.name_peer(format!("{bracketed}:{}", common.hop.port), word);
         Ok(connection)
     }
 
