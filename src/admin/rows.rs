@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::Books;
 use super::wire::{ConsentRow, CustomerRow, Import, Imported, PublishedRow, Reject, Row, SuppressionRow};
 use crate::clock::Timestamp;
-use crate::consent::{ConsentEvent, ConsentEventKind, Lint, Published, Relation, fold, is_known, lint};
-use crate::ledger::{Consented, Event, Publication, Related, Suppressed};
+use crate::consent::{ConsentEvent, Lint, Published, Relation, fold, is_known, lint};
+use crate::ledger::{Consented, Event, EvidenceKept, Publication, Related, Suppressed};
 use crate::mail::{AddressKey, Purpose, Sender, SenderId, hex, sha256};
 use crate::policy::{ConsentHistory, Effect, Profile, Register, Rules, Unavailable};
 use crate::suppression::{Reason, Suppression, standing};
@@ -114,7 +114,7 @@ impl Judge<'_> {
             let Some(text) = self.texts.get_mut(position) else {
                 return self.reject(row.line, "L2: the consent text is missing".to_owned());
             };
-            let faults = if row.kind == ConsentEventKind::Grant { text.faults(&sender) } else { Vec::new() };
+            let faults = if row.kind.is_grant() { text.faults(&sender) } else { Vec::new() };
             evidence.text_sha256 = Some(text.sha256.clone());
             match faults.first() {
                 Some(worst) if is_refused(&faults, self.rules) => {
@@ -123,7 +123,7 @@ impl Judge<'_> {
                 _ => lacks = faults,
             }
         }
-        if self.from_file && row.kind == ConsentEventKind::Grant {
+        if self.from_file && row.kind.is_grant() {
             evidence = evidence.from_file();
         }
         let event = ConsentEvent { kind: row.kind, at: row.at, recorded_at: self.now, evidence };
@@ -133,9 +133,20 @@ impl Judge<'_> {
         self.note_purpose(&purpose);
         lacks.iter().for_each(|fault| self.note(format!("consent text: {fault}")));
         let address = row.address.key().clone();
+        let source = self.source.clone();
+        let kept = row.files.into_iter().map(|file| {
+            let (sender, purpose, address) = (sender.id.clone(), purpose.clone(), address.clone());
+            Event::Evidence(EvidenceKept { sender, purpose, address, file, source: source.clone() })
+        });
+        let kept: Vec<Event> = kept.collect();
         let profile = self.profile(&sender.id, &address)?;
         if is_known(profile.consent(&purpose), &event) {
-            self.out.imported.already += 1;
+            // A scan may turn up after the consent was put on record.
+            match kept.is_empty() {
+                true => self.out.imported.already += 1,
+                false => self.out.imported.added += 1,
+            }
+            self.out.events.extend(kept);
             return Ok(());
         }
         match profile.consents.iter_mut().find(|history| history.purpose == purpose) {
@@ -158,8 +169,9 @@ impl Judge<'_> {
                 privacy: false,
             });
         }
-        let source = self.source.clone();
-        self.add(Event::Consent(Consented { sender: sender.id.clone(), purpose, address, event, source }))
+        self.add(Event::Consent(Consented { sender: sender.id.clone(), purpose, address, event, source }))?;
+        self.out.events.extend(kept);
+        Ok(())
     }
 
     fn customer(&mut self, row: CustomerRow) -> Result<(), Unavailable> {

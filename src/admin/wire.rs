@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{LedgerAnswer, LedgerRequest};
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published, Relation};
-use crate::ledger::{Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, OwedId, Suppressed};
+use crate::ledger::{
+    Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, KeptFile, OwedId, Suppressed,
+};
 use crate::mail::{Address, AddressKey, CopyId, Purpose, Reference, SenderId};
 use crate::policy::Step;
 use crate::suppression::{Reason, Suppression};
@@ -273,6 +275,9 @@ pub struct ConsentRow {
     pub text: Option<usize>,
     /// How it is known.
     pub evidence: Evidence,
+    /// Files that show it, kept already.
+    #[serde(default)]
+    pub files: Vec<KeptFile>,
 }
 
 /// One customer relation.
@@ -629,7 +634,7 @@ pub struct RegisterRow {
 pub struct ConsentLine {
     /// What for.
     pub purpose: Purpose,
-    /// `none`, `requested`, `granted` or `withdrawn`.
+    /// `none`, `requested`, `granted`, `withdrawn` or `expired`.
     pub state: String,
     /// The grade of a consent that stands.
     pub grade: Option<Grade>,

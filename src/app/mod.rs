@@ -7,6 +7,7 @@ mod books;
 mod certificate;
 mod control;
 pub mod demo;
+mod evidence;
 mod fixed;
 pub mod keys;
 mod letters;
@@ -18,6 +19,7 @@ mod serve;
 mod sockets;
 
 pub use books::StoreBooks;
+pub use evidence::EVIDENCE;
 pub use offline::Offline;
 pub use rooms::structure;
 pub use running::{Bound, Running};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::choice::{Corrected, Explained};
 use super::counts::Counts;
 use super::elsewhere::SentElsewhere;
+use super::evidence::EvidenceKept;
 use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
 use super::keeping::Keeping;
 use super::outbox::{Telling, Told};
@@ -68,6 +69,8 @@ pub enum Event {
     },
     /// A consent event was taken into the register.
     Consent(Consented),
+    /// A file was kept as evidence of a consent.
+    Evidence(EvidenceKept),
     /// A customer relation was taken into the register.
     Relation(Related),
     /// A published business address was taken into the register (RULES L5).
@@ -96,7 +99,7 @@ pub enum Event {
     SentElsewhere(Box<SentElsewhere>),
     /// Recipients were refused by policy.
     Refused {
-        /// Our reference; `None` when refused at RCPT, before there was a message.
+        /// Our reference, as the reply has it; `None` in entries made before replies at RCPT had one.
         reference: Option<Reference>,
         /// Who handed it over.
         handover: Handover,
@@ -438,6 +441,7 @@ impl Event {
             Self::KeyInForce(_) => "key_in_force",
             Self::ConsentText { .. } => "consent_text",
             Self::Consent(_) => "consent",
+            Self::Evidence(_) => "evidence",
             Self::Relation(_) => "relation",
             Self::Published(_) => "published",
             Self::ImportBegun(_) => "import_begun",
@@ -475,6 +479,7 @@ impl Event {
             | Self::KeyInForce(_)
             | Self::ConsentText { .. }
             | Self::Consent(_)
+            | Self::Evidence(_)
             | Self::Relation(_)
             | Self::Published(_)
             | Self::ImportBegun(_)
@@ -519,6 +524,7 @@ impl Event {
     pub fn addresses(&self) -> Vec<&AddressKey> {
         match self {
             Self::Consent(consented) => vec![&consented.address],
+            Self::Evidence(kept) => vec![&kept.address],
             Self::Relation(related) => vec![&related.address],
             Self::Published(publication) => vec![&publication.address],
             Self::TakenBack(taken) => vec![&taken.address],
@@ -607,6 +613,10 @@ impl Event {
             Self::ConsentText { sha256, text, .. } => format!("{sha256}: {text:?}"),
             Self::Consent(it) => {
                 format!("{:?} by {} for {} ({})", it.event.kind, it.address, it.sender, it.purpose)
+            }
+            Self::Evidence(it) => {
+                let file = &it.file;
+                format!("{} of {}: {} (SHA-256 {})", file.name, it.address, it.purpose, file.sha256)
             }
             Self::Relation(it) => {
                 format!("{} bought {} from {}", it.address, it.relation.product, it.sender)

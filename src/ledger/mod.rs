@@ -13,6 +13,7 @@ pub mod consistency;
 mod counts;
 mod elsewhere;
 mod event;
+mod evidence;
 mod import;
 pub mod keeping;
 mod outbox;
@@ -32,6 +33,7 @@ pub use event::{
     KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
     Way, head,
 };
+pub use evidence::{EvidenceKept, KeptFile};
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};

@@ -17,7 +17,7 @@ use super::checkpoint::{self, NoteError, Signer};
 use super::event::{Entry, EntryNumber};
 use super::page::{self, Story};
 use super::tree::{Hash, Salt, leaf};
-use crate::mail::{CopyId, hex, sha256};
+use crate::mail::{CopyId, hex, one_line, sha256};
 
 /// First line of the signed list of files; a checkpoint cannot begin like this, as its first line is a
 /// gateway's name, which has no spaces.
@@ -154,11 +154,6 @@ pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W
     zip.add("key.txt", format!("{}\n", pack.verifier).as_bytes())?;
     zip.add("VERIFY.md", include_str!("VERIFY.md").as_bytes())?;
     zip.finish(pack, signer)
-}
-
-/// What stands in one line of the signed list.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 struct Files<W: Write + Seek> {

@@ -81,6 +81,7 @@ fn title(event: &Event) -> String {
         Event::KeyInForce(key) => format!("A key came into use: {}", key.label()),
         Event::ConsentText { .. } => "The text by which consent was asked for".to_owned(),
         Event::Consent(it) => format!("Consent of {}: {:?}", it.address, it.event.kind).to_lowercase_first(),
+        Event::Evidence(it) => format!("A file was kept that shows the consent of {}", it.address),
         Event::Relation(it) => format!("{} was recorded as a customer", it.address),
         Event::Published(it) => format!("{} was recorded as published for being mailed", it.address),
         Event::ImportBegun(it) => format!("The file {} was about to be taken in", it.file),
@@ -155,6 +156,11 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             }
             @if let Some(source) = &it.event.evidence.source { dt { "at" } dd { (source) } }
             dt { "known from" } dd { (it.source) }
+        } },
+        Event::Evidence(it) => html! { dl {
+            dt { "for" } dd { (it.sender) ", " (it.purpose) }
+            dt { "file" } dd { (it.file.name) ", " (it.file.size) " octets" }
+            dt { "SHA-256" } dd { code { (it.file.sha256) } }
         } },
         Event::Relation(it) => html! { dl {
             dt { "of" } dd { (it.sender) }

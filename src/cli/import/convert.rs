@@ -172,6 +172,7 @@ impl Reading<'_> {
             at,
             text: word.has_text.then_some(0),
             evidence,
+            files: Vec::new(),
         };
         let confirm = match first(row, self.form.confirmed) {
             None => None,
