@@ -57,6 +57,12 @@ pub fn told(channel: &'static str, outcome: &'static str) {
     counter!("sluis_tellings_total", "channel" => channel, "outcome" => outcome).increment(1);
 }
 
+/// Mails to the unsubscribe address, by what became of them (`unsubscribed`, `complained`, `returned_hard`,
+/// `returned_soft`, `ignored`, `held`).
+pub fn unsubscribe_mail(handled: &'static str) {
+    counter!("sluis_unsubscribe_mails_total", "handled" => handled).increment(1);
+}
+
 /// Whether the unsubscribe endpoint answers its own health check.
 pub fn unsubscribe_healthy(healthy: bool) {
     gauge!("sluis_unsubscribe_healthy").set(if healthy { 1.0 } else { 0.0 });

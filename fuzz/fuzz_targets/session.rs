@@ -121,6 +121,7 @@ fuzz_target!(|data: &[u8]| {
         auth_without_tls: false,
         auth_required: false,
         smtputf8: true,
+        lmtp: false,
         chunking: true,
         size_limit: SIZE_LIMIT,
         recipients: RECIPIENTS,

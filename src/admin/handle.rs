@@ -7,7 +7,7 @@ use super::wire::{
     Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, Query, QueueAction,
     RegisterRow, Request, Status, TextRow,
 };
-use super::{Services, explain, ledger, outbox, queue, rows, text, undo};
+use super::{Services, explain, inbox, ledger, outbox, queue, rows, text, undo};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
 use crate::ledger::{EntryNumber, Event, OwedId, Record, Side};
@@ -71,6 +71,17 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
         Request::Ledger(request) => ledger::handle(request, services).await,
         Request::Queue { after, limit } => {
             ask(services, move |services| queue::list(services, after, page(limit))).await
+        }
+        Request::Mail { null_path, message } => inbox::take(services, null_path, &message).await,
+        Request::Inbox { after, limit } => {
+            ask(services, move |services| inbox::list(services, after, page(limit))).await
+        }
+        Request::Letter { letter } => ask(services, move |services| inbox::show(services, letter)).await,
+        Request::Leave { letter, address, sender } => {
+            inbox::unsubscribe(services, letter, address, sender.as_deref()).await
+        }
+        Request::File { letter } => {
+            make(services, move |services| inbox::drop_letter(services, letter)).await
         }
         Request::Outbox { after, limit } => {
             ask(services, move |services| outbox::list(services, after, page(limit))).await
@@ -158,7 +169,14 @@ async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answe
 }
 
 async fn settle(telling: OwedId, action: OwedAction, services: &Services) -> Answer {
-    let plan = move |services: &Services| outbox::change(services, telling, action, services.clock.now());
+    make(services, move |services| outbox::change(services, telling, action, services.clock.now())).await
+}
+
+/// Look, write what follows, and say so.
+async fn make(
+    services: &Services,
+    plan: impl FnOnce(&Services) -> Result<Result<(Record, String), Answer>, Unavailable> + Send + 'static,
+) -> Answer {
     let (record, text) = match read(services, plan).await {
         Ok(Ok(change)) => change,
         Ok(Err(answer)) | Err(answer) => return answer,

@@ -13,6 +13,7 @@
 
 mod explain;
 mod handle;
+mod inbox;
 mod ledger;
 mod outbox;
 mod queue;
@@ -25,7 +26,9 @@ mod undo;
 mod wire;
 
 use std::any::Any;
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use handle::handle;
@@ -33,16 +36,16 @@ pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, SentMessage};
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
     Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, ImportLine,
-    Imported, MAX_PAGE, MAX_ROWS, OwedAction, OwedLine, ProfileView, PublishedRow, Query, QueueAction,
-    RegisterRow, Reject, Request, Row, Status, Subject, SubjectError, SuppressionRow, Tally, TextRow, Undone,
-    Verified,
+    Imported, LetterLine, MAX_PAGE, MAX_ROWS, OwedAction, OwedLine, ProfileView, PublishedRow, Query,
+    QueueAction, RegisterRow, Reject, Request, Row, Status, Subject, SubjectError, SuppressionRow, Tally,
+    TextRow, Undone, Verified,
 };
 
 use crate::clock::{SharedClock, Timestamp};
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
-use crate::ledger::{EntryNumber, Fact, OutboxView, Scribe, Suppressed};
-use crate::mail::{AddressKey, CopyId, SenderId};
+use crate::ledger::{EntryNumber, Fact, InboxView, OutboxView, Scribe, Suppressed};
+use crate::mail::{Address, AddressKey, CopyId, SenderId};
 use crate::policy::{Profile, Register, Rules, Unavailable};
 use crate::relay::SpoolView;
 
@@ -59,6 +62,10 @@ pub struct Services {
     pub spool: Arc<dyn SpoolView>,
     /// What is owed to those who must know, to read.
     pub outbox: Arc<dyn OutboxView>,
+    /// Mails that wait for a person, to read.
+    pub inbox: Arc<dyn InboxView>,
+    /// Who takes mail to the unsubscribe address; `None` when no gateway runs.
+    pub mailbox: Option<Arc<dyn Mailbox>>,
     /// The running gateway, or what stands for it when none runs.
     pub control: Arc<dyn Control>,
     /// The time.
@@ -157,6 +164,17 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn claim(&self, copy: CopyId) -> Option<Claim>;
     /// Something in the spool or the outbox changed: have its worker look.
     fn wake(&self);
+}
+
+/// Something that takes its time; the text says what was done, or why it was not.
+pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
+
+/// The unsubscribe address of a running gateway.
+pub trait Mailbox: Send + Sync + std::fmt::Debug {
+    /// Take one mail, which came from `<>` if `null_path` says so; what it asks for is durable when this is done.
+    fn take(&self, null_path: bool, message: Vec<u8>) -> Doing<'_>;
+    /// Unsubscribe `address`, or else whoever the mail of entry `number` is from, and answer that mail.
+    fn answer(&self, number: EntryNumber, address: Option<Address>, sender: SenderId) -> Doing<'_>;
 }
 
 /// The sole right to change one copy in the spool, until it is dropped.

@@ -148,6 +148,39 @@ pub enum Request {
         /// What.
         action: OwedAction,
     },
+    /// Take a mail to the unsubscribe address.
+    Mail {
+        /// Whether it came from `<>`.
+        null_path: bool,
+        /// The message, base64.
+        message: String,
+    },
+    /// A page of the mails that wait for a person.
+    Inbox {
+        /// The last one of the page before.
+        after: Option<EntryNumber>,
+        /// At most [`MAX_PAGE`].
+        limit: usize,
+    },
+    /// One of them, with its text.
+    Letter {
+        /// Which.
+        letter: EntryNumber,
+    },
+    /// Unsubscribe whoever it is from, and answer it.
+    Leave {
+        /// Which.
+        letter: EntryNumber,
+        /// Another address than that in From.
+        address: Option<Address>,
+        /// Name or id of the sender; the only one of the config when absent.
+        sender: Option<String>,
+    },
+    /// Answer it without unsubscribing anybody.
+    File {
+        /// Which.
+        letter: EntryNumber,
+    },
     /// What the gateway does now.
     Status,
     /// Read the config file again.
@@ -526,6 +559,11 @@ pub enum Answer {
         /// In order of id.
         copies: Vec<CopyLine>,
     },
+    /// A page of the inbox, or one mail; the last page is shorter than was asked for.
+    Inbox {
+        /// In order.
+        letters: Vec<LetterLine>,
+    },
     /// A page of the outbox; the last page is shorter than was asked for.
     Outbox {
         /// In order of id.
@@ -691,6 +729,23 @@ pub struct CopyLine {
     pub expires_at: Timestamp,
     /// The last failure.
     pub last_reply: String,
+}
+
+/// A mail that waits for a person, for a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterLine {
+    /// The entry that says so.
+    pub letter: EntryNumber,
+    /// When it came.
+    pub at: Timestamp,
+    /// Who says it is from them.
+    pub from: Option<Address>,
+    /// Its subject.
+    pub subject: String,
+    /// Why a person has to.
+    pub why: String,
+    /// Its beginning, when it was asked for.
+    pub text: Option<String>,
 }
 
 /// A telling that is owed, for a listing.

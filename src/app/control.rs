@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::running::Reload;
+use super::reload::Reload;
 use crate::admin::{Claim, Control, Status};
 use crate::limits::Limits;
 use crate::mail::CopyId;

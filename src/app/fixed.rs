@@ -33,7 +33,11 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("relay.delay_notice", format!("{:?}", relay.delay_notice)),
         ("relay.expire_after", format!("{:?}", relay.expire_after)),
         ("unsubscribe.listen", settings.unsubscribe.listen.to_string()),
+        ("unsubscribe.mail_listen", format!("{:?}", settings.unsubscribe.mail_listen)),
+        ("unsubscribe.lmtp_listen", format!("{:?}", settings.unsubscribe.lmtp_listen)),
+        ("unsubscribe.resolver", format!("{:?}", settings.unsubscribe.resolver)),
         ("unsubscribe.tls", settings.unsubscribe.tls.is_some().to_string()),
+        ("limits.dns_timeout", format!("{:?}", limits.dns_timeout)),
         ("limits.ledger_queue", limits.ledger_queue.to_string()),
         ("limits.ledger_batch", limits.ledger_batch.to_string()),
         ("limits.http_connections", limits.http_connections.to_string()),
@@ -69,7 +73,7 @@ mod tests {
 
     use super::*;
     use crate::app::keys::KeyFolder;
-    use crate::app::{rooms, running};
+    use crate::app::{mailbox, rooms, running};
     use crate::clock::{Clock as _, SharedClock, SystemClock};
     use crate::config::{self, Environment};
     use crate::limits::Limits;
@@ -88,6 +92,10 @@ mod tests {
         ("relay.in_doubt", "\"hold\""),
         ("relay.retry", "[\"7m\"]"),
         ("unsubscribe.mailto", "\"x@example.nl\""),
+        ("unsubscribe.trusted_results", "[\"mx.example.com\"]"),
+        ("unsubscribe.mail_listen", "\"127.0.0.1:2626\""),
+        ("unsubscribe.lmtp_listen", "\"127.0.0.1:2424\""),
+        ("unsubscribe.resolver", "\"127.0.0.1:53\""),
         ("unsubscribe.hosts", "[\"a.example\"]"),
         ("unsubscribe.trusted_proxies", "[\"10.0.0.1\"]"),
         ("unsubscribe.health", "\"listener\""),
@@ -103,6 +111,12 @@ mod tests {
         ("api.listen", "\"127.0.0.1:8027\""),
     ];
 
+    /// Keys that mean something only beside another one: lines of the same section.
+    const BESIDE: &[(&str, &str)] = &[
+        ("unsubscribe.mail_listen", "mailto = \"x@example.nl\""),
+        ("unsubscribe.lmtp_listen", "mailto = \"x@example.nl\""),
+    ];
+
     /// Keys that no room's settings have, and where they are read.
     const DIRECT: &[(&str, &str, &str)] = &[
         ("data", include_str!("running.rs"), "KeyFolder::open(&settings.data)"),
@@ -110,6 +124,8 @@ mod tests {
         ("limits.admin_connections", include_str!("running.rs"), "limits.admin_connections"),
         ("limits.admin_message", include_str!("running.rs"), "limits.admin_message"),
         ("limits.admin_wait", include_str!("../cli/link.rs"), "limits.admin_wait"),
+        ("unsubscribe.resolver", include_str!("mailbox.rs"), "config.unsubscribe.resolver"),
+        ("limits.dns_timeout", include_str!("mailbox.rs"), "config.limits.dns_timeout"),
         ("log.format", include_str!("../cli/mod.rs"), "settings.log.format"),
         ("log.level", include_str!("../cli/mod.rs"), "settings.log.level"),
         ("metrics.listen", include_str!("running.rs"), "settings.metrics"),
@@ -161,19 +177,22 @@ mod tests {
                 })
                 .collect();
             let gateway = rooms::gateway(settings, tokens.clone()).unwrap();
+            let letterbox = rooms::letterbox(settings, &counters, &self.entropy, None, false);
+            let mail = (rooms::mailroom(settings), rooms::letterbox_limits(settings), letterbox.size_limit);
             let outside = rooms::outside(settings, settings.unsubscribe.listen).unwrap();
             let desk = running::desk_settings(settings, &tokens, outside);
             let tell = rooms::tell(settings).unwrap();
             let signer = keys.ledger(settings.name.ascii(), &*self.entropy).unwrap();
             [
                 format!(
-                    "{limits:?} {listeners:?} {gateway:?} {desk:?} {tell:?} {} {:?}",
+                    "{limits:?} {listeners:?} {mail:?} {gateway:?} {desk:?} {tell:?} {} {:?}",
                     settings.rules.hash,
                     rooms::hops(settings)
                 ),
                 format!(
-                    "{:?} {:?} {:?} {:?}",
+                    "{:?} {:?} {:?} {:?} {:?}",
                     rooms::api(settings),
+                    mailbox::doors(settings),
                     rooms::spool(settings),
                     rooms::store(settings, signer),
                     rooms::page(settings)
@@ -242,7 +261,8 @@ mod tests {
             let values = known.map_or_else(|| others(value), |(_, value)| vec![(*value).to_owned()]);
             let changed = values.iter().find_map(|value| {
                 let mut lines: Vec<&str> = rig.base.lines().collect();
-                let line = format!("{key} = {value}");
+                let beside = BESIDE.iter().find(|(other, _)| *other == name).map_or("", |(_, lines)| lines);
+                let line = format!("{key} = {value}\n{beside}");
                 lines[place] = &line;
                 if lines[header].starts_with("#[") {
                     lines[header] = &lines[header][1..];

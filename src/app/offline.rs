@@ -36,7 +36,9 @@ impl Offline {
             register: Arc::new(store.clone()),
             books: Arc::new(StoreBooks::new(store.clone())),
             spool: Arc::new(store.clone()),
-            outbox: Arc::new(store),
+            outbox: Arc::new(store.clone()),
+            inbox: Arc::new(store),
+            mailbox: None,
             control: Arc::new(Nobody { rules: Arc::new(settings.rules.clone()) }),
             clock,
         };

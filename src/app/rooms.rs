@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ipnet::IpNet;
 
 use super::keys::{self, KeyFolder};
 use crate::api::{self, Gate};
@@ -21,6 +22,7 @@ use crate::notify::webhook::Webhook;
 use crate::secret::{Secret, SharedEntropy};
 use crate::smtp::session::Tolerance;
 use crate::submission::{self, Accounts, Tls};
+use crate::unsubscribe::MailSettings;
 use crate::{net, notify, relay, store, token, unsubscribe};
 
 /// Time for the health check of one public address.
@@ -49,6 +51,9 @@ pub(super) fn limits(settings: &config::Settings) -> LimitSettings {
     }
 }
 
+/// Mails to the unsubscribe address, of the largest size, that are in memory at once.
+const MAILS_AT_ONCE: usize = 4;
+
 /// One value per listener, in the order of the config.
 pub(super) fn listeners(
     settings: &config::Settings,
@@ -68,6 +73,7 @@ pub(super) fn listeners(
     let one = |listener: &config::Listener| submission::Settings {
         name: listener.name.clone(),
         hostname: settings.name.ascii().to_owned(),
+        lmtp: false,
         tls: tls(listener.tls),
         accounts: accounts.clone(),
         pass_through: listener.pass_through,
@@ -77,24 +83,9 @@ pub(super) fn listeners(
         size_limit: settings.limits.message_size,
         edit_room: EDIT_ROOM,
         recipients: settings.limits.recipients,
-        tolerance: Tolerance {
-            errors: settings.limits.bad_commands,
-            refused_recipients: settings.limits.refused_recipients,
-            idle_commands: settings.limits.idle_commands,
-            commands: settings.limits.commands,
-            sign_in_failures: settings.limits.sign_in_failures_per_session,
-        },
+        tolerance: tolerance(settings),
         normalise_bare_lf: listener.normalise_bare_lf,
-        timeouts: submission::Timeouts {
-            command: settings.limits.command_timeout,
-            data_block: settings.limits.data_timeout,
-            message: settings.limits.message_timeout,
-            data_rate: settings.limits.data_rate,
-            write: settings.limits.write_timeout,
-            handshake: settings.limits.handshake_timeout,
-            screen: settings.limits.decision_timeout,
-            ..submission::Timeouts::default()
-        },
+        timeouts: timeouts(settings),
         limits: limits.clone(),
         entropy: entropy.clone(),
     };
@@ -114,7 +105,7 @@ fn accounts(settings: &config::Settings, entropy: &SharedEntropy) -> Result<Opti
     Ok(Some(Arc::new(Accounts::new(accounts, &**entropy)?)))
 }
 
-fn server_tls(
+pub(super) fn server_tls(
     settings: &config::Settings,
     folder: &KeyFolder,
     now: Timestamp,
@@ -275,6 +266,85 @@ pub(super) fn tell(settings: &config::Settings) -> Result<notify::Settings> {
         expire_after: tell.expire_after,
         at_once: tell.at_once,
     })
+}
+
+/// The listener for mail to the unsubscribe address: anybody may hand it in, and nothing else.
+pub(super) fn letterbox(
+    settings: &config::Settings,
+    limits: &Limits,
+    entropy: &SharedEntropy,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    lmtp: bool,
+) -> submission::Settings {
+    let everywhere =
+        [IpNet::from(IpAddr::from(Ipv4Addr::UNSPECIFIED)), IpNet::from(IpAddr::from(Ipv6Addr::UNSPECIFIED))];
+    // A network of no bits is every address.
+    let everywhere = everywhere.iter().filter_map(|one| IpNet::new(one.addr(), 0).ok()).collect();
+    submission::Settings {
+        name: "unsubscribe".to_owned(),
+        hostname: settings.name.ascii().to_owned(),
+        lmtp,
+        tls: tls.map_or(Tls::None, Tls::StartTls),
+        accounts: None,
+        pass_through: false,
+        loopback_auth_without_tls: false,
+        trusted: everywhere,
+        trusted_senders: Vec::new(),
+        size_limit: settings.limits.unsubscribe_mail,
+        edit_room: 0,
+        recipients: settings.limits.recipients,
+        tolerance: tolerance(settings),
+        normalise_bare_lf: false,
+        timeouts: timeouts(settings),
+        limits: limits.clone(),
+        entropy: entropy.clone(),
+    }
+}
+
+/// Its own counters: whoever floods that address keeps no tool from sending.
+pub(super) fn letterbox_limits(settings: &config::Settings) -> LimitSettings {
+    let size = usize::try_from(settings.limits.unsubscribe_mail).unwrap_or(usize::MAX);
+    LimitSettings {
+        connections: settings.limits.unsubscribe_connections,
+        connections_per_ip: settings.limits.unsubscribe_connections,
+        message_memory: size.saturating_mul(MAILS_AT_ONCE),
+        // A mailbox provider hands in the mails of many.
+        messages_per_account: None,
+        ..limits(settings)
+    }
+}
+
+/// What the mailroom goes by.
+pub(super) fn mailroom(settings: &config::Settings) -> MailSettings {
+    MailSettings {
+        address: settings.unsubscribe.mailto.clone(),
+        trusted: settings.unsubscribe.trusted_results.clone(),
+        check_dkim: settings.unsubscribe.check_dkim,
+        inbox: settings.limits.inbox,
+    }
+}
+
+fn tolerance(settings: &config::Settings) -> Tolerance {
+    Tolerance {
+        errors: settings.limits.bad_commands,
+        refused_recipients: settings.limits.refused_recipients,
+        idle_commands: settings.limits.idle_commands,
+        commands: settings.limits.commands,
+        sign_in_failures: settings.limits.sign_in_failures_per_session,
+    }
+}
+
+fn timeouts(settings: &config::Settings) -> submission::Timeouts {
+    submission::Timeouts {
+        command: settings.limits.command_timeout,
+        data_block: settings.limits.data_timeout,
+        message: settings.limits.message_timeout,
+        data_rate: settings.limits.data_rate,
+        write: settings.limits.write_timeout,
+        handshake: settings.limits.handshake_timeout,
+        screen: settings.limits.decision_timeout,
+        ..submission::Timeouts::default()
+    }
 }
 
 /// The DKIM keys by domain.

@@ -3,7 +3,6 @@
 // Long because every room is wired here, in the order in which a start must go.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -13,13 +12,13 @@ use tokio::sync::watch;
 use super::books::StoreBooks;
 use super::certificate;
 use super::control::{Facts, Remote};
-use super::fixed;
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
 use super::links::StoreLinks;
+use super::mailbox::{self, DnsVouch, Door, Letterbox, Post, StoreSendings};
+use super::reload::Reload;
 use super::rooms;
 use super::sockets::Sockets;
-use crate::api::Gate;
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
@@ -27,7 +26,6 @@ use crate::ledger::{Event, KeyInForce, KeyUse, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
 use crate::notify::{self, Outbox};
-use crate::policy::Rules;
 use crate::relay::{self, Relay, Spool};
 use crate::secret::SharedEntropy;
 use crate::shutdown::Shutdown;
@@ -36,7 +34,7 @@ use crate::submission;
 use crate::subscribe::{self, Form, SignUps};
 use crate::telemetry::Metrics;
 use crate::token::Keys;
-use crate::unsubscribe::{self, Desk, Health};
+use crate::unsubscribe::{self, Desk, Health, Mailroom};
 use crate::{admin, api, metrics, net};
 
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
@@ -62,6 +60,7 @@ pub struct Bound {
 pub struct Running {
     submission: Vec<Bound>,
     unsubscribe: SocketAddr,
+    unsubscribe_mail: (Option<SocketAddr>, Option<SocketAddr>),
     metrics: Option<SocketAddr>,
     api: Option<SocketAddr>,
     shutdown: Shutdown,
@@ -72,29 +71,6 @@ pub struct Running {
     relay: Relay,
     reload: Arc<Reload>,
     stop_within: std::time::Duration,
-}
-
-/// What a reload swaps, and what it needs to make it.
-#[derive(Debug)]
-pub(super) struct Reload {
-    file: PathBuf,
-    folder: KeyFolder,
-    limits: Limits,
-    clock: SharedClock,
-    entropy: SharedEntropy,
-    scribe: Scribe,
-    store: Store,
-    started: config::Settings,
-    listeners: Vec<watch::Sender<Arc<submission::Settings>>>,
-    relay: Relay,
-    in_force: watch::Sender<Arc<InForce>>,
-    rules: watch::Sender<Arc<Rules>>,
-    desk: watch::Sender<Arc<unsubscribe::Settings>>,
-    tell: watch::Sender<Arc<notify::Settings>>,
-    forms: watch::Sender<Arc<Vec<Arc<Form>>>>,
-    gate: watch::Sender<Arc<Gate>>,
-    page: SocketAddr,
-    certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
 }
 
 impl Running {
@@ -169,6 +145,13 @@ impl Running {
         for listener in &settings.listeners {
             bound.push(bind(&mut sockets, listener.address, &format!("listener {}", listener.name))?);
         }
+        let mut mail = Vec::new();
+        for (door, address) in mailbox::doors(&settings) {
+            mail.push((door, bind(&mut sockets, address, "the unsubscribe address")?));
+        }
+        let address_of =
+            |wanted| mail.iter().find(|(door, _)| *door == wanted).map(|(_, it)| it.local_addr()).transpose();
+        let unsubscribe_mail = (address_of(Door::Smtp)?, address_of(Door::Lmtp)?);
         let metrics_at = settings.metrics;
         let metrics_listener =
             metrics_at.map(|address| bind(&mut sockets, address, "the metrics listener")).transpose()?;
@@ -242,7 +225,23 @@ impl Running {
             subscribe::routes(sign_ups, bounds, shutdown.clone()),
             shutdown.clone(),
         ));
-        shutdown.spawn(health.clone().watch_over(desk, entropy.clone(), shutdown.clone()));
+        shutdown.spawn(health.clone().watch_over(desk.clone(), entropy.clone(), shutdown.clone()));
+        let (mail_sender, mail_seen) = watch::channel(Arc::new(rooms::mailroom(&settings)));
+        let letterbox = Letterbox {
+            room: Mailroom {
+                desk,
+                scribe: scribe.clone(),
+                sendings: Arc::new(StoreSendings(store.clone())),
+                inbox: Arc::new(store.clone()),
+                vouch: Arc::new(DnsVouch::new(&settings)),
+                settings: mail_seen,
+                shelf: Arc::default(),
+                clock: clock.clone(),
+            },
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        let post = Post::open(mail, &settings, &folder, &letterbox, mail_sender, &shutdown)?;
 
         // The next hop's limits shape EHLO, so they are asked for before the first client comes; a next
         // hop that is down is no reason not to start.
@@ -284,6 +283,7 @@ impl Running {
             tell: tell_sender,
             forms,
             gate,
+            post,
             page: unsubscribe,
             certificate,
         });
@@ -293,6 +293,8 @@ impl Running {
             books: Arc::new(StoreBooks::new(store.clone())),
             spool: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
+            inbox: Arc::new(store.clone()),
+            mailbox: Some(Arc::new(letterbox)),
             control: Arc::new(Remote {
                 reload: reload.clone(),
                 spool,
@@ -339,6 +341,7 @@ impl Running {
         let running = Self {
             submission,
             unsubscribe,
+            unsubscribe_mail,
             metrics,
             api,
             shutdown,
@@ -373,6 +376,11 @@ impl Running {
     /// Where the unsubscribe page listens.
     pub fn unsubscribe(&self) -> SocketAddr {
         self.unsubscribe
+    }
+
+    /// Where mail to the unsubscribe address comes in by SMTP and by LMTP, if it does here.
+    pub fn unsubscribe_mail(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        self.unsubscribe_mail
     }
 
     /// Where metrics are served, if they are.
@@ -447,70 +455,6 @@ impl Running {
     }
 }
 
-impl Reload {
-    /// Read the file again; swap rules, senders, accounts, certificates, next hops and settings, or nothing.
-    pub(super) fn reload(&self) -> Result<String, String> {
-        let environment = config::Environment::of_process(self.clock.now());
-        let settings = config::load(&self.file, &environment).map_err(|problems| problems.to_string())?;
-        let fixed = fixed::differences(&self.started, &settings);
-        if !fixed.is_empty() {
-            return Err(format!(
-                "{} cannot change while the gateway runs; nothing was changed: restart it, or put the old value back",
-                fixed.join(", ")
-            ));
-        }
-        let error = |error: anyhow::Error| format!("{error:#}");
-        let listeners =
-            rooms::listeners(&settings, &self.folder, &self.limits, &self.entropy, self.clock.now())
-                .map_err(error)?;
-        let tokens = self.folder.token(&*self.entropy).map_err(error)?;
-        let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
-        let tell = rooms::tell(&settings).map_err(error)?;
-        let gate = rooms::gate(&settings, &self.entropy).map_err(error)?;
-        let outside = rooms::outside(&settings, self.page).map_err(error)?;
-        let certificate =
-            settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
-        let keys = keys_in_force(&settings, &self.store, &tokens).map_err(error)?;
-        self.relay
-            .replace(rooms::hops(&settings), &settings.relay.routes)
-            .map_err(|error| error.to_string())?;
-        // Everything is made; from here on nothing can fail.
-        let rules = Arc::new(settings.rules.clone());
-        // First who opens links, then who seals them: a new key's first link must open.
-        self.limits.change(rooms::limits(&settings));
-        self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens, outside)));
-        self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
-        self.rules.send_replace(rules.clone());
-        if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
-            sender.send_replace(certificate);
-        }
-        self.tell.send_replace(Arc::new(tell));
-        self.forms.send_replace(Arc::new(settings.forms.clone()));
-        self.gate.send_replace(gate);
-        for (sender, one) in self.listeners.iter().zip(listeners) {
-            sender.send_replace(Arc::new(one));
-        }
-        let (scribe, store, record) = (self.scribe.clone(), self.store.clone(), config_entry(&settings));
-        let forms = settings.forms;
-        tokio::spawn(async move {
-            let written = async {
-                scribe.record(record).await?;
-                record_keys(&store, &scribe, keys).await?;
-                record_texts(&store, &scribe, &forms).await
-            };
-            if let Err(error) = written.await {
-                tracing::error!(%error, "the new config is in force, but its entry could not be written");
-            }
-        });
-        tracing::info!(rules = %rules.hash, "config reloaded");
-        Ok(format!("config reloaded; rules {}", rules.hash))
-    }
-
-    pub(super) fn rules_in_force(&self) -> Arc<Rules> {
-        self.rules.borrow().clone()
-    }
-}
-
 fn recover(store: &Store, settings: &config::Settings) -> Result<()> {
     let found = store.recover(settings.relay.in_doubt)?;
     if !found.in_doubt.is_empty() || !found.interrupted.is_empty() {
@@ -527,7 +471,7 @@ fn recover(store: &Store, settings: &config::Settings) -> Result<()> {
     Ok(())
 }
 
-fn config_entry(settings: &config::Settings) -> Record {
+pub(super) fn config_entry(settings: &config::Settings) -> Record {
     Record::of(Event::ConfigInForce {
         rules_sha256: settings.rules.hash.clone(),
         mode: settings.rules.mode.as_str().to_owned(),
@@ -556,7 +500,11 @@ async fn purge_daily(store: Store, shutdown: Shutdown) {
 }
 
 /// The keys that sign and seal from now on, as the ledger tells of them.
-fn keys_in_force(settings: &config::Settings, store: &Store, tokens: &Keys) -> Result<Vec<KeyInForce>> {
+pub(super) fn keys_in_force(
+    settings: &config::Settings,
+    store: &Store,
+    tokens: &Keys,
+) -> Result<Vec<KeyInForce>> {
     let mut keys = vec![store.signer().in_force()];
     keys.push(KeyInForce {
         does: KeyUse::Token,
@@ -569,7 +517,7 @@ fn keys_in_force(settings: &config::Settings, store: &Store, tokens: &Keys) -> R
 }
 
 /// Record those of which the ledger does not tell yet: one entry for each key that came into use.
-async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> Result<()> {
+pub(super) async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> Result<()> {
     for key in keys {
         if store.labelled(&key.label())?.is_none() {
             scribe.record(Record::of(Event::KeyInForce(key))).await?;
@@ -579,7 +527,7 @@ async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInForce>) -> R
 }
 
 /// Record the consent texts of forms that are not on record yet.
-async fn record_texts(store: &Store, scribe: &Scribe, forms: &[Arc<Form>]) -> Result<()> {
+pub(super) async fn record_texts(store: &Store, scribe: &Scribe, forms: &[Arc<Form>]) -> Result<()> {
     for form in forms {
         if store.labelled(&form.text_sha256)?.is_none() {
             let text = Event::ConsentText {

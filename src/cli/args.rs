@@ -88,6 +88,11 @@ pub enum Command {
     /// Copies that wait for the next hop
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Take a mail to the unsubscribe address from standard input: for the alias or pipe of a mail server
+    UnsubscribeMail(UnsubscribeMail),
+    /// Mails to the unsubscribe address that only a person can answer
+    #[command(subcommand)]
+    Inbox(InboxCommand),
     /// What is owed to those who must know of an unsubscribe
     #[command(subcommand)]
     Outbox(OutboxCommand),
@@ -920,4 +925,40 @@ pub enum OutboxCommand {
 
 fn owed_id(text: &str) -> Result<OwedId, String> {
     OwedId::parse(text).ok_or_else(|| format!("\"{text}\" is no id from `sluis outbox list`, such as 4711-0"))
+}
+
+/// A mail to the unsubscribe address.
+#[derive(Debug, Args)]
+pub struct UnsubscribeMail {
+    /// Its envelope sender; empty for a bounce [default: that of $SENDER, of a "From " line, or of Return-Path]
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: Option<String>,
+}
+
+/// Mails that wait for a person.
+#[derive(Debug, Subcommand)]
+pub enum InboxCommand {
+    /// List them
+    List,
+    /// Show one
+    Show {
+        /// Which
+        letter: u64,
+    },
+    /// Unsubscribe whoever it is from, and be done with it
+    Apply {
+        /// Which
+        letter: u64,
+        /// Another address than that in From
+        #[arg(long)]
+        address: Option<Address>,
+        /// The sender, by name or id [default: the only one of the config]
+        #[arg(long)]
+        sender: Option<String>,
+    },
+    /// Be done with it without unsubscribing anybody
+    Dismiss {
+        /// Which
+        letter: u64,
+    },
 }

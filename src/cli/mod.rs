@@ -12,6 +12,7 @@ mod explain;
 mod export;
 mod fields;
 mod import;
+mod inbox;
 mod keys;
 mod ledger;
 mod link;
@@ -44,6 +45,10 @@ use print::Out;
 
 /// sysexits.h: the command was used wrongly.
 const USAGE: u8 = 64;
+/// It failed.
+const FAILURE: u8 = 1;
+/// sysexits.h: what takes mail from a pipe cannot take it now.
+const TRY_AGAIN: u8 = 75;
 /// sysexits.h: something is wrong with the config.
 const CONFIG: u8 = 78;
 /// Longest password, in octets (RULES P4: what SASL PLAIN takes).
@@ -65,14 +70,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) if print::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<config::Problems>() {
-            Some(problems) => {
+            Some(problems) if !error.is::<inbox::TryAgain>() => {
                 problems.warnings.iter().for_each(|warning| print::note(&format!("warning: {warning}")));
                 print::note(&problems.to_string());
                 ExitCode::from(CONFIG)
             }
-            None => {
+            _ => {
                 print::note(&format!("sluis: {error:#}"));
-                ExitCode::FAILURE
+                ExitCode::from(if error.is::<inbox::TryAgain>() { TRY_AGAIN } else { FAILURE })
             }
         },
     }
@@ -105,6 +110,8 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Erase(args) => erase::run(&args, &path, out),
         Command::Backup { file } => ledger::backup(&file, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
+        Command::UnsubscribeMail(command) => inbox::mail(command, &path, out),
+        Command::Inbox(command) => inbox::inbox(command, &mut connect(&path)?, out),
         Command::Outbox(command) => outbox::run(command, &mut connect(&path)?, out),
         Command::Keys(command) => keys::run(command, &path, out),
         Command::Status => status(&mut connect(&path)?, out),

@@ -100,6 +100,12 @@ pub(super) fn unsubscribe(
         check_via: socket(&section, "health_via"),
         check_ca_file: check_ca_file.map(|file| PathBuf::from(file.value)),
         mailto: section.parsed("mailto", mailbox),
+        lmtp_listen: socket(&section, "lmtp_listen"),
+        check_dkim: section.flag("check_dkim").unwrap_or(true),
+        resolver: socket(&section, "resolver"),
+        mail_listen: socket(&section, "mail_listen"),
+        trusted_results: section
+            .list("trusted_results", |text| host_name(text).map(|host| host.ascii().to_owned())),
         looks: senders
             .manners()
             .iter()
@@ -108,6 +114,13 @@ pub(super) fn unsubscribe(
         hosts,
         trusted_proxies: section.list("trusted_proxies", network),
     };
+    for (key, listens) in
+        [("mail_listen", settings.mail_listen.is_some()), ("lmtp_listen", settings.lmtp_listen.is_some())]
+    {
+        if listens && settings.mailto.is_none() {
+            section.error(key, "for which address? write mailto = \"afmelden@example.nl\" (RULES P9)");
+        }
+    }
     section.finish();
     settings
 }

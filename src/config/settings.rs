@@ -278,6 +278,16 @@ pub struct UnsubscribeSettings {
     pub check_ca_file: Option<PathBuf>,
     /// How the pages of some senders look.
     pub looks: Vec<(SenderId, Look)>,
+    /// Where mail to `mailto` comes in over LMTP; `None`: not here.
+    pub lmtp_listen: Option<SocketAddr>,
+    /// Whether DKIM signatures of such mail are checked.
+    pub check_dkim: bool,
+    /// The DNS server that is asked for keys; `None`: those of the system.
+    pub resolver: Option<SocketAddr>,
+    /// Where mail to `mailto` comes in over SMTP; `None`: not here.
+    pub mail_listen: Option<SocketAddr>,
+    /// Servers whose Authentication-Results are believed (RFC 8601): their names there.
+    pub trusted_results: Vec<String>,
     /// Host names that the page answers to; empty: any.
     pub hosts: Vec<Domain>,
     /// Reverse proxies whose `Forwarded` or `X-Forwarded-For` is believed.
@@ -291,6 +301,11 @@ impl Default for UnsubscribeSettings {
             tls: None,
             url: "http://127.0.0.1:8025".to_owned(),
             mailto: None,
+            mail_listen: None,
+            lmtp_listen: None,
+            check_dkim: true,
+            resolver: None,
+            trusted_results: Vec::new(),
             urls: Vec::new(),
             check_public: true,
             check_via: None,
@@ -484,6 +499,14 @@ pub struct Limits {
     pub api_body: usize,
     /// Requests of the API that are worked on at one time.
     pub api_at_once: usize,
+    /// One mail to the unsubscribe address.
+    pub unsubscribe_mail: u64,
+    /// Connections to the listeners for it.
+    pub unsubscribe_connections: usize,
+    /// What the DNS may take about one mail.
+    pub dns_timeout: Duration,
+    /// Mails to the unsubscribe address that wait for a person.
+    pub inbox: u64,
     /// Connections to the admin socket.
     pub admin_connections: usize,
     /// Wait of a command for a gateway that starts, or for another command.
@@ -539,6 +562,10 @@ impl Default for Limits {
             api_connections: 64,
             api_body: 4 << 20,
             api_at_once: 8,
+            unsubscribe_mail: 10 << 20,
+            unsubscribe_connections: 50,
+            dns_timeout: Duration::from_secs(10),
+            inbox: 1_000,
             admin_connections: 8,
             admin_wait: Duration::from_secs(5),
             admin_message: 64 << 20,

@@ -10,6 +10,7 @@ use super::counts::Counts;
 use super::elsewhere::SentElsewhere;
 use super::evidence::EvidenceKept;
 use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
+use super::inbox::{Answered, Held, Ignored, Returned};
 use super::keeping::Keeping;
 use super::outbox::{Telling, Told};
 use crate::consent::{ConsentEvent, Published, Relation};
@@ -91,6 +92,14 @@ pub enum Event {
     Corrected(Corrected),
     /// Somebody who unsubscribed said why.
     Explained(Explained),
+    /// A message of ours came back from further on (RULES P14).
+    Returned(Returned),
+    /// An automatic mail to the unsubscribe address names a message of ours, and nothing follows (RULES P9).
+    Ignored(Ignored),
+    /// A mail to the unsubscribe address waits for a person.
+    Held(Held),
+    /// A person answered it.
+    Answered(Answered),
     /// Somebody who must know of an entry was told, or could not be (RULES L10).
     Told(Told),
     /// A copy may go, and is about to (promise 1).
@@ -453,6 +462,10 @@ impl Event {
             Self::Corrected(_) => "corrected",
             Self::Explained(_) => "explained",
             Self::Told(_) => "told",
+            Self::Returned(_) => "returned",
+            Self::Ignored(_) => "ignored",
+            Self::Held(_) => "held",
+            Self::Answered(_) => "answered",
             Self::Admitted(_) => "admitted",
             Self::SentElsewhere(_) => "sent_elsewhere",
             Self::Refused { .. } => "refused",
@@ -491,6 +504,10 @@ impl Event {
             | Self::Corrected(_)
             | Self::Explained(_)
             | Self::Told(_)
+            | Self::Returned(_)
+            | Self::Ignored(_)
+            | Self::Held(_)
+            | Self::Answered(_)
             | Self::Admitted(_)
             | Self::SentElsewhere(_)
             | Self::Refused { .. }
@@ -516,6 +533,8 @@ impl Event {
             Self::Unsubscribed(unsubscribed) => unsubscribed.reference,
             Self::Corrected(corrected) => corrected.reference,
             Self::Explained(explained) => explained.reference,
+            Self::Returned(returned) => Some(returned.reference),
+            Self::Ignored(ignored) => Some(ignored.reference),
             other => other.copy().map(|copy| copy.reference),
         }
     }
@@ -533,6 +552,9 @@ impl Event {
             Self::Corrected(corrected) => vec![&corrected.address],
             Self::Explained(explained) => vec![&explained.address],
             Self::Told(told) => vec![&told.address],
+            Self::Returned(returned) => vec![&returned.address],
+            Self::Ignored(ignored) => vec![&ignored.address],
+            Self::Held(held) => held.from.iter().map(Address::key).collect(),
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::SentElsewhere(sent) => sent.recipients.iter().map(|one| &one.address).collect(),
             Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
@@ -550,6 +572,7 @@ impl Event {
             | Self::Delayed(_)
             | Self::InDoubt(_)
             | Self::Cancelled(_)
+            | Self::Answered(_)
             | Self::Checkpoint { .. } => Vec::new(),
         }
     }
@@ -643,6 +666,16 @@ impl Event {
             Self::Unsubscribed(it) => format!("{} from {} by {}", it.address, it.sender, it.way.as_str()),
             Self::Corrected(it) => format!("{} for {}: did not mean to unsubscribe", it.address, it.sender),
             Self::Explained(it) => format!("{} from {}: {}", it.address, it.sender, it.why.as_str()),
+            Self::Returned(it) => {
+                let kind = if it.hard { "hard" } else { "soft" };
+                format!("{} of {}: {kind}, {} {}", it.address, it.sender, it.status, it.diagnostic)
+            }
+            Self::Ignored(it) => format!("about {} of {}: {}", it.address, it.sender, it.why),
+            Self::Held(it) => {
+                let from = it.from.as_ref().map_or("nobody", Address::as_str);
+                format!("from {from}, {:?}: {}", it.subject, it.why)
+            }
+            Self::Answered(it) => format!("the mail of entry {}: {}", it.held, it.how),
             Self::Told(it) => {
                 let outcome = match it.outcome {
                     Telling::Told => "told",

@@ -15,6 +15,7 @@ mod elsewhere;
 mod event;
 mod evidence;
 mod import;
+mod inbox;
 pub mod keeping;
 mod outbox;
 pub mod pack;
@@ -35,6 +36,7 @@ pub use event::{
 };
 pub use evidence::{EvidenceKept, KeptFile};
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
+pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};
 pub use scribe::{Batch, Book, Inbox, Ready, RecordError, Scribe, Spelled, WeakScribe};

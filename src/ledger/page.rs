@@ -94,6 +94,10 @@ fn title(event: &Event) -> String {
         Event::Unsubscribed(it) => format!("{} unsubscribed", it.address),
         Event::Corrected(it) => format!("{} took back an unsubscribe made by mistake", it.address),
         Event::Explained(it) => format!("{} said why", it.address),
+        Event::Returned(it) => format!("A message to {} came back", it.address),
+        Event::Ignored(it) => format!("An automatic mail about a message to {} changed nothing", it.address),
+        Event::Held(_) => "A mail to the unsubscribe address waited for a person".to_owned(),
+        Event::Answered(it) => format!("The mail of entry {} was answered", it.held),
         Event::Told(it) => match it.outcome {
             Telling::Told => format!("{} ({}) was told of entry {}", it.target, it.channel, it.fact),
             Telling::GivenUp => {
@@ -211,6 +215,16 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "from" } dd { (it.sender) }
             dt { "why" } dd { (it.why.as_str()) }
         } },
+        Event::Returned(it) => html! { dl {
+            dt { "status" } dd { (it.status) " (" (if it.hard { "no such mailbox" } else { "it may still work" }) ")" }
+            dt { "the far server" } dd { (it.diagnostic) }
+        } },
+        Event::Ignored(it) => html! { dl { dt { "why" } dd { (it.why) } } },
+        Event::Held(it) => html! { dl {
+            dt { "subject" } dd { (it.subject) }
+            dt { "why" } dd { (it.why) }
+        } },
+        Event::Answered(it) => html! { dl { dt { "what was done" } dd { (it.how) } } },
         Event::Told(it) => html! { dl {
             dt { "answer" } dd { (it.answer) }
             dt { "tries" } dd { (it.attempt) }

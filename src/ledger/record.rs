@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::{EntryNumber, Event};
+use super::inbox::Letter;
 use super::outbox::{Owed, OwedId};
 use crate::mail::{AddressKey, Class, CopyId, Purpose, Recipient, Ret, ReversePath, SenderId};
 use crate::message::Rope;
@@ -51,6 +52,10 @@ pub enum Side {
     Defer(OwedId, Box<Owed>),
     /// A telling is no longer owed.
     Paid(OwedId),
+    /// Keep a mail for a person; this record's first entry says so.
+    Letter(Box<Letter>),
+    /// A mail was answered, and is kept no longer.
+    Filed(EntryNumber),
     /// Destroy salt and payload of these entries, and every row that follows from them (RULES L11).
     Erase(Vec<EntryNumber>),
     /// Take the profiles of an address away, with every sender (RULES L18).

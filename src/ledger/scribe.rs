@@ -153,6 +153,8 @@ impl Ready {
             | Side::Owe(_)
             | Side::Defer(..)
             | Side::Paid(_)
+            | Side::Letter(_)
+            | Side::Filed(_)
             | Side::Erase(_)
             | Side::Forget(_)
             | Side::Checkpoint => Ok(None),

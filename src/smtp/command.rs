@@ -22,6 +22,8 @@ pub enum Command {
     Ehlo(String),
     /// `HELO name`.
     Helo(String),
+    /// `LHLO name` (RFC 2033).
+    Lhlo(String),
     /// `MAIL FROM:<..>`.
     Mail(Mail),
     /// `RCPT TO:<..>`.
@@ -121,6 +123,7 @@ impl Command {
         match verb.as_str() {
             "EHLO" => helo(argument).map(Self::Ehlo).ok_or(CommandError::Syntax("EHLO hostname")),
             "HELO" => helo(argument).map(Self::Helo).ok_or(CommandError::Syntax("HELO hostname")),
+            "LHLO" => helo(argument).map(Self::Lhlo).ok_or(CommandError::Syntax("LHLO hostname")),
             "MAIL" => mail(argument).map(Self::Mail),
             "RCPT" => rcpt(argument).map(Self::Rcpt),
             "DATA" => alone(argument, Self::Data, "DATA"),

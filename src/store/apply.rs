@@ -14,7 +14,7 @@ use crate::ledger::keeping::Keeping;
 use crate::ledger::{Admitted, Corrected, EntryNumber, Event, Fact, Outcome, Unsubscribed};
 use crate::mail::{AddressKey, CopyId, Purpose, SenderId, unhex};
 use crate::policy::{ConsentHistory, Profile};
-use crate::suppression::{Reason, Suppression};
+use crate::suppression::{DeliveryBlock, Reason, Suppression};
 
 /// The projection tables, open in one write transaction.
 pub(super) struct Projections<'t> {
@@ -274,6 +274,7 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
         Event::Suppression(it) => Some((&it.sender, &it.address)),
         Event::Unsubscribed(it) => Some((&it.sender, &it.address)),
         Event::Corrected(it) => Some((&it.sender, &it.address)),
+        Event::Returned(it) if it.hard => Some((&it.sender, &it.address)),
         _ => None,
     }
 }
@@ -282,13 +283,23 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
 pub(super) fn fold(profile: &mut Profile, number: EntryNumber, at: Timestamp, event: &Event) {
     let before = facts(profile);
     match event {
-        Event::Consent(it) => add_consent(profile, &it.purpose, &it.event),
+        Event::Consent(it) => {
+            if it.event.kind == ConsentEventKind::Confirm {
+                // Whoever clicked a link in a mail has a mailbox that works.
+                profile.block = None;
+            }
+            add_consent(profile, &it.purpose, &it.event);
+        }
         Event::Relation(it) => add_relation(profile, &it.relation),
         Event::Published(it) => add_published(profile, &it.purpose, &it.published),
         Event::TakenBack(it) => take_back(profile, &it.fact),
         Event::Suppression(it) => suppress(profile, it.suppression.clone()),
         Event::Unsubscribed(it) => unsubscribe(profile, it, at),
         Event::Corrected(it) => correct(profile, it),
+        Event::Returned(it) if it.hard => {
+            let reply = format!("{} {}", it.status, it.diagnostic).trim_end().to_owned();
+            profile.block = Some(DeliveryBlock { since: at, reply });
+        }
         _ => {}
     }
     // What a basis may rest on is found again by when it was recorded.

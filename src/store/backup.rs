@@ -8,6 +8,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, Key, ReadTransaction, ReadableTableMetadata as _, TableDefinition, Value};
 
 use super::error::{Fault, OpenError};
+use super::inbox::INBOX;
 use super::outbox::{LANES, OUTBOX, OWED_DUE};
 use super::read::closed;
 use super::tables::{
@@ -93,6 +94,7 @@ impl Store {
             copy_table(&reading, &copy, OUTBOX)?;
             copy_table(&reading, &copy, LANES)?;
             copy_table(&reading, &copy, OWED_DUE)?;
+            copy_table(&reading, &copy, INBOX)?;
             copy_table(&reading, &copy, SPOOL)?;
             copy_table(&reading, &copy, DUE)?;
             copy_table(&reading, &copy, ORIGINALS)?;

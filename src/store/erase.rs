@@ -6,6 +6,7 @@ use redb::ReadableTable as _;
 
 use super::apply::{fold, profile_of};
 use super::error::Fault;
+use super::inbox;
 use super::tables::{KeptCopy, StoredEntry, read_entry, write_erased};
 use super::write::Pages;
 use crate::ledger::{Counts, Entry, EntryNumber, Event};
@@ -22,8 +23,10 @@ impl Pages<'_> {
             let StoredEntry::Whole { bytes, .. } = read_entry(&value)? else { continue };
             let event = Entry::parse(&bytes)?.event;
             self.projections.unindex(number, &event)?;
-            if let Event::Admitted(admitted) = &event {
-                self.drop_copy(admitted.copy)?;
+            match &event {
+                Event::Admitted(admitted) => self.drop_copy(admitted.copy)?,
+                Event::Held(_) => inbox::done(self.transaction, number)?,
+                _ => {}
             }
             if let Some((sender, address)) = profile_of(&event) {
                 touched.insert((sender.0.clone(), address.as_str().to_owned()));

@@ -15,6 +15,7 @@ mod erase;
 mod error;
 mod find;
 mod fsck;
+mod inbox;
 mod outbox;
 mod read;
 mod recent;

@@ -220,8 +220,20 @@ impl Judge<'_> {
                     vec![number]
                 }
             }
-            other if is_evidence(other) && self.is_past(entry.at, self.retention.marketing) => {
-                if self.is_needed(other)? { Vec::new() } else { vec![number] }
+            Event::Held(_) | Event::Answered(_) | Event::Ignored(_)
+                if self.is_past(entry.at, self.retention.refused) =>
+            {
+                vec![number]
+            }
+            other
+                if (is_evidence(other) || matches!(other, Event::Returned(_)))
+                    && self.is_past(entry.at, self.retention.marketing) =>
+            {
+                if self.is_needed(other)? {
+                    Vec::new()
+                } else {
+                    vec![number]
+                }
             }
             // Of somebody who was erased nothing outlives the last send (RULES L18).
             other if is_evidence(other) || is_choice(other) => {

@@ -10,7 +10,8 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Tabl
 use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
-use super::outbox::{self, Outbox};
+use super::inbox;
+use super::outbox::Outbox;
 use super::reopen::{CLOSED, Limbo};
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
@@ -139,10 +140,10 @@ fn initialise(
     entropy: &dyn Entropy,
 ) -> Result<(), Fault> {
     let transaction = database.begin_write()?;
-    // A store of a release that had no outbox gets one.
+    // A store of a release that had no outbox or no inbox gets them.
     let complete = {
         let mut tables = transaction.list_tables()?;
-        tables.any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&outbox::OUTBOX))
+        tables.any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&inbox::INBOX))
     };
     {
         let mut keys = transaction.open_table(KEYS)?;
@@ -153,6 +154,7 @@ fn initialise(
             return Ok(());
         }
         Outbox::open(&transaction)?;
+        transaction.open_table(inbox::INBOX)?;
         let size = entries.last()?.map_or(0, |(number, _)| number.value() + 1);
         keys.insert(size, verifier)?;
         let mut meta = transaction.open_table(META)?;
@@ -312,7 +314,7 @@ pub(super) struct Pages<'t> {
     pub(super) copies: Table<'t, &'static [u8; 20], &'static [u8]>,
     /// Opened when it is needed: most commits owe nobody anything.
     outbox: Option<Outbox<'t>>,
-    transaction: &'t WriteTransaction,
+    pub(super) transaction: &'t WriteTransaction,
     pub(super) projections: Projections<'t>,
 }
 
@@ -378,6 +380,8 @@ impl<'t> Pages<'t> {
                 }
                 Side::Defer(id, owed) => self.outbox()?.defer(*id, owed)?,
                 Side::Paid(id) => self.outbox()?.paid(*id)?,
+                Side::Letter(letter) => inbox::keep(self.transaction, tip.edge.size(), letter)?,
+                Side::Filed(number) => inbox::done(self.transaction, *number)?,
                 Side::Erase(numbers) => self.erase(numbers)?,
                 Side::Forget(address) => self.forget(address)?,
             }

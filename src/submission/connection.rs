@@ -64,6 +64,7 @@ fn terms<J: Journey>(settings: &Settings, ip: IpAddr, journey: &J) -> Terms {
     let next_hop = abilities.size.map_or(u64::MAX, |size| size.saturating_sub(settings.edit_room));
     Terms {
         hostname: settings.hostname.clone(),
+        lmtp: settings.lmtp,
         starttls: matches!(settings.tls, Tls::StartTls(_)),
         auth: match (settings.pass_through, &settings.accounts) {
             (true, _) => journey.mechanisms(),
@@ -73,7 +74,7 @@ fn terms<J: Journey>(settings: &Settings, ip: IpAddr, journey: &J) -> Terms {
         auth_without_tls: settings.loopback_auth_without_tls && ip.is_loopback(),
         auth_required,
         smtputf8: abilities.smtputf8,
-        chunking: !(settings.normalise_bare_lf && auth_required),
+        chunking: !(settings.lmtp || settings.normalise_bare_lf && auth_required),
         size_limit: settings.size_limit.min(next_hop),
         recipients: settings.recipients,
         tolerance: settings.tolerance,
@@ -231,6 +232,14 @@ where
             tracing::info!(%reply, log, "refused");
         }
         self.wire.say(reply, utf8);
+    }
+
+    /// The answer to a whole message: in LMTP one for each recipient that was accepted (RFC 2033 4.2).
+    fn say_of_message(&mut self, reply: &Reply, recipients: usize, utf8: bool) {
+        self.say(reply, utf8);
+        for _ in 1..if self.terms.lmtp { recipients } else { 1 } {
+            self.wire.say(reply, utf8);
+        }
     }
 
     async fn start_tls(&mut self, reply: &Reply) -> Result<Next, Lost> {
@@ -473,11 +482,11 @@ where
     /// Hand the message over and send what becomes of it. The journey is a task of its own: the client
     /// may hang up, the message goes its way.
     async fn admit(&mut self, session: &Session, envelope: Envelope, whole: Result<Whole, Reply>) -> Next {
-        let utf8 = envelope.smtputf8;
+        let (utf8, recipients) = (envelope.smtputf8, envelope.recipients.len());
         let Whole { message, held } = match whole {
             Ok(whole) => whole,
             Err(reply) => {
-                self.say(&reply, utf8);
+                self.say_of_message(&reply, recipients, utf8);
                 return Next::Listen;
             }
         };
@@ -492,7 +501,7 @@ where
             Ok(reply) => reply,
             Err(error) => Reply::interrupted().logged(error.to_string()),
         };
-        self.say(&reply, utf8);
+        self.say_of_message(&reply, recipients, utf8);
         if reply.is_positive() { Next::Step(Input::Taken) } else { Next::Listen }
     }
 }

@@ -98,6 +98,8 @@ pub struct Settings {
     pub name: String,
     /// Our host name in greeting and EHLO.
     pub hostname: String,
+    /// Whether it speaks LMTP (RFC 2033), without CHUNKING.
+    pub lmtp: bool,
     /// TLS on this listener.
     pub tls: Tls,
     /// The accounts to sign in to; `None` when there are none, and AUTH is not offered.

@@ -14,7 +14,7 @@ use crate::clock::SharedClock;
 use crate::consent::ConsentEventKind;
 use crate::ledger::{Corrected, Event, Explained, News, Record, RecordError, Scribe, Unsubscribed, Way, Why};
 use crate::limits::Alone;
-use crate::mail::{Domain, Sender, SenderId};
+use crate::mail::{AddressKey, Domain, Purpose, Reference, Sender, SenderId, TokenId};
 use crate::metrics;
 use crate::policy::{Profile, Register};
 use crate::suppression::Reason;
@@ -59,6 +59,34 @@ pub struct Visit {
     pub ip: Option<String>,
     /// User-Agent of the request.
     pub user_agent: Option<String>,
+}
+
+/// Who leaves whom, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// From which sender.
+    pub sender: SenderId,
+    /// Who.
+    pub address: AddressKey,
+    /// The token that was used, if one was.
+    pub token: Option<TokenId>,
+    /// The submission it is about, when that is known.
+    pub reference: Option<Reference>,
+    /// Purpose of that message.
+    pub purpose: Option<Purpose>,
+}
+
+impl Leaving {
+    /// What `token` says.
+    pub fn with(token: &str, claim: Claim) -> Self {
+        Self {
+            sender: claim.sender,
+            address: claim.address,
+            token: Some(token::id(token)),
+            reference: Some(claim.reference),
+            purpose: claim.purpose,
+        }
+    }
 }
 
 /// What an unsubscribe did. The person is told the same either way.
@@ -114,10 +142,16 @@ impl Desk {
             self.scribe.record(Record::default()).await?;
             return Ok(Taken::Before);
         }
-        let _alone = self.alone(&claim).await;
+        self.leave(Leaving::with(token, claim), visit).await
+    }
+
+    /// Unsubscribe whoever `leaving` names; durable when this returns `Ok`. Must be awaited to its end, as
+    /// [`Desk::take`].
+    pub async fn leave(&self, leaving: Leaving, visit: Visit) -> Result<Taken, RecordError> {
+        let _alone = self.alone(&leaving.sender, &leaving.address).await;
         // A register that cannot be read must not keep anybody from leaving: recorded twice is better
         // than not at all, and a store that cannot be written says so itself.
-        let before = match self.register.profile(&claim.sender, &claim.address) {
+        let before = match self.register.profile(&leaving.sender, &leaving.address) {
             Ok(profile) if has_left(&profile) => return Ok(Taken::Before),
             Ok(profile) => left_since(&profile),
             Err(error) => {
@@ -127,12 +161,12 @@ impl Desk {
         };
         let way = visit.way;
         let unsubscribed = Unsubscribed {
-            sender: claim.sender,
-            address: claim.address,
+            sender: leaving.sender,
+            address: leaving.address,
             way,
-            token: Some(token::id(token)),
-            reference: Some(claim.reference),
-            purpose: claim.purpose,
+            token: leaving.token,
+            reference: leaving.reference,
+            purpose: leaving.purpose,
             ip: visit.ip,
             user_agent: visit.user_agent.map(|text| printable(&text, USER_AGENT)),
         };
@@ -153,7 +187,7 @@ impl Desk {
         visit: Visit,
         proof: Proof,
     ) -> Result<(), RecordError> {
-        let _alone = self.alone(&claim).await;
+        let _alone = self.alone(&claim.sender, &claim.address).await;
         let profile = self.register.profile(&claim.sender, &claim.address);
         let profile = profile.map_err(|error| RecordError::Store(error.0))?;
         if left_since(&profile) != Some(proof.since) {
@@ -200,8 +234,8 @@ impl Desk {
     }
 
     /// The sole right to change what stands for one address with one sender.
-    async fn alone(&self, claim: &Claim) -> tokio::sync::MutexGuard<'_, ()> {
-        self.alone.with((&claim.sender, &claim.address)).await
+    async fn alone(&self, sender: &SenderId, address: &AddressKey) -> tokio::sync::MutexGuard<'_, ()> {
+        self.alone.with((sender, address)).await
     }
 
     fn news(&self, news: News<'_>, sender: &SenderId) -> Record {

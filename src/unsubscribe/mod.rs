@@ -18,14 +18,17 @@ mod form;
 mod health;
 mod http;
 mod language;
+mod letter;
 mod look;
+mod mailroom;
 mod page;
 mod proxy;
 pub(crate) mod shared;
 mod undo;
 
-pub use desk::{Desk, Notices, Settings, Taken, Unread, Visit};
+pub use desk::{Desk, Leaving, Notices, Settings, Taken, Unread, Visit};
 pub use health::{Health, Outside};
 pub use http::{Limits, run, run_beside};
 pub use look::{Colour, Logo, Look, LookError, MAX_LOGO};
+pub use mailroom::{Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Vouch};
 pub use undo::{Proof, UNDO_WITHIN};

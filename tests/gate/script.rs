@@ -90,6 +90,7 @@ pub fn settings(limits: LimitSettings) -> Settings {
         edit_room: 1000,
         recipients: 100,
         tolerance: Tolerance::default(),
+        lmtp: false,
         normalise_bare_lf: false,
         timeouts: Timeouts::default(),
         limits: limits_of(limits),

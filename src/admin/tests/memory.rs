@@ -12,7 +12,8 @@ use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
 use crate::ledger::{
-    Batch, Book, EntryNumber, Event, OutboxView, Owed, OwedId, RecordError, Scribe, Side, Spooled, Suppressed,
+    Batch, Book, EntryNumber, Event, InboxView, Letter, OutboxView, Owed, OwedId, RecordError, Scribe, Side,
+    Spooled, Suppressed,
 };
 use crate::mail::{Address, AddressKey, Class, CopyId, Language, Purpose, Sender, SenderId};
 use crate::message::Rope;
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) entries: Vec<Event>,
     pub(super) spool: BTreeMap<CopyId, Spooled>,
     pub(super) outbox: BTreeMap<OwedId, Owed>,
+    pub(super) inbox: BTreeMap<EntryNumber, Letter>,
     pub(super) commits: usize,
     pub(super) claimed: HashSet<CopyId>,
     pub(super) woken: usize,
@@ -105,6 +107,7 @@ impl Book for Shared {
                     Side::Unspool(copy) => drop(state.spool.remove(copy)),
                     Side::Defer(id, owed) => drop(state.outbox.insert(*id, (**owed).clone())),
                     Side::Paid(id) => drop(state.outbox.remove(id)),
+                    Side::Filed(number) => drop(state.inbox.remove(number)),
                     _ => {}
                 }
             }
@@ -285,6 +288,26 @@ impl Books for Memory {
     }
 }
 
+impl InboxView for Memory {
+    fn list_letters(
+        &self,
+        after: Option<EntryNumber>,
+        limit: usize,
+    ) -> Result<Vec<(EntryNumber, Letter)>, Unavailable> {
+        let state = self.state.lock().unwrap();
+        let rows = state.inbox.iter().filter(|(number, _)| after.is_none_or(|after| **number > after));
+        Ok(rows.take(limit).map(|(number, letter)| (*number, letter.clone())).collect())
+    }
+
+    fn find_letter(&self, number: EntryNumber) -> Result<Option<Letter>, Unavailable> {
+        Ok(self.state.lock().unwrap().inbox.get(&number).cloned())
+    }
+
+    fn count_letters(&self) -> Result<u64, Unavailable> {
+        Ok(self.state.lock().unwrap().inbox.len() as u64)
+    }
+}
+
 impl OutboxView for Memory {
     fn owed(&self, _: Timestamp, _: usize) -> Result<Vec<(OwedId, Owed)>, Unavailable> {
         Ok(Vec::new())
@@ -386,6 +409,8 @@ pub(super) fn house(senders: &[&str]) -> House {
         books: memory.clone(),
         spool: memory.clone(),
         outbox: memory.clone(),
+        inbox: memory.clone(),
+        mailbox: None,
         control: memory.clone(),
         clock: Arc::new(ManualClock::at(now())),
     };

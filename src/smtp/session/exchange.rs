@@ -11,6 +11,8 @@ use crate::smtp::sasl::{Credentials, Mechanism};
 pub struct Terms {
     /// Our name in greeting and EHLO.
     pub hostname: String,
+    /// Whether it is LMTP that is spoken (RFC 2033).
+    pub lmtp: bool,
     /// Whether STARTTLS can be had.
     pub starttls: bool,
     /// The ways to sign in; none when there is nothing to sign in to.

@@ -166,6 +166,10 @@ impl Session {
                 let bye = Reply::bye(&self.terms.hostname);
                 (self, Action::Close(bye))
             }
+            (_, Command::Lhlo(name)) if self.terms.lmtp => self.hello(name, true),
+            // RFC 2033 4.1: whoever says the other one takes us for something else.
+            (state, Command::Ehlo(_) | Command::Helo(_)) if self.terms.lmtp => self.no_such(state),
+            (state, Command::Lhlo(_)) => self.no_such(state),
             (_, Command::Ehlo(name)) => self.hello(name, true),
             (_, Command::Helo(name)) => self.hello(name, false),
             (State::Start, Command::Rset) => self.say(State::Start, Reply::ok()),
@@ -199,6 +203,11 @@ impl Session {
     fn say(mut self, state: State, reply: Reply) -> (Self, Action) {
         self.state = state;
         (self, Action::Reply(reply))
+    }
+
+    fn no_such(mut self, state: State) -> (Self, Action) {
+        self.state = state;
+        self.mistake(Reply::bad_command(&CommandError::Unknown))
     }
 
     /// Answer a mistake; after too many of them, close.
@@ -514,7 +523,7 @@ fn no_recipients(transaction: &Transaction) -> Option<Reply> {
 fn is_idle(state: &State, command: &Command) -> bool {
     match command {
         Command::Noop | Command::Vrfy | Command::Expn | Command::Help => true,
-        Command::Ehlo(_) | Command::Helo(_) | Command::Rset => {
+        Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_) | Command::Rset => {
             !matches!(state, State::Mail(transaction) if transaction.refused > 0)
         }
         _ => false,

@@ -12,6 +12,7 @@ fn terms() -> Terms {
         auth_without_tls: false,
         auth_required: false,
         smtputf8: true,
+        lmtp: false,
         chunking: true,
         size_limit: 1000,
         recipients: 100,

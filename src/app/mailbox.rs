@@ -1,0 +1,224 @@
+//! Mail to the unsubscribe address, from the gateway's own SMTP and LMTP listeners and from
+//! `sluis unsubscribe-mail` (RULES P9).
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::Result;
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::keys::KeyFolder;
+use super::rooms;
+use crate::admin::{Doing, Mailbox};
+use crate::clock::{SharedClock, Timestamp};
+use crate::config;
+use crate::gateway::{Client, Submission};
+use crate::ledger::{EntryNumber, Event};
+use crate::limits::Limits;
+use crate::mail::{Address, Class, Reference, ReversePath, SenderId};
+use crate::net::dkim;
+use crate::policy::Unavailable;
+use crate::relay::Abilities;
+use crate::secret::{SharedEntropy, random};
+use crate::shutdown::Shutdown;
+use crate::smtp::reply::Reply;
+use crate::store::Store;
+use crate::submission::{self, Journey};
+use crate::unsubscribe::{Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Vouch};
+
+/// Entries with one Message-ID that are looked at: a message to many has one for each copy.
+const ENTRIES: usize = 5_000;
+
+/// The listeners for it, and what a reload changes.
+#[derive(Debug)]
+pub(super) struct Post {
+    listeners: Vec<(Door, watch::Sender<Arc<submission::Settings>>)>,
+    settings: watch::Sender<Arc<MailSettings>>,
+    limits: Limits,
+    entropy: SharedEntropy,
+}
+
+/// By which protocol a listener takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// From anybody.
+    Smtp,
+    /// From the server that has the mailbox (RFC 2033).
+    Lmtp,
+}
+
+impl Post {
+    /// Serve what is bound. `settings` are those that `room` sees.
+    pub(super) fn open(
+        bound: Vec<(Door, TcpListener)>,
+        config: &config::Settings,
+        folder: &KeyFolder,
+        letterbox: &Letterbox,
+        settings: watch::Sender<Arc<MailSettings>>,
+        shutdown: &Shutdown,
+    ) -> Result<Self> {
+        let limits = Limits::new(rooms::letterbox_limits(config), &letterbox.clock);
+        let mut post = Self { listeners: Vec::new(), settings, limits, entropy: letterbox.entropy.clone() };
+        for (door, listener) in bound {
+            let one = post.listener(door, config, folder, letterbox.clock.now())?;
+            let (sender, seen) = watch::channel(Arc::new(one));
+            post.listeners.push((door, sender));
+            shutdown.spawn(submission::run(listener, seen, letterbox.clone(), shutdown.clone()));
+        }
+        Ok(post)
+    }
+
+    fn listener(
+        &self,
+        door: Door,
+        config: &config::Settings,
+        folder: &KeyFolder,
+        now: Timestamp,
+    ) -> Result<submission::Settings> {
+        let tls = Some(rooms::server_tls(config, folder, now)?);
+        Ok(rooms::letterbox(config, &self.limits, &self.entropy, tls, door == Door::Lmtp))
+    }
+
+    /// What a reload to `config` means here; given to [`Post::change`] once nothing can fail any more.
+    pub(super) fn prepare(
+        &self,
+        config: &config::Settings,
+        folder: &KeyFolder,
+        now: Timestamp,
+    ) -> Result<Vec<submission::Settings>> {
+        self.listeners.iter().map(|(door, _)| self.listener(*door, config, folder, now)).collect()
+    }
+
+    /// Take what [`Post::prepare`] made.
+    pub(super) fn change(&self, config: &config::Settings, prepared: Vec<submission::Settings>) {
+        self.limits.change(rooms::letterbox_limits(config));
+        self.settings.send_replace(Arc::new(rooms::mailroom(config)));
+        for ((_, sender), one) in self.listeners.iter().zip(prepared) {
+            sender.send_replace(Arc::new(one));
+        }
+    }
+}
+
+/// The addresses that are listened on for it: SMTP, LMTP.
+pub(super) fn doors(config: &config::Settings) -> Vec<(Door, SocketAddr)> {
+    let smtp = config.unsubscribe.mail_listen.map(|address| (Door::Smtp, address));
+    let lmtp = config.unsubscribe.lmtp_listen.map(|address| (Door::Lmtp, address));
+    smtp.into_iter().chain(lmtp).collect()
+}
+
+/// Checks signatures by the DNS.
+#[derive(Debug)]
+pub(super) struct DnsVouch(Option<dkim::Signatures>);
+
+impl DnsVouch {
+    pub(super) fn new(config: &config::Settings) -> Self {
+        match dkim::Signatures::new(config.unsubscribe.resolver, config.limits.dns_timeout) {
+            Ok(signatures) => Self(Some(signatures)),
+            Err(error) => {
+                // Whoever cannot be vouched for is asked about: no reason not to start.
+                tracing::warn!(%error, "DKIM signatures of mail to the unsubscribe address cannot be checked");
+                Self(None)
+            }
+        }
+    }
+}
+
+impl Vouch for DnsVouch {
+    fn signers<'a>(&'a self, message: &'a [u8]) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + 'a>> {
+        Box::pin(async move {
+            match &self.0 {
+                Some(signatures) => signatures.of(message).await,
+                None => Vec::new(),
+            }
+        })
+    }
+}
+
+/// The journey of a mail that comes to the unsubscribe address: it goes nowhere else.
+#[derive(Debug, Clone)]
+pub(super) struct Letterbox {
+    pub room: Mailroom,
+    pub clock: SharedClock,
+    pub entropy: SharedEntropy,
+}
+
+impl Journey for Letterbox {
+    fn abilities(&self) -> Abilities {
+        Abilities { eight_bit: true, smtputf8: true, size: None }
+    }
+
+    async fn screen(&self, _: &Client, _: &ReversePath, recipient: &Address) -> Result<(), Reply> {
+        match &self.room.settings().address {
+            Some(address) if recipient.key() == address.key() => Ok(()),
+            _ => Err(Reply::refused_recipient(
+                recipient,
+                "nothing but mail to the unsubscribe address is taken here",
+            )),
+        }
+    }
+
+    async fn admit(&self, submission: Submission) -> Reply {
+        let reference = Reference::new(self.clock.now(), random(&*self.entropy));
+        let null_path = matches!(submission.envelope.reverse_path, ReversePath::Null);
+        match self.room.take(null_path, submission.message).await {
+            Ok(_) => Reply::accepted(reference, "taken"),
+            Err(error) => {
+                Reply::unavailable("it cannot be recorded now; please try again", error.to_string())
+            }
+        }
+    }
+}
+
+impl Mailbox for Letterbox {
+    fn take(&self, null_path: bool, message: Vec<u8>) -> Doing<'_> {
+        Box::pin(async move {
+            let handled = self.room.take(null_path, Bytes::from(message)).await;
+            handled.map(|handled| said(&handled)).map_err(|error: MailError| error.to_string())
+        })
+    }
+
+    fn answer(&self, number: EntryNumber, address: Option<Address>, sender: SenderId) -> Doing<'_> {
+        Box::pin(async move {
+            let address = self.room.answer(number, address.as_ref(), sender).await?;
+            Ok(format!("{address} is unsubscribed, and mail {number} is answered"))
+        })
+    }
+}
+
+fn said(handled: &Handled) -> String {
+    match handled {
+        Handled::Unsubscribed(address) => format!("{address} is unsubscribed"),
+        Handled::Complained(address) => format!("{address} complained, and is suppressed"),
+        Handled::Returned(address, true) => format!("{address} is no mailbox, and is blocked"),
+        Handled::Returned(address, false) => {
+            format!("a message to {address} came back; the mailbox may still work")
+        }
+        Handled::Ignored(why) => format!("ignored: {why}"),
+        Handled::Held => "it waits for a person: sluis inbox list".to_owned(),
+    }
+}
+
+/// Finds what was sent in the ledger.
+#[derive(Debug)]
+pub(super) struct StoreSendings(pub Store);
+
+impl Sendings for StoreSendings {
+    fn of_message(&self, message_id: &str) -> Result<Vec<Sending>, Unavailable> {
+        let mut all = Vec::new();
+        for found in self.0.by_message_id(message_id, ENTRIES)? {
+            let Event::Admitted(admitted) = found.entry.event else { continue };
+            let (Class::Marketing, Some(sender)) = (admitted.class, admitted.sender) else { continue };
+            all.extend(admitted.recipients.into_iter().map(|one| Sending {
+                sender: sender.id.clone(),
+                address: one.recipient.key().clone(),
+                reference: admitted.copy.reference,
+                purpose: admitted.purpose.clone(),
+            }));
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,486 @@
+//! Reads a mail that came to the unsubscribe address: a wish, a complaint, a returned message, or nothing of
+//! the kind (RULES P9, P14). Reads only; what follows from it is the mailroom's.
+
+use mail_parser::{Message, MessageParser, MimeHeaders as _};
+
+use crate::mail::{Address, AddressKey};
+
+/// Texts in a mail that may be tokens: more are not looked at (promise 10).
+const CANDIDATES: usize = 64;
+/// Shortest text that can be a token.
+const SHORTEST: usize = 60;
+/// Message-IDs that are looked up.
+const REFERENCES: usize = 8;
+
+/// What a mail says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Letter {
+    /// What it is.
+    pub kind: Kind,
+    /// What may be tokens of ours, the likeliest first.
+    pub tokens: Vec<String>,
+    /// Who says it is from them.
+    pub from: Option<Address>,
+    /// Whether they can be believed: a server that the config trusts has checked.
+    pub credible: bool,
+    /// Whether there is one From field with one address in it, so that whoever signed it means that one.
+    pub one_from: bool,
+    /// Message-IDs it answers, with their angle brackets.
+    pub references: Vec<String>,
+    /// Its subject.
+    pub subject: String,
+}
+
+/// What a mail is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A machine wrote it: it is nobody's wish (RULES P9).
+    Automatic(&'static str),
+    /// An abuse report (RFC 5965).
+    Complaint,
+    /// A DSN (RFC 3464) about recipients that were not reached.
+    Returned(Vec<Failure>),
+    /// Somebody wants to get no more; `plain` when it is said in words, and not by a token in the subject.
+    Wish {
+        /// Whether words say so.
+        plain: bool,
+    },
+    /// Something else: a person has to read it.
+    Other,
+}
+
+/// A recipient that was not reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// Original-Recipient and Final-Recipient.
+    pub recipients: Vec<AddressKey>,
+    /// Enhanced status code (RFC 3463).
+    pub status: String,
+    /// What the far server said.
+    pub diagnostic: String,
+}
+
+impl Failure {
+    /// Whether there is no mailbox `address`, and there will not be one tomorrow (RULES P14). What is full, too
+    /// large, refused as spam or not reachable now says nothing about the mailbox; nor does what became of an
+    /// address that it was sent on to.
+    pub(super) fn is_hard(&self, address: &AddressKey) -> bool {
+        self.recipients.contains(address)
+            && matches!(
+                self.status.as_str(),
+                "5.1.0" | "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1"
+            )
+    }
+}
+
+/// Read `bytes`. `null_path` says whether it came from `<>`; `trusted` are the servers whose
+/// Authentication-Results are believed.
+pub(super) fn read(bytes: &[u8], null_path: bool, trusted: &[String]) -> Option<Letter> {
+    let message = MessageParser::default().parse(bytes)?;
+    let subject = message.subject().unwrap_or_default().to_owned();
+    let from = message.from().and_then(|from| from.first()).and_then(|from| from.address());
+    let from = from.and_then(|from| Address::parse(from).ok());
+    let fields = message.headers_raw().filter(|(name, _)| name.eq_ignore_ascii_case("from")).count();
+    let one_from = fields == 1 && message.from().is_some_and(|from| from.iter().count() == 1);
+    let credible = one_from && from.as_ref().is_some_and(|from| is_credible(&message, from, trusted));
+    let squeezed: String = subject.split_whitespace().collect();
+    let in_subject = subject.split_whitespace().chain([squeezed.as_str()]).any(looks_like_a_token);
+    let kind = kind(&message, &subject, in_subject, null_path);
+    let mut tokens: Vec<String> = [squeezed.as_str()]
+        .into_iter()
+        .chain(subject.split_whitespace())
+        .filter(|word| looks_like_a_token(word))
+        .map(str::to_owned)
+        .collect();
+    tokens.extend(links(bytes));
+    tokens.truncate(CANDIDATES);
+    let references = references(&message);
+    Some(Letter { kind, tokens, from, credible, one_from, references, subject })
+}
+
+fn kind(message: &Message<'_>, subject: &str, token_in_subject: bool, null_path: bool) -> Kind {
+    if let Some(report) = report(message) {
+        return report;
+    }
+    if null_path {
+        return Kind::Automatic("it came from <>");
+    }
+    if let Some(why) = automatic(message) {
+        return Kind::Automatic(why);
+    }
+    if token_in_subject {
+        return Kind::Wish { plain: false };
+    }
+    let text = message.body_text(0).unwrap_or_default();
+    if is_wish_in_subject(subject) || is_wish(&text) { Kind::Wish { plain: true } } else { Kind::Other }
+}
+
+/// A report about one of our messages.
+fn report(message: &Message<'_>) -> Option<Kind> {
+    let kind = message.content_type()?;
+    if !(kind.ctype().eq_ignore_ascii_case("multipart") && kind.subtype()?.eq_ignore_ascii_case("report")) {
+        return None;
+    }
+    let part = |subtype: &str| {
+        message.parts.iter().find(|part| {
+            part.content_type().is_some_and(|kind| {
+                kind.ctype().eq_ignore_ascii_case("message")
+                    && kind.subtype().is_some_and(|known| known.eq_ignore_ascii_case(subtype))
+            })
+        })
+    };
+    if let Some(feedback) = part("feedback-report") {
+        let fields = fields(feedback.contents());
+        let kind = value(&fields, "feedback-type").unwrap_or("abuse");
+        return Some(if kind.eq_ignore_ascii_case("not-spam") {
+            Kind::Automatic("it says that a message was no spam")
+        } else {
+            Kind::Complaint
+        });
+    }
+    let status = part("delivery-status").or_else(|| part("global-delivery-status"));
+    Some(match status {
+        Some(status) => Kind::Returned(failures(status.contents())),
+        None => Kind::Automatic("it is a report"),
+    })
+}
+
+/// The recipients of a DSN that were given up (RFC 3464 2.3).
+fn failures(status: &[u8]) -> Vec<Failure> {
+    let text = String::from_utf8_lossy(status).replace("\r\n", "\n");
+    let groups = text.split("\n\n").map(|group| fields(group.as_bytes()));
+    groups
+        .filter(|fields| value(fields, "action").is_some_and(|action| action.eq_ignore_ascii_case("failed")))
+        .map(|fields| Failure {
+            recipients: ["original-recipient", "final-recipient"]
+                .iter()
+                .filter_map(|name| recipient(value(&fields, name)?))
+                .collect(),
+            status: value(&fields, "status").unwrap_or("5.0.0").to_owned(),
+            diagnostic: value(&fields, "diagnostic-code").unwrap_or_default().to_owned(),
+        })
+        .collect()
+}
+
+/// The address of `rfc822; x@example.nl` (RFC 3464 2.3.1, RFC 6533 for `utf-8`).
+fn recipient(value: &str) -> Option<AddressKey> {
+    let address = value.split_once(';').map_or(value, |(_, address)| address);
+    let address = address.trim().trim_start_matches('<').trim_end_matches('>');
+    Address::parse(address).ok().map(|address| address.key().clone())
+}
+
+/// `Name: value` lines, unfolded; names in lower case.
+fn fields(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = Vec::new();
+    for line in String::from_utf8_lossy(bytes).lines() {
+        if line.starts_with([' ', '\t']) {
+            if let Some((_, value)) = all.last_mut() {
+                value.push(' ');
+                value.push_str(line.trim());
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            all.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    all
+}
+
+fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// Why a machine wrote it (RFC 3834 5).
+fn automatic(message: &Message<'_>) -> Option<&'static str> {
+    for (name, value) in message.headers_raw() {
+        let (name, value) = (name.to_ascii_lowercase(), value.trim().to_ascii_lowercase());
+        let why = match name.as_str() {
+            "auto-submitted" if !value.starts_with("no") => "it says that it was sent automatically",
+            "precedence" if ["bulk", "junk", "list", "auto_reply"].contains(&value.as_str()) => {
+                "it says that it was sent in bulk"
+            }
+            "x-autoreply" | "x-autorespond" | "x-autoresponse" | "list-id" => {
+                "it says that a machine sent it"
+            }
+            _ => continue,
+        };
+        return Some(why);
+    }
+    None
+}
+
+fn looks_like_a_token(word: &str) -> bool {
+    word.len() >= SHORTEST && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// What follows `/u/` anywhere in a mail, quoted or returned messages included; soft line breaks of
+/// quoted-printable are no breaks.
+fn links(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes).replace("=\r\n", "").replace("=\n", "");
+    let mut found: Vec<String> = Vec::new();
+    for (_, rest) in text.match_indices("/u/").map(|(at, link)| (at, &text[at + link.len()..])) {
+        let token: String =
+            rest.chars().take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit()).take(2_048).collect();
+        if looks_like_a_token(&token) && !found.contains(&token) {
+            found.push(token);
+        }
+        if found.len() >= CANDIDATES {
+            break;
+        }
+    }
+    found
+}
+
+fn references(message: &Message<'_>) -> Vec<String> {
+    let mut all = Vec::new();
+    for name in ["In-Reply-To", "References"] {
+        let text = message.header_raw(name).unwrap_or_default();
+        for id in text.split_whitespace().filter(|id| id.starts_with('<') && id.ends_with('>')) {
+            if !all.iter().any(|known| known == id) && all.len() < REFERENCES {
+                all.push(id.to_owned());
+            }
+        }
+    }
+    all
+}
+
+/// The words with which people ask for it, in the four languages.
+const WISHES: &[&str] = &[
+    "stop",
+    "stoppen",
+    "stopp",
+    "afmelden",
+    "afmelding",
+    "uitschrijven",
+    "opzeggen",
+    "unsubscribe",
+    "optout",
+    "opt-out",
+    "abmelden",
+    "abmeldung",
+    "abbestellen",
+    "austragen",
+    "désabonner",
+    "desabonner",
+    "désabonnement",
+    "desabonnement",
+    "désinscription",
+    "desinscription",
+    "désinscrire",
+    "desinscrire",
+];
+
+/// Whether a text begins with such a word, alone or in a short line; what it quotes does not count.
+fn is_wish(text: &str) -> bool {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('>'));
+    first.is_some_and(|line| says_so(line, 6))
+}
+
+/// Whether a subject is such a word. That of an answer repeats what was written to them, and says nothing.
+fn is_wish_in_subject(subject: &str) -> bool {
+    let lower = subject.trim().to_lowercase();
+    let is_answer =
+        ["re:", "antw:", "aw:", "sv:", "fw:", "fwd:", "tr:", "réf:"].iter().any(|at| lower.starts_with(at));
+    !is_answer && says_so(subject, 4)
+}
+
+fn says_so(line: &str, longest: usize) -> bool {
+    let words: Vec<String> = line
+        .split_whitespace()
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.len() <= longest && words.iter().any(|word| WISHES.contains(&word.as_str()))
+}
+
+/// Whether the topmost Authentication-Results (RFC 8601) is of a server that is trusted, and says that the From
+/// domain was checked. Only the topmost: whoever wrote the mail can have put others below it.
+fn is_credible(message: &Message<'_>, from: &Address, trusted: &[String]) -> bool {
+    let mut fields = message.headers_raw();
+    let field = fields.find(|(name, _)| name.eq_ignore_ascii_case("authentication-results"));
+    let Some((_, value)) = field else { return false };
+    let value = without_comments(value);
+    let mut parts = value.split(';').map(str::trim);
+    let server = parts.next().unwrap_or_default().split_whitespace().next().unwrap_or_default();
+    if !trusted.iter().any(|one| one.eq_ignore_ascii_case(server)) {
+        return false;
+    }
+    let domain = from.domain().ascii();
+    parts.any(|part| {
+        let mut words = part.split_whitespace();
+        let result = words.next().unwrap_or_default().to_ascii_lowercase();
+        let property = |names: &[&str]| {
+            words.clone().find_map(|word| {
+                let (name, value) = word.split_once('=')?;
+                names
+                    .contains(&name.to_ascii_lowercase().as_str())
+                    .then(|| value.trim_matches('"').to_ascii_lowercase())
+            })
+        };
+        match result.as_str() {
+            "dmarc=pass" => property(&["header.from"]).is_some_and(|of| of.eq_ignore_ascii_case(domain)),
+            "dkim=pass" => property(&["header.d", "header.i"])
+                .is_some_and(|of| speaks_for(of.rsplit('@').next().unwrap_or_default(), from)),
+            _ => false,
+        }
+    })
+}
+
+/// Whether a signature of `signer` vouches for `from`: it is of that domain, or of one above it.
+pub(super) fn speaks_for(signer: &str, from: &Address) -> bool {
+    let (domain, signer) = (from.domain().ascii().to_ascii_lowercase(), signer.to_ascii_lowercase());
+    signer.contains('.')
+        && (domain == signer || domain.strip_suffix(signer.as_str()).is_some_and(|rest| rest.ends_with('.')))
+}
+
+fn without_comments(text: &str) -> String {
+    let mut depth = 0usize;
+    text.chars()
+        .filter(|c| match c {
+            '(' => {
+                depth += 1;
+                false
+            }
+            ')' => {
+                depth = depth.saturating_sub(1);
+                false
+            }
+            _ => depth == 0,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "aeqaabcdefghijklmnopqrstuvwxyz234567aeqaabcdefghijklmnopqrstuvwxyz234567";
+
+    fn kind_of(text: &str) -> Kind {
+        read(text.replace('\n', "\r\n").as_bytes(), false, &[]).unwrap().kind
+    }
+
+    #[test]
+    fn p9_a_token_in_the_subject_is_a_wish_however_it_was_folded() {
+        for subject in
+            [TOKEN.to_owned(), format!("Re: {TOKEN}"), format!("{}\n {}", &TOKEN[..30], &TOKEN[30..])]
+        {
+            let text = format!("From: a@b.nl\nSubject: {subject}\n\n").replace('\n', "\r\n");
+            let letter = read(text.as_bytes(), false, &[]).unwrap();
+            assert_eq!(letter.kind, Kind::Wish { plain: false }, "{subject}");
+            assert_eq!(letter.tokens[0], TOKEN, "{subject}");
+        }
+    }
+
+    #[test]
+    fn p9_what_a_machine_wrote_is_nobodys_wish() {
+        for header in
+            ["Auto-Submitted: auto-replied", "Precedence: bulk", "X-Autoreply: yes", "List-Id: <x.y>"]
+        {
+            let text = format!("From: a@b.nl\nSubject: {TOKEN}\n{header}\n\nstop\n");
+            assert!(matches!(kind_of(&text), Kind::Automatic(_)), "{header}");
+        }
+        let text = format!("From: a@b.nl\r\nSubject: {TOKEN}\r\n\r\nstop\r\n");
+        assert!(matches!(read(text.as_bytes(), true, &[]).unwrap().kind, Kind::Automatic(_)), "from <>");
+        assert_eq!(
+            kind_of(&format!("Auto-Submitted: no\nSubject: {TOKEN}\n\n")),
+            Kind::Wish { plain: false }
+        );
+    }
+
+    #[test]
+    fn p9_words_count_where_people_write_them() {
+        for (text, wish) in [
+            ("Subject: Afmelden\n\n", true),
+            ("Subject: Re: Nieuws\n\nStop.\n\n> Klik om te stoppen\n", true),
+            ("Subject: Re: Nieuws\n\nGraag afmelden, dank u!\n", true),
+            ("Subject: AW: News\n\nBitte abmelden\n", true),
+            ("Subject: unsubscribe me please\n\nhello\n", true),
+            ("Subject: Re: Stop met roken\n\nDank voor de tips\n", false),
+            ("Subject: Vraag\n\nKunt u mij vertellen wanneer het stop moet worden ingeleverd?\n", false),
+            ("Subject: Vraag\n\n> afmelden\n\nWat betekent dit?\n", false),
+        ] {
+            assert_eq!(kind_of(text) == Kind::Wish { plain: true }, wish, "{text}");
+        }
+    }
+
+    #[test]
+    fn p9_from_is_believed_only_from_the_topmost_trusted_server() {
+        let trusted = ["mx.example.nl".to_owned()];
+        let credible = |results: &str, from: &str| {
+            let text = format!("{results}From: {from}\r\nSubject: stop\r\n\r\n");
+            read(text.as_bytes(), false, &trusted).unwrap().credible
+        };
+        let own = "Authentication-Results: mx.example.nl; dmarc=pass (p=none) header.from=b.nl\r\n";
+        let dkim = "Authentication-Results: mx.example.nl 1;\r\n spf=fail; dkim=pass header.i=@b.nl\r\n";
+        let forged = "Authentication-Results: evil.example; dmarc=pass header.from=b.nl\r\n";
+        assert!(credible(own, "a@b.nl") && credible(dkim, "a@b.nl") && credible(dkim, "a@news.b.nl"));
+        assert!(!credible(own, "a@c.nl") && !credible(dkim, "a@evilb.nl"));
+        assert!(!credible(forged, "a@b.nl") && !credible("", "a@b.nl"));
+        assert!(!credible(&format!("{forged}{own}"), "a@b.nl"), "only the topmost");
+        let failed = "Authentication-Results: mx.example.nl; dkim=fail (dkim=pass header.d=b.nl)\r\n";
+        assert!(!credible(failed, "a@b.nl"), "a comment says nothing");
+        assert!(!credible(&format!("{own}From: a@b.nl\r\n"), "a@b.nl"), "which of two?");
+        assert!(!credible(own, "a@b.nl, c@b.nl"), "which of two?");
+    }
+
+    #[test]
+    fn whatever_is_cut_off_or_garbled_is_read_to_its_end() {
+        let text = format!(
+            "From: a@b.nl\r\nSubject: =?utf-8?q?st=6Fp?= {TOKEN}\r\nAuthentication-Results: mx;\r\n dkim=pass header.d\r\n\
+             Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+             Final-Recipient: rfc822\r\nAction: failed\r\n\r\n--b--\r\n"
+        );
+        for at in 0..text.len() {
+            read(&text.as_bytes()[..at], false, &["mx".to_owned()]);
+            let mut garbled = text.clone().into_bytes();
+            garbled[at] ^= 0x83;
+            read(&garbled, false, &["mx".to_owned()]);
+        }
+    }
+
+    #[test]
+    fn p14_reports_are_told_apart() {
+        let report = |kind: &str, body: &str| {
+            format!(
+                "From: fbl@provider.example\nMIME-Version: 1.0\n\
+                 Content-Type: multipart/report; report-type={kind}; boundary=b\n\n--b\n\
+                 Content-Type: text/plain\n\nreport\n--b\n{body}\n--b\nContent-Type: message/rfc822\n\n\
+                 List-Unsubscribe: <https://x.nl/u/{TOKEN}>\nSubject: Nieuws\n\nDag\n--b--\n"
+            )
+        };
+        let arf = |kind: &str| {
+            report(
+                "feedback-report",
+                &format!("Content-Type: message/feedback-report\n\nFeedback-Type: {kind}\nVersion: 1\n"),
+            )
+        };
+        assert_eq!(kind_of(&arf("abuse")), Kind::Complaint);
+        assert!(matches!(kind_of(&arf("not-spam")), Kind::Automatic(_)));
+        let letter = read(arf("abuse").replace('\n', "\r\n").as_bytes(), false, &[]).unwrap();
+        assert_eq!(letter.tokens, [TOKEN]);
+        let dsn = report(
+            "delivery-status",
+            "Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.b.nl\n\n\
+             Final-Recipient: rfc822; a@b.nl\nAction: failed\nStatus: 5.1.1\n\
+             Diagnostic-Code: smtp; 550 5.1.1\n no such user\n\n\
+             Final-Recipient: rfc822; c@b.nl\nAction: delayed\nStatus: 4.2.2\n",
+        );
+        let Kind::Returned(failures) = kind_of(&dsn) else { panic!("{dsn}") };
+        assert_eq!(failures.len(), 1, "what is delayed was not given up");
+        let key = |text: &str| Address::parse(text).unwrap().key().clone();
+        assert!(
+            failures[0].is_hard(&key("a@b.nl")) && failures[0].diagnostic == "smtp; 550 5.1.1 no such user"
+        );
+        for (status, hard) in
+            [("5.1.1", true), ("5.2.1", true), ("5.2.2", false), ("5.7.1", false), ("4.4.1", false)]
+        {
+            let (recipients, diagnostic) = (vec![key("a@b.nl")], String::new());
+            let failure = Failure { recipients, status: status.to_owned(), diagnostic };
+            assert_eq!(failure.is_hard(&key("A@b.nl")), hard, "{status}");
+            assert!(
+                !failure.is_hard(&key("c@b.nl")),
+                "{status}: it was sent on to an address that is not there"
+            );
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Does what a mail to the unsubscribe address asks for (RULES P9, P14): a token unsubscribes, a complaint
+//! suppresses, a returned message blocks a mailbox that is not there; what nobody but a person can judge waits
+//! for one. Whatever it says is durable when it returns.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Mutex, watch};
+
+use super::desk::{Desk, Leaving, Visit};
+use super::letter::{self, Failure, Kind};
+use crate::clock::SharedClock;
+use crate::ledger::{
+    Answered, EntryNumber, Event, Held, Ignored, InboxView, Letter, Record, RecordError, Returned, Scribe,
+    Side, Suppressed, Way,
+};
+use crate::mail::{Address, AddressKey, Purpose, Reference, SenderId};
+use crate::metrics;
+use crate::policy::Unavailable;
+use crate::suppression::{Reason, Suppression};
+use crate::token::Claim;
+
+/// Octets of a mail that wait for a person with it; the rest can say nothing new.
+const KEPT: usize = 64 * 1024;
+/// A mail says nothing about where it was written.
+const BY_MAIL: Visit = Visit { way: Way::Mailto, ip: None, user_agent: None };
+/// Octets of a subject or a diagnostic that are kept.
+const LINE: usize = 300;
+
+/// A marketing message that was sent to somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sending {
+    /// Whom it was sent for.
+    pub sender: SenderId,
+    /// To whom.
+    pub address: AddressKey,
+    /// The submission.
+    pub reference: Reference,
+    /// What it was about.
+    pub purpose: Option<Purpose>,
+}
+
+/// Finds what was sent. Handed in by `app`.
+pub trait Sendings: Send + Sync + std::fmt::Debug {
+    /// The marketing messages with this Message-ID (with its angle brackets).
+    fn of_message(&self, message_id: &str) -> Result<Vec<Sending>, Unavailable>;
+}
+
+/// What became of a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handled {
+    /// Somebody unsubscribed.
+    Unsubscribed(AddressKey),
+    /// Somebody complained, and is suppressed.
+    Complained(AddressKey),
+    /// A message came back; whether the mailbox is blocked now.
+    Returned(AddressKey, bool),
+    /// Nobody meant anything by it.
+    Ignored(&'static str),
+    /// It waits for a person.
+    Held,
+}
+
+/// Why a mail was not taken. The server that has it keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MailError {
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The ledger cannot be read.
+    #[error("{0}")]
+    Unavailable(String),
+    /// As many mails wait for a person as may.
+    #[error("{0} mails wait for a person already; see: sluis inbox list")]
+    Full(u64),
+}
+
+impl From<Unavailable> for MailError {
+    fn from(error: Unavailable) -> Self {
+        Self::Unavailable(error.0)
+    }
+}
+
+/// What the mailroom goes by. A reload sends a new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailSettings {
+    /// The unsubscribe address; `None`: no mail is taken.
+    pub address: Option<Address>,
+    /// Servers whose Authentication-Results are believed.
+    pub trusted: Vec<String>,
+    /// Whether DKIM signatures are checked.
+    pub check_dkim: bool,
+    /// Mails that may wait for a person.
+    pub inbox: u64,
+}
+
+/// Checks DKIM signatures. Handed in by `app`, which knows the resolver.
+pub trait Vouch: Send + Sync + std::fmt::Debug {
+    /// The domains that signed all of `message`; none when it cannot be found out in time.
+    fn signers<'a>(&'a self, message: &'a [u8]) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + 'a>>;
+}
+
+/// Takes mail for the unsubscribe address, whichever way it comes. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Mailroom {
+    /// Who takes unsubscribes.
+    pub desk: Arc<Desk>,
+    /// The pen.
+    pub scribe: Scribe,
+    /// What was sent.
+    pub sendings: Arc<dyn Sendings>,
+    /// What waits for a person.
+    pub inbox: Arc<dyn InboxView>,
+    /// Who checks signatures.
+    pub vouch: Arc<dyn Vouch>,
+    /// What it goes by.
+    pub settings: watch::Receiver<Arc<MailSettings>>,
+    /// Held by whoever puts a mail into the inbox, so that no two take its last place.
+    pub shelf: Arc<Mutex<()>>,
+    /// The time.
+    pub clock: SharedClock,
+}
+
+impl Mailroom {
+    /// What it goes by now.
+    pub fn settings(&self) -> Arc<MailSettings> {
+        self.settings.borrow().clone()
+    }
+
+    /// Take one mail, which came from `<>` if `null_path` says so. Must be awaited to its end.
+    pub async fn take(&self, null_path: bool, message: Bytes) -> Result<Handled, MailError> {
+        let settings = self.settings();
+        let Some(mail) = letter::read(&message, null_path, &settings.trusted) else {
+            return Ok(Handled::Ignored("it is no message"));
+        };
+        let claimed = mail.tokens.iter().find_map(|token| Some((token, self.desk.open(token).ok()?.0)));
+        let handled = match (&mail.kind, claimed) {
+            (Kind::Automatic(why), claimed) => self.ignore(claimed.map(|(_, claim)| claim), why).await?,
+            (Kind::Complaint, Some((_, claim))) => self.complaint(claim).await?,
+            (Kind::Complaint, None) => {
+                self.hold(&mail, &message, "it is a complaint, but about which message?").await?
+            }
+            (Kind::Returned(failures), Some((_, claim))) => match worst(failures, &claim.address) {
+                Some(failure) => self.returned(claim, failure).await?,
+                None => self.ignore(Some(claim), "nothing was given up").await?,
+            },
+            (Kind::Returned(_), None) => Handled::Ignored("it names no message of ours"),
+            (Kind::Wish { .. }, Some((token, claim))) => self.wish(Leaving::with(token, claim)).await?,
+            (Kind::Wish { plain: true }, None) => match self.answered(&mail)? {
+                Some(leaving) if self.is_credible(&mail, &message, &settings).await => {
+                    self.wish(leaving).await?
+                }
+                Some(_) => self.hold(&mail, &message, "nobody vouches for its From address").await?,
+                None => self.hold(&mail, &message, "it names no message of ours to its From address").await?,
+            },
+            (Kind::Wish { plain: false }, None) => {
+                self.hold(&mail, &message, "the token in its subject is none of ours").await?
+            }
+            (Kind::Other, _) => self.hold(&mail, &message, "it does not say what is wanted").await?,
+        };
+        metrics::unsubscribe_mail(match handled {
+            Handled::Unsubscribed(_) => "unsubscribed",
+            Handled::Complained(_) => "complained",
+            Handled::Returned(_, true) => "returned_hard",
+            Handled::Returned(_, false) => "returned_soft",
+            Handled::Ignored(_) => "ignored",
+            Handled::Held => "held",
+        });
+        tracing::info!(?handled, "a mail to the unsubscribe address");
+        Ok(handled)
+    }
+
+    /// Whether somebody vouches for its From address. Signatures are looked at last: that costs a question to
+    /// the DNS of whoever wrote it.
+    async fn is_credible(&self, mail: &letter::Letter, message: &[u8], settings: &MailSettings) -> bool {
+        let Some(from) = mail.from.as_ref().filter(|_| mail.one_from) else { return false };
+        mail.credible
+            || (settings.check_dkim
+                && self.vouch.signers(message).await.iter().any(|signer| letter::speaks_for(signer, from)))
+    }
+
+    /// Nothing follows from it. What names a message of ours is on record all the same; anything else could be
+    /// written by anybody, as often as they like.
+    async fn ignore(&self, claim: Option<Claim>, why: &'static str) -> Result<Handled, MailError> {
+        if let Some(claim) = claim {
+            let Claim { sender, address, reference, .. } = claim;
+            let ignored = Ignored { sender, address, reference, why: why.to_owned() };
+            self.scribe.record(Record::of(Event::Ignored(ignored))).await?;
+        }
+        Ok(Handled::Ignored(why))
+    }
+
+    /// Unsubscribe `address` from `sender`, and answer the mail that asked for it.
+    pub async fn answer(
+        &self,
+        number: EntryNumber,
+        address: Option<&Address>,
+        sender: SenderId,
+    ) -> Result<AddressKey, String> {
+        let letter = self.inbox.find_letter(number).map_err(|error| error.0)?;
+        let letter = letter.ok_or_else(|| format!("{number} is not in the inbox"))?;
+        let address =
+            address.or(letter.held.from.as_ref()).ok_or("the mail has no From address; name one")?;
+        let address = address.key().clone();
+        let leaving =
+            Leaving { sender, address: address.clone(), token: None, reference: None, purpose: None };
+        self.desk.leave(leaving, BY_MAIL).await.map_err(|error| error.to_string())?;
+        let answered = Answered { held: number, how: "unsubscribed".to_owned() };
+        let record = Record { events: vec![Event::Answered(answered)], sides: vec![Side::Filed(number)] };
+        self.scribe.record(record).await.map_err(|error| error.to_string())?;
+        Ok(address)
+    }
+
+    async fn wish(&self, leaving: Leaving) -> Result<Handled, MailError> {
+        let address = leaving.address.clone();
+        self.desk.leave(leaving, BY_MAIL).await?;
+        Ok(Handled::Unsubscribed(address))
+    }
+
+    async fn complaint(&self, claim: Claim) -> Result<Handled, MailError> {
+        let suppression = Suppression {
+            reason: Reason::Complaint,
+            since: self.clock.now(),
+            source: "abuse report".to_owned(),
+        };
+        let address = claim.address.clone();
+        let suppressed = Suppressed { sender: claim.sender, address: claim.address, suppression };
+        self.scribe.record(Record::of(Event::Suppression(suppressed))).await?;
+        Ok(Handled::Complained(address))
+    }
+
+    async fn returned(&self, claim: Claim, failure: &Failure) -> Result<Handled, MailError> {
+        let address = claim.address.clone();
+        let returned = Returned {
+            sender: claim.sender,
+            address: claim.address,
+            reference: claim.reference,
+            status: cut(&failure.status),
+            hard: failure.is_hard(&address),
+            diagnostic: cut(&failure.diagnostic),
+        };
+        let hard = returned.hard;
+        self.scribe.record(Record::of(Event::Returned(returned))).await?;
+        Ok(Handled::Returned(address, hard))
+    }
+
+    /// The message of ours to its From address that a mail answers.
+    fn answered(&self, mail: &letter::Letter) -> Result<Option<Leaving>, Unavailable> {
+        let Some(from) = &mail.from else { return Ok(None) };
+        for id in &mail.references {
+            let found = self.sendings.of_message(id)?;
+            if let Some(it) = found.into_iter().find(|sending| sending.address == *from.key()) {
+                let Sending { sender, address, reference, purpose } = it;
+                let reference = Some(reference);
+                return Ok(Some(Leaving { sender, address, token: None, reference, purpose }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn hold(&self, mail: &letter::Letter, message: &Bytes, why: &str) -> Result<Handled, MailError> {
+        let _alone = self.shelf.lock().await;
+        let limit = self.settings().inbox;
+        if self.inbox.count_letters()? >= limit {
+            metrics::limit_hit("inbox");
+            return Err(MailError::Full(limit));
+        }
+        let held = Held { from: mail.from.clone(), subject: cut(&mail.subject), why: why.to_owned() };
+        let bytes = message[..message.len().min(KEPT)].to_vec();
+        let letter = Letter { at: self.clock.now(), held: held.clone(), bytes };
+        let record = Record { events: vec![Event::Held(held)], sides: vec![Side::Letter(Box::new(letter))] };
+        self.scribe.record(record).await?;
+        Ok(Handled::Held)
+    }
+}
+
+/// The failure that says most about the mailbox.
+fn worst<'f>(failures: &'f [Failure], address: &AddressKey) -> Option<&'f Failure> {
+    failures.iter().find(|failure| failure.is_hard(address)).or(failures.first())
+}
+
+/// A text on one line, cut to [`LINE`] octets.
+fn cut(text: &str) -> String {
+    let mut kept = String::new();
+    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if kept.len() + c.len_utf8() > LINE {
+            break;
+        }
+        kept.push(c);
+    }
+    kept
+}
