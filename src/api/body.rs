@@ -2,6 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
@@ -68,6 +69,7 @@ pub(super) async fn read<T: for<'de> Deserialize<'de>>(
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > limits.body) {
+        discard(body, limits).await;
         return Err(Problem::too_large(limits.body));
     }
     let bytes = match tokio::time::timeout(limits.body_time, to_bytes(body, limits.body)).await {
@@ -77,6 +79,22 @@ pub(super) async fn read<T: for<'de> Deserialize<'de>>(
         Err(_) => return Err(Problem::too_slow()),
     };
     serde_json::from_slice(&bytes).map_err(|error| Problem::wrong(error.to_string()))
+}
+
+/// Read on for a while without keeping anything: a client that is still writing when its connection closes
+/// never sees the answer.
+async fn discard(mut body: Body, limits: &Limits) {
+    let mut left = limits.body.saturating_mul(4);
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whoever takes longer has been told by the deadline.
+    let _ = tokio::time::timeout(limits.body_time, read).await;
 }
 
 #[cfg(test)]

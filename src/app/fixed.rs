@@ -191,8 +191,8 @@ mod tests {
                 ),
                 format!(
                     "{:?} {:?} {:?} {:?} {:?}",
-                    rooms::api(settings),
                     mailbox::doors(settings),
+                    rooms::api(settings),
                     rooms::spool(settings),
                     rooms::store(settings, signer),
                     rooms::page(settings)

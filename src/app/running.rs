@@ -281,9 +281,9 @@ impl Running {
             rules: rules_sender,
             desk: desk_sender,
             tell: tell_sender,
+            post,
             forms,
             gate,
-            post,
             page: unsubscribe,
             certificate,
         });

@@ -493,12 +493,6 @@ pub struct Limits {
     pub http_idle: Duration,
     /// Unsubscribes that wait for the ledger.
     pub http_pending: usize,
-    /// Connections to the listener of the API.
-    pub api_connections: usize,
-    /// One request body of the API.
-    pub api_body: usize,
-    /// Requests of the API that are worked on at one time.
-    pub api_at_once: usize,
     /// One mail to the unsubscribe address.
     pub unsubscribe_mail: u64,
     /// Connections to the listeners for it.
@@ -507,6 +501,12 @@ pub struct Limits {
     pub dns_timeout: Duration,
     /// Mails to the unsubscribe address that wait for a person.
     pub inbox: u64,
+    /// Connections to the listener of the API.
+    pub api_connections: usize,
+    /// One request body of the API.
+    pub api_body: usize,
+    /// Requests of the API that are worked on at one time.
+    pub api_at_once: usize,
     /// Connections to the admin socket.
     pub admin_connections: usize,
     /// Wait of a command for a gateway that starts, or for another command.
@@ -559,13 +559,13 @@ impl Default for Limits {
             http_timeout: Duration::from_secs(20),
             http_idle: Duration::from_secs(30),
             http_pending: 4_096,
-            api_connections: 64,
-            api_body: 4 << 20,
-            api_at_once: 8,
             unsubscribe_mail: 10 << 20,
             unsubscribe_connections: 50,
             dns_timeout: Duration::from_secs(10),
             inbox: 1_000,
+            api_connections: 64,
+            api_body: 4 << 20,
+            api_at_once: 8,
             admin_connections: 8,
             admin_wait: Duration::from_secs(5),
             admin_message: 64 << 20,

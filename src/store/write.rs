@@ -466,7 +466,7 @@ impl<'t> Pages<'t> {
         let headers = if keep == Keep::Headers {
             let bytes = self.originals.get(&original)?.map(|row| tables::read_original(row.value()));
             let bytes = bytes.transpose()?.unwrap_or_default();
-            Some(headers_of(&pieces::read(&stored, Bytes::from(bytes))?))
+            Some(pieces::read(&stored, Bytes::from(bytes))?.header_section())
         } else {
             None
         };
@@ -507,7 +507,7 @@ impl<'t> Pages<'t> {
         }
         let Some(pieces) = pieces else {
             if keep == Keep::Headers {
-                self.copies.insert(&key, KeptCopy::write_headers(&headers_of(rope)).as_slice())?;
+                self.copies.insert(&key, KeptCopy::write_headers(&rope.header_section()).as_slice())?;
             }
             return Ok(());
         };
@@ -534,18 +534,4 @@ impl<'t> Pages<'t> {
         }
         Ok(())
     }
-}
-
-/// The header section of a copy, with the empty line that ends it.
-fn headers_of(rope: &Rope) -> Vec<u8> {
-    let mut headers = Vec::new();
-    for chunk in rope.chunks() {
-        let from = headers.len().saturating_sub(3);
-        headers.extend_from_slice(chunk);
-        if let Some(end) = memchr::memmem::find(&headers[from..], b"\r\n\r\n") {
-            headers.truncate(from + end + 4);
-            break;
-        }
-    }
-    headers
 }
