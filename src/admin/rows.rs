@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Books;
-use super::wire::{ConsentRow, CustomerRow, Import, Imported, PublishedRow, Reject, Row, SuppressionRow};
+use super::wire::{
+    ConsentRow, CustomerRow, Import, Imported, MailboxRow, PublishedRow, Reject, Row, SuppressionRow,
+};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentEvent, Lint, Published, Relation, fold, is_known, lint};
-use crate::ledger::{Consented, Event, EvidenceKept, Publication, Related, Suppressed};
+use crate::ledger::{Consented, Event, EvidenceKept, Publication, Related, Suppressed, Undeliverable};
 use crate::mail::{AddressKey, Purpose, Sender, SenderId, hex, sha256};
 use crate::policy::{ConsentHistory, Effect, Profile, Register, Rules, Unavailable};
-use crate::suppression::{Reason, Suppression, standing};
+use crate::suppression::{DeliveryBlock, Reason, Suppression, standing};
 
 /// Notes of one answer; more of the same kind help nobody.
 const MAX_NOTES: usize = 20;
@@ -49,6 +51,7 @@ pub(super) fn judge(
             Row::Customer(row) => judge.customer(row)?,
             Row::Published(row) => judge.published(row)?,
             Row::Suppression(row) => judge.suppression(row)?,
+            Row::Mailbox(row) => judge.mailbox(row)?,
         }
     }
     Ok(judge.out)
@@ -269,6 +272,21 @@ impl Judge<'_> {
         }
         profile.suppressions.push(suppression.clone());
         self.add(Event::Suppression(Suppressed { sender: sender.id.clone(), address, suppression }))
+    }
+
+    /// A mailbox that does not work says nothing about what its owner wants (RULES P14).
+    fn mailbox(&mut self, row: MailboxRow) -> Result<(), Unavailable> {
+        let Some(sender) = self.sender(row.line, row.sender.as_deref()) else { return Ok(()) };
+        let since = row.since.unwrap_or(self.now).min(self.now);
+        let block = DeliveryBlock { since, reply: format!("{}, {}", row.source, self.source) };
+        let address = row.address.key().clone();
+        let profile = self.profile(&sender.id, &address)?;
+        if profile.block.is_some() {
+            self.out.imported.already += 1;
+            return Ok(());
+        }
+        profile.block = Some(block.clone());
+        self.add(Event::Undeliverable(Undeliverable { sender: sender.id.clone(), address, block }))
     }
 
     /// The sender of a row: the named one, or the only one.

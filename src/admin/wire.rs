@@ -287,6 +287,8 @@ pub enum Row {
     Published(PublishedRow),
     /// A suppression.
     Suppression(SuppressionRow),
+    /// A mailbox that does not work.
+    Mailbox(MailboxRow),
 }
 
 /// One consent event.
@@ -369,6 +371,21 @@ pub struct SuppressionRow {
     /// Why.
     pub reason: Reason,
     /// Since when; an opt-out is not lost for its date, and without one it counts from now.
+    pub since: Option<Timestamp>,
+    /// Where it is known from.
+    pub source: String,
+}
+
+/// One mailbox that does not work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxRow {
+    /// Line in the file it stands on.
+    pub line: u64,
+    /// Whose.
+    pub address: Address,
+    /// Name or id of the sender; the only one of the config when absent.
+    pub sender: Option<String>,
+    /// Since when; now when absent.
     pub since: Option<Timestamp>,
     /// Where it is known from.
     pub source: String,

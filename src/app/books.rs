@@ -110,6 +110,7 @@ fn fact_of(event: Event) -> Option<Owned> {
             (it.sender, it.address, Fact::Published { purpose: it.purpose, published: it.published })
         }
         Event::Suppression(it) => (it.sender, it.address, Fact::Suppression(it.suppression)),
+        Event::Undeliverable(it) => (it.sender, it.address, Fact::Block(it.block)),
         _ => return None,
     })
 }

@@ -9,7 +9,7 @@ use super::choice::{Corrected, Explained};
 use super::counts::Counts;
 use super::elsewhere::SentElsewhere;
 use super::evidence::EvidenceKept;
-use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
+use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack, Undeliverable};
 use super::inbox::{Answered, Held, Ignored, Returned};
 use super::keeping::Keeping;
 use super::outbox::{Telling, Told};
@@ -76,6 +76,8 @@ pub enum Event {
     Relation(Related),
     /// A published business address was taken into the register (RULES L5).
     Published(Publication),
+    /// A mailbox does not work, by the word of another tool.
+    Undeliverable(Undeliverable),
     /// A file is about to be taken in (RULES L19).
     ImportBegun(ImportBegun),
     /// It was taken in to its end.
@@ -453,6 +455,7 @@ impl Event {
             Self::Evidence(_) => "evidence",
             Self::Relation(_) => "relation",
             Self::Published(_) => "published",
+            Self::Undeliverable(_) => "undeliverable",
             Self::ImportBegun(_) => "import_begun",
             Self::ImportEnded(_) => "import_ended",
             Self::TakenBack(_) => "taken_back",
@@ -495,6 +498,7 @@ impl Event {
             | Self::Evidence(_)
             | Self::Relation(_)
             | Self::Published(_)
+            | Self::Undeliverable(_)
             | Self::ImportBegun(_)
             | Self::ImportEnded(_)
             | Self::TakenBack(_)
@@ -546,6 +550,7 @@ impl Event {
             Self::Evidence(kept) => vec![&kept.address],
             Self::Relation(related) => vec![&related.address],
             Self::Published(publication) => vec![&publication.address],
+            Self::Undeliverable(it) => vec![&it.address],
             Self::TakenBack(taken) => vec![&taken.address],
             Self::Suppression(suppressed) => vec![&suppressed.address],
             Self::Unsubscribed(unsubscribed) => vec![&unsubscribed.address],
@@ -647,6 +652,7 @@ impl Event {
             Self::Published(it) => {
                 format!("{} at {} for {} ({})", it.address, it.published.url, it.sender, it.purpose)
             }
+            Self::Undeliverable(it) => format!("{} for {}: {}", it.address, it.sender, it.block.reply),
             Self::ImportBegun(it) => {
                 format!("{} of {} ({}, SHA-256 {})", it.id, it.file, it.format, it.sha256)
             }

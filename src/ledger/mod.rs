@@ -35,7 +35,7 @@ pub use event::{
     Way, head,
 };
 pub use evidence::{EvidenceKept, KeptFile};
-pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
+pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack, Undeliverable};
 pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};

@@ -84,6 +84,7 @@ fn title(event: &Event) -> String {
         Event::Evidence(it) => format!("A file was kept that shows the consent of {}", it.address),
         Event::Relation(it) => format!("{} was recorded as a customer", it.address),
         Event::Published(it) => format!("{} was recorded as published for being mailed", it.address),
+        Event::Undeliverable(it) => format!("The mailbox of {} was recorded as one that does not work", it.address),
         Event::ImportBegun(it) => format!("The file {} was about to be taken in", it.file),
         Event::ImportEnded(_) => "A file was taken in".to_owned(),
         Event::TakenBack(it) => {
@@ -179,6 +180,10 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "page" } dd { "SHA-256 " code { (it.published.page_sha256) } }
             dt { "review by" } dd { (it.published.review_by) }
             dt { "known from" } dd { (it.source) }
+        } },
+        Event::Undeliverable(it) => html! { dl {
+            dt { "since" } dd { (it.block.since) }
+            dt { "known from" } dd { (it.block.reply) }
         } },
         Event::ImportBegun(it) => html! { dl {
             dt { "import" } dd { (it.id) ", read as " (it.format) ", times in " (it.zone) }

@@ -319,7 +319,7 @@ fn is_evidence(event: &Event) -> bool {
 fn is_choice(event: &Event) -> bool {
     matches!(
         event,
-        Event::Unsubscribed(_) | Event::Corrected(_) | Event::Suppression(_) | Event::TakenBack(_)
+        Event::Unsubscribed(_) | Event::Undeliverable(_) | Event::Corrected(_) | Event::Suppression(_) | Event::TakenBack(_)
     )
 }
 
