@@ -189,7 +189,7 @@ fn decide(store: &Store, rules: &Rules, recipient: &Address) -> bool {
         recipient,
         message: None,
         profiles: &nothing,
-        unsubscribe_healthy: true,
+        unsubscribe_fault: None,
         now: SystemClock.now(),
     };
     let profiles = Profiles(

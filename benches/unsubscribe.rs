@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::post;
+use bytes::Bytes;
 use jiff::Timestamp;
 use redb::{Database, TableDefinition};
 use sluis::clock::{SharedClock, SystemClock};
@@ -38,6 +39,8 @@ impl Notices for Nobody {
     fn compose(&self, _: News<'_>, _: &Sender) -> Record {
         Record::default()
     }
+
+    fn pass_on(&self, _: &mut Record, _: &Address, _: Bytes) {}
 
     fn recorded(&self) {}
 }

@@ -15,8 +15,11 @@ use mail_auth::dkim::DkimSigner;
 use sluis::admin::{Answer, Client as Admin, Request};
 use sluis::clock::SystemClock;
 use sluis::ledger::{Event, InboxView as _, Way};
-use support::gateway::{NEWS, TestGateway, config_text, free_port, message, start};
-use support::next_hop::NextHop;
+use sluis::mail::Class;
+use sluis::net::dkim::Signatures;
+use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, config_text, free_port, message, start};
+use support::next_hop::Answer::Say;
+use support::next_hop::{Moment, NextHop};
 use support::smtp::Client;
 
 const MAILBOX: &str = "afmelden@sluis.test";
@@ -149,10 +152,10 @@ async fn p9_lmtp_answers_for_each_recipient() {
 }
 
 /// A DNS server that knows one key, and counts who asks.
-async fn dns(name: &'static str, key: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
+async fn dns(name: &'static str, key: impl Into<String>) -> (SocketAddr, Arc<AtomicUsize>) {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let (address, asked) = (socket.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-    let count = asked.clone();
+    let (count, key) = (asked.clone(), key.into());
     tokio::spawn(async move {
         let mut query = [0; 1_500];
         loop {
@@ -248,7 +251,11 @@ async fn p9_a_plain_stop_counts_when_its_sender_is_vouched_for_and_waits_for_a_p
         format!("{results}From: {from}\nSubject: Re: Nieuws\nIn-Reply-To: {id}\n\nGraag afmelden\n")
     };
     // By a pipe, as `sluis unsubscribe-mail` hands it in.
-    let pipe = |text: String| Request::Mail { null_path: false, message: BASE64_STANDARD.encode(text) };
+    let pipe = |text: String| Request::Mail {
+        null_path: false,
+        recipient: None,
+        message: BASE64_STANDARD.encode(text),
+    };
     let answer = ask(&gateway, pipe(stop("", "lezer@example.org"))).await;
     assert!(matches!(&answer, Answer::Done { text } if text.contains("person")), "{answer:?}");
     let answer = ask(&gateway, pipe(stop(results, "ander@example.org"))).await;
@@ -337,4 +344,196 @@ async fn p14_complaints_suppress_and_hard_bounces_block() {
         .collect();
     assert_eq!(returned, [("vol@example.org".to_owned(), false), ("weg@example.org".to_owned(), true)]);
     assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
+}
+
+/// The address in `MAIL FROM:<..>`.
+fn sent_from(copy: &support::next_hop::Captured) -> String {
+    copy.mail.trim_start_matches('<').split('>').next().unwrap().to_owned()
+}
+
+fn returned(gateway: &TestGateway) -> Vec<(String, bool, bool)> {
+    let events = gateway.events().into_iter();
+    events
+        .filter_map(|event| match event {
+            Event::Returned(it) => Some((it.address.to_string(), it.hard, it.blocked)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_each_marketing_copy_has_an_envelope_sender_that_nobody_can_make_up() {
+    let mut next_hop = NextHop::start().await;
+    let keys = "bounce_domain = \"bounce.sluis.test\"\nsoft_bounce_days = 1";
+    let gateway = gateway_with(next_hop.address, keys).await;
+    let readers = ["weg@example.org", "vol@example.org", "lezer@example.org"];
+    gateway.consent(&readers).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &readers, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let mut paths = std::collections::BTreeMap::new();
+    for _ in readers {
+        let copy = next_hop.next().await;
+        let path = sent_from(&copy);
+        assert!(path.ends_with("@bounce.sluis.test") && path.len() < 64 + 20, "{path}");
+        let who = readers.iter().find(|who| copy.rcpt[0].contains(**who)).unwrap();
+        paths.insert(*who, path);
+    }
+    assert_eq!(paths.values().collect::<std::collections::BTreeSet<_>>().len(), 3, "one for each");
+    for from in [INVOICES, PERSON] {
+        assert_eq!(client.submit(from, &["lezer@example.org"], message(from, "Dag")).await.code, 250);
+        assert_eq!(sent_from(&next_hop.next().await), from, "other mail keeps its envelope");
+    }
+
+    // Forged, and of another copy: not even taken.
+    let dsn = |who: &str, action: &str, status: &str| {
+        format!(
+            "From: mailer-daemon@far.example\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\
+             Content-Type: text/plain\r\n\r\nSorry.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+             Reporting-MTA: dns; far.example\r\n\r\nFinal-Recipient: rfc822; {who}\r\nAction: {action}\r\n\
+             Status: {status}\r\nDiagnostic-Code: smtp; 550 {status} no\r\n\r\n--b--\r\n"
+        )
+    };
+    let mut outside = Client::hello(gateway.running.unsubscribe_mail().0.unwrap()).await;
+    let gone = paths["weg@example.org"].clone();
+    let (local, _) = gone.split_once('@').unwrap();
+    let forged = [
+        gone.replacen("-0-", "-1-", 1)
+            .replacen("-2-", "-1-", 1)
+            .replace(local.rsplit_once('-').unwrap().1, "0"),
+        format!("{}x@bounce.sluis.test", &local[..local.len() - 1]),
+        format!("{local}@sluis.test"),
+        "b-x@bounce.sluis.test".to_owned(),
+    ];
+    for forged in forged {
+        let reply = outside.submit("", &[&forged], dsn("weg@example.org", "failed", "5.1.1")).await;
+        assert_eq!(reply.code, 550, "{forged}: {reply:?}");
+    }
+    assert_eq!(returned(&gateway), [], "a forged bounce blocks nobody");
+
+    // A real one, without a word of the message: late, then given up.
+    for (action, status) in [("delayed", "4.4.1"), ("failed", "5.1.1")] {
+        let reply = outside.submit("", &[&gone], dsn("weg@example.org", action, status)).await;
+        assert_eq!(reply.code, 250, "{reply:?}");
+        let on = next_hop.next().await;
+        assert_eq!((sent_from(&on).as_str(), on.rcpt[0].contains(NEWS)), ("", true), "its tool hears of it");
+        let text = String::from_utf8(on.data).unwrap();
+        assert!(text.starts_with("Received: by sluis.test (Sluis);"), "{text}");
+        assert!(text.ends_with(&dsn("weg@example.org", action, status)), "as it came: {text}");
+    }
+    assert_eq!(returned(&gateway), [("weg@example.org".to_owned(), true, true)]);
+    // Some address that it was sent on to is not there, on as many days as the config says.
+    let full = paths["vol@example.org"].to_uppercase();
+    assert_eq!(outside.submit("", &[&full], dsn("ander@example.net", "failed", "5.1.1")).await.code, 250);
+    assert_eq!(returned(&gateway)[1], ("vol@example.org".to_owned(), false, true), "soft, counted apart");
+    for (who, code) in [("weg@example.org", 550), ("vol@example.org", 550), ("lezer@example.org", 250)] {
+        assert_eq!(client.submit(NEWS, &[who], message(NEWS, "Dag")).await.code, code, "{who}");
+    }
+    let reply = client.submit(INVOICES, &["vol@example.org"], message(INVOICES, "Dag")).await;
+    assert_eq!(reply.code, 250, "a block is for marketing: {reply:?}");
+    assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_what_comes_back_over_and_over_is_passed_on_four_times() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway_with(next_hop.address, "bounce_domain = \"bounce.sluis.test\"").await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let reply = gateway.client().await.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let path = sent_from(&next_hop.next().await);
+    let report = "Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+                  Reporting-MTA: dns; x\r\n\r\nAction: delayed\r\nStatus: 4.4.1\r\n\r\n--b--\r\n";
+    let mut outside = Client::hello(gateway.running.unsubscribe_mail().0.unwrap()).await;
+    for _ in 0..7 {
+        assert_eq!(outside.submit("", &[&path], report).await.code, 250);
+    }
+    let events = gateway.events();
+    let ignored = events.iter().filter(|event| matches!(event, Event::Ignored(_))).count();
+    let passed = events.iter().filter(|event| matches!(event, Event::NoticeSent { .. })).count();
+    assert_eq!((ignored, passed), (7, 4), "whoever has the address cannot fill a mailbox with it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_what_the_next_hop_says_of_a_mailbox_blocks_it_until_somebody_says_otherwise() {
+    let gone = |moment: Moment, line: &str| {
+        let is_gone = moment == Moment::Command && line.starts_with("RCPT") && line.contains("weg@");
+        is_gone.then(|| Say("550 5.1.1 no such user\r\n".to_owned()))
+    };
+    let mut next_hop = NextHop::scripted(&["PIPELINING", "ENHANCEDSTATUSCODES"], gone).await;
+    let gateway = gateway(next_hop.address).await;
+    let readers = ["weg@example.org", "lezer@example.org"];
+    gateway.consent(&readers).await;
+    let mut client = gateway.client().await;
+    // Straight through, and by way of the spool.
+    for to in [&readers[..1], &readers[..]] {
+        client.submit(INVOICES, to, message(INVOICES, "Dag")).await;
+    }
+    next_hop.next().await;
+    assert_eq!(returned(&gateway), [], "for other mail nothing follows");
+    let reply = client.submit(NEWS, &readers[..1], message(NEWS, "Dag")).await;
+    assert!(reply.code == 550 && reply.text().contains("5.1.1"), "{reply:?}");
+    assert_eq!(returned(&gateway), [("weg@example.org".to_owned(), true, true)]);
+    let reply = client.submit(NEWS, &readers[..1], message(NEWS, "Dag")).await;
+    assert!(reply.code == 550 && reply.text().contains("5.7.1"), "blocked: {reply:?}");
+    let unblock = || Request::Unblock {
+        address: support::address("weg@example.org"),
+        sender: None,
+        why: "telephone".to_owned(),
+    };
+    assert!(matches!(ask(&gateway, unblock()).await, Answer::Done { .. }));
+    assert!(matches!(ask(&gateway, unblock()).await, Answer::Failed { .. }), "there is nothing to lift");
+    let reply = client.submit(NEWS, &readers, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "one has it, the other is tried again, and bounced: {reply:?}");
+    assert_eq!(returned(&gateway).len(), 2, "and blocked again, by way of the spool");
+    assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p11_what_the_gateway_writes_itself_is_signed() {
+    let refuse = |moment: Moment, line: &str| {
+        let is_late = moment == Moment::Command && line.starts_with("RCPT") && line.contains("weg@");
+        is_late.then(|| Say("550 5.7.1 go away\r\n".to_owned()))
+    };
+    let mut next_hop = NextHop::scripted(&["PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME"], refuse).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sluis.toml");
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let extra = "postmaster = \"postmaster@gateway.voorbeeldhypotheken.nl\"";
+    let text = config_text(folder.path(), any_port, next_hop.address, free_port(), extra, "");
+    std::fs::write(&file, text).unwrap();
+    let gateway = TestGateway { running: start(&file, Arc::new(SystemClock)).await, folder };
+    let readers = ["weg@example.org", "lezer@example.org"];
+    gateway.consent(&readers).await;
+    let reply = gateway.client().await.submit(NEWS, &readers, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let copy = next_hop.next().await;
+    let text = String::from_utf8(copy.data.clone()).unwrap();
+    let path = text.split_once("/u/").unwrap().1.split_once('>').unwrap().0.to_owned();
+    let page = gateway.running.unsubscribe();
+    let post = format!("POST /u/{path} HTTP/1.1\r\nHost: {page}\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(support::http::ask(page, post).await.status, 200);
+    let own = [next_hop.next().await, next_hop.next().await];
+    assert!(own.iter().any(|mail| mail.rcpt[0].contains(NEWS)), "the DSN: {own:?}");
+    assert!(own.iter().any(|mail| mail.rcpt[0].contains("beheer@")), "the notice: {own:?}");
+
+    let events = gateway.events();
+    let record = events.iter().find_map(|event| match event {
+        Event::KeyInForce(key) if key.name == "test._domainkey.voorbeeldhypotheken.nl" => Some(key),
+        _ => None,
+    });
+    let record = record.unwrap();
+    let (resolver, _) =
+        dns("test._domainkey.voorbeeldhypotheken.nl", record.public.as_deref().unwrap()).await;
+    let signatures = Signatures::new(Some(resolver), std::time::Duration::from_secs(10)).unwrap();
+    for mail in own.iter().chain([&copy]) {
+        let who = signatures.of(&mail.data).await;
+        assert_eq!(who, ["voorbeeldhypotheken.nl"], "{}", String::from_utf8_lossy(&mail.data));
+    }
+    let named = events.iter().filter(|event| match event {
+        Event::Admitted(it) => it.class == Class::System && it.dkim[0].key == record.id,
+        _ => false,
+    });
+    assert_eq!(named.count(), 2, "and the ledger says with which key");
 }

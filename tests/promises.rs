@@ -176,6 +176,7 @@ async fn promise_5_marketing_waits_when_the_store_cannot_be_read_or_written() {
     let mut client = gateway.client().await;
     let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
     assert_eq!(reply.code, 451, "L8: the unsubscribe endpoint is down: {reply:?}");
+    assert!(reply.text().contains("it was unplugged"), "and the tool's log says why: {reply:?}");
     let reply = client.submit(INVOICES, &["lezer@example.org"], message(INVOICES, "Factuur")).await;
     assert_eq!(reply.code, 250, "service mail does not hang on it: {reply:?}");
 }

@@ -314,6 +314,10 @@ mod desk {
             Record::default()
         }
 
+        fn pass_on(&self, _: &mut Record, _: &Address, _: bytes::Bytes) {
+            unreachable!("nothing comes back to a form");
+        }
+
         fn recorded(&self) {}
     }
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use sluis::clock::SystemClock;
 use sluis::consent::{ConsentEvent, ConsentEventKind, Evidence};
 use sluis::ledger::{Event, News, Record, Unsubscribed, Way, Why};
-use sluis::mail::{Purpose, Reference, Sender, SenderId};
+use sluis::mail::{Address, Purpose, Reference, Sender, SenderId};
 use sluis::net::call::{Caller, Reach, Target};
 use sluis::net::tls::{self, Trust};
 use sluis::policy::{ConsentHistory, Profile};
@@ -37,6 +38,10 @@ impl Notices for Told {
             about: format!("unsubscribe of {}", news.address()),
             copy: sluis::mail::CopyId::parse(copy).unwrap(),
         })
+    }
+
+    fn pass_on(&self, _: &mut Record, _: &Address, _: Bytes) {
+        unreachable!("nothing comes back to a page");
     }
 
     fn recorded(&self) {
@@ -644,7 +649,7 @@ async fn look(house: &House, health: &Health, up: bool) -> Option<String> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let watching = health.clone().watch_over(house.desk.clone(), entropy, shutdown.clone());
     let watching = tokio::spawn(watching);
-    seen.wait_for(|seen| *seen == up).await.unwrap();
+    seen.wait_for(|fault| fault.is_none() == up).await.unwrap();
     shutdown.request();
     watching.await.unwrap();
     health.fault()

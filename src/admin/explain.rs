@@ -45,7 +45,11 @@ pub(super) fn explain(services: &Services, asked: &Explain) -> Result<Answer, Un
         message: Some(&told),
         profiles: &nothing,
         // Without a gateway nobody can ask the page; what is explained is what a sound gateway would do.
-        unsubscribe_healthy: services.control.status().is_none_or(|status| status.unsubscribe_healthy),
+        unsubscribe_fault: services
+            .control
+            .status()
+            .and_then(|status| status.unsubscribe_fault)
+            .map(Into::into),
         now,
     };
     let senders = policy::senders_asked(&rules, &facts);

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::Services;
 use super::wire::{Answer, LetterLine};
-use crate::ledger::{Answered, EntryNumber, Event, Letter, Record, Side};
+use crate::ledger::{Answered, EntryNumber, Event, Letter, Record, Side, Unblocked};
 use crate::mail::Address;
 use crate::policy::Unavailable;
 
@@ -13,12 +13,17 @@ use crate::policy::Unavailable;
 const NOBODY: &str = "no gateway runs on this data folder, and only that takes mail";
 
 /// Take a mail.
-pub(super) async fn take(services: &Services, null_path: bool, message: &str) -> Answer {
+pub(super) async fn take(
+    services: &Services,
+    null_path: bool,
+    recipient: Option<Address>,
+    message: &str,
+) -> Answer {
     let Some(mailbox) = &services.mailbox else { return Answer::Failed { error: NOBODY.to_owned() } };
     let Ok(message) = BASE64.decode(message) else {
         return Answer::Failed { error: "the message is not base64".to_owned() };
     };
-    finished(mailbox.take(null_path, message).await)
+    finished(mailbox.take(null_path, recipient, message).await)
 }
 
 /// Unsubscribe whoever a held mail is from, and answer it.
@@ -73,6 +78,27 @@ pub(super) fn drop_letter(
     let answered = Answered { held: number, how: "nobody was unsubscribed".to_owned() };
     let record = Record { events: vec![Event::Answered(answered)], sides: vec![Side::Filed(number)] };
     Ok(Ok((record, format!("mail {number} is answered"))))
+}
+
+/// What saying that a blocked mailbox works means.
+pub(super) fn unblock(
+    services: &Services,
+    address: &Address,
+    sender: Option<&str>,
+    why: String,
+) -> Result<Result<(Record, String), Answer>, Unavailable> {
+    let rules = services.control.rules();
+    let sender = match super::rows::find_sender(&rules, sender) {
+        Ok(sender) => sender.id.clone(),
+        Err(error) => return Ok(Err(Answer::Failed { error })),
+    };
+    let address = address.key().clone();
+    if services.register.profile(&sender, &address)?.block.is_none() {
+        return Ok(Err(Answer::Failed { error: format!("{address} is not blocked") }));
+    }
+    let text = format!("{address} is not blocked any more");
+    let unblocked = Event::Unblocked(Unblocked { sender, address, why });
+    Ok(Ok((Record::of(unblocked), text)))
 }
 
 fn absent(number: EntryNumber) -> Answer {

@@ -36,16 +36,16 @@ pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, SentMessage};
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
     Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, ImportLine,
-    Imported, LetterLine, MAX_PAGE, MAX_ROWS, MailboxRow, OwedAction, OwedLine, ProfileView, PublishedRow, Query,
-    QueueAction, RegisterRow, Reject, Request, Row, Status, Subject, SubjectError, SuppressionRow, Tally,
-    TextRow, Undone, Verified,
+    Imported, LetterLine, MAX_PAGE, MAX_ROWS, MailboxRow, OwedAction, OwedLine, ProfileView, PublishedRow,
+    Query, QueueAction, RegisterRow, Reject, Request, Row, Status, Subject, SubjectError, SuppressionRow,
+    Tally, TextRow, Undone, Verified,
 };
 
 use crate::clock::{SharedClock, Timestamp};
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
 use crate::ledger::{EntryNumber, Fact, InboxView, OutboxView, Scribe, Suppressed};
-use crate::mail::{Address, AddressKey, CopyId, SenderId};
+use crate::mail::{Address, AddressKey, CopyId, Language, SenderId};
 use crate::policy::{Profile, Register, Rules, Unavailable};
 use crate::relay::SpoolView;
 
@@ -125,8 +125,9 @@ pub trait Books: Send + Sync + std::fmt::Debug {
     fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, Unavailable>;
     /// The number of the entry that holds the consent text with this SHA-256 (hex).
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable>;
-    /// The evidence pack of the entries asked for, a zip file; `None` when there are none.
-    fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable>;
+    /// The evidence pack of the entries asked for, a zip file; `None` when there are none. Its page is in `language`, or
+    /// in that of the sender it is about.
+    fn pack(&self, query: &Query, language: Option<Language>) -> Result<Option<Vec<u8>>, Unavailable>;
     /// Check the whole ledger against itself (leaves, roots, checkpoints, counts, projections, spool) and against
     /// checkpoints from outside.
     fn verify(&self, anchors: &[String]) -> Result<Verified, Unavailable>;
@@ -171,8 +172,8 @@ pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send 
 
 /// The unsubscribe address of a running gateway.
 pub trait Mailbox: Send + Sync + std::fmt::Debug {
-    /// Take one mail, which came from `<>` if `null_path` says so; what it asks for is durable when this is done.
-    fn take(&self, null_path: bool, message: Vec<u8>) -> Doing<'_>;
+    /// Take one mail, which came from `<>` if `null_path` says so, to `recipient` if that is known; what it asks for is durable when this is done.
+    fn take(&self, null_path: bool, recipient: Option<Address>, message: Vec<u8>) -> Doing<'_>;
     /// Unsubscribe `address`, or else whoever the mail of entry `number` is from, and answer that mail.
     fn answer(&self, number: EntryNumber, address: Option<Address>, sender: SenderId) -> Doing<'_>;
 }

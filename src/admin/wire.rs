@@ -13,7 +13,7 @@ use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published,
 use crate::ledger::{
     Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, KeptFile, OwedId, Suppressed,
 };
-use crate::mail::{Address, AddressKey, CopyId, Purpose, Reference, SenderId};
+use crate::mail::{Address, AddressKey, CopyId, Language, Purpose, Reference, SenderId};
 use crate::policy::Step;
 use crate::suppression::{Reason, Suppression};
 
@@ -112,6 +112,9 @@ pub enum Request {
     Pack {
         /// With which entries.
         query: Query,
+        /// The language of its page; that of the sender when absent.
+        #[serde(default)]
+        language: Option<Language>,
     },
     /// About the ledger as a whole.
     Ledger(LedgerRequest),
@@ -152,8 +155,19 @@ pub enum Request {
     Mail {
         /// Whether it came from `<>`.
         null_path: bool,
+        /// To whom it was, if that is known.
+        recipient: Option<Address>,
         /// The message, base64.
         message: String,
+    },
+    /// A mailbox that was blocked works after all.
+    Unblock {
+        /// Whose.
+        address: Address,
+        /// Name or id of the sender; the only one of the config when absent.
+        sender: Option<String>,
+        /// How that is known.
+        why: String,
     },
     /// A page of the mails that wait for a person.
     Inbox {

@@ -16,10 +16,11 @@ use super::rooms;
 use crate::admin::{Doing, Mailbox};
 use crate::clock::{SharedClock, Timestamp};
 use crate::config;
+use crate::consent::ConsentEventKind;
 use crate::gateway::{Client, Submission};
-use crate::ledger::{EntryNumber, Event};
+use crate::ledger::{AdmittedRecipient, EntryNumber, Event, Ignored, Returned};
 use crate::limits::Limits;
-use crate::mail::{Address, Class, Reference, ReversePath, SenderId};
+use crate::mail::{Address, AddressKey, Class, CopyId, Reference, ReversePath, SenderId};
 use crate::net::dkim;
 use crate::policy::Unavailable;
 use crate::relay::Abilities;
@@ -28,7 +29,7 @@ use crate::shutdown::Shutdown;
 use crate::smtp::reply::Reply;
 use crate::store::Store;
 use crate::submission::{self, Journey};
-use crate::unsubscribe::{Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Vouch};
+use crate::unsubscribe::{Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Sent, Vouch};
 
 /// Entries with one Message-ID that are looked at: a message to many has one for each copy.
 const ENTRIES: usize = 5_000;
@@ -152,19 +153,21 @@ impl Journey for Letterbox {
     }
 
     async fn screen(&self, _: &Client, _: &ReversePath, recipient: &Address) -> Result<(), Reply> {
-        match &self.room.settings().address {
-            Some(address) if recipient.key() == address.key() => Ok(()),
-            _ => Err(Reply::refused_recipient(
-                recipient,
-                "nothing but mail to the unsubscribe address is taken here",
-            )),
+        if self.room.takes(recipient) {
+            return Ok(());
         }
+        Err(Reply::refused_recipient(
+            recipient,
+            "nothing but mail to the unsubscribe address, and about messages of ours, is taken here",
+        ))
     }
 
     async fn admit(&self, submission: Submission) -> Reply {
         let reference = Reference::new(self.clock.now(), random(&*self.entropy));
         let null_path = matches!(submission.envelope.reverse_path, ReversePath::Null);
-        match self.room.take(null_path, submission.message).await {
+        let recipients = submission.envelope.recipients.into_iter().map(|one| one.address);
+        let recipients: Vec<Address> = recipients.collect();
+        match self.room.take(null_path, &recipients, submission.message).await {
             Ok(_) => Reply::accepted(reference, "taken"),
             Err(error) => {
                 Reply::unavailable("it cannot be recorded now; please try again", error.to_string())
@@ -174,9 +177,9 @@ impl Journey for Letterbox {
 }
 
 impl Mailbox for Letterbox {
-    fn take(&self, null_path: bool, message: Vec<u8>) -> Doing<'_> {
+    fn take(&self, null_path: bool, recipient: Option<Address>, message: Vec<u8>) -> Doing<'_> {
         Box::pin(async move {
-            let handled = self.room.take(null_path, Bytes::from(message)).await;
+            let handled = self.room.take(null_path, recipient.as_slice(), Bytes::from(message)).await;
             handled.map(|handled| said(&handled)).map_err(|error: MailError| error.to_string())
         })
     }
@@ -193,8 +196,11 @@ fn said(handled: &Handled) -> String {
     match handled {
         Handled::Unsubscribed(address) => format!("{address} is unsubscribed"),
         Handled::Complained(address) => format!("{address} complained, and is suppressed"),
-        Handled::Returned(address, true) => format!("{address} is no mailbox, and is blocked"),
-        Handled::Returned(address, false) => {
+        Handled::Returned { address, hard: true, .. } => format!("{address} is no mailbox, and is blocked"),
+        Handled::Returned { address, blocked: true, .. } => {
+            format!("messages to {address} came back over and over; it is blocked")
+        }
+        Handled::Returned { address, .. } => {
             format!("a message to {address} came back; the mailbox may still work")
         }
         Handled::Ignored(why) => format!("ignored: {why}"),
@@ -208,17 +214,51 @@ pub(super) struct StoreSendings(pub Store);
 
 impl Sendings for StoreSendings {
     fn of_message(&self, message_id: &str) -> Result<Vec<Sending>, Unavailable> {
-        let mut all = Vec::new();
-        for found in self.0.by_message_id(message_id, ENTRIES)? {
-            let Event::Admitted(admitted) = found.entry.event else { continue };
-            let (Class::Marketing, Some(sender)) = (admitted.class, admitted.sender) else { continue };
-            all.extend(admitted.recipients.into_iter().map(|one| Sending {
-                sender: sender.id.clone(),
-                address: one.recipient.key().clone(),
-                reference: admitted.copy.reference,
-                purpose: admitted.purpose.clone(),
-            }));
-        }
-        Ok(all)
+        let found = self.0.by_message_id(message_id, ENTRIES)?.into_iter();
+        Ok(found.flat_map(|found| sendings(&found.entry.event)).collect())
     }
+
+    fn of_copy(&self, copy: CopyId) -> Result<Option<Sent>, Unavailable> {
+        let found = self.0.by_copy(copy, ENTRIES)?;
+        let heard = found.iter().filter(|found| {
+            matches!(&found.entry.event, Event::Returned(Returned { copy: Some(of), .. })
+                | Event::Ignored(Ignored { copy: Some(of), .. }) if *of == copy)
+        });
+        let heard = heard.count();
+        let admitted = found.iter().find_map(|found| match &found.entry.event {
+            Event::Admitted(admitted) => Some((&found.entry.event, &admitted.reverse_path)),
+            _ => None,
+        });
+        Ok(admitted.and_then(|(event, reverse_path)| {
+            let reverse_path = Address::parse(reverse_path).ok();
+            Some(Sent { sending: sendings(event).pop()?, reverse_path, heard })
+        }))
+    }
+
+    fn soft_returns(&self, sender: &SenderId, address: &AddressKey) -> Result<Vec<Timestamp>, Unavailable> {
+        let mut times = Vec::new();
+        for found in self.0.by_address(address, ENTRIES)? {
+            match &found.entry.event {
+                Event::Returned(it) if it.sender == *sender && !it.hard => times.push(found.entry.at),
+                Event::Unblocked(it) if it.sender == *sender => times.clear(),
+                // Whoever clicked a link in a mail has a mailbox that works.
+                Event::Consent(it) if it.event.kind == ConsentEventKind::Confirm => times.clear(),
+                _ => {}
+            }
+        }
+        Ok(times)
+    }
+}
+
+/// What an entry says was sent, and to whom, if it was marketing.
+fn sendings(event: &Event) -> Vec<Sending> {
+    let Event::Admitted(admitted) = event else { return Vec::new() };
+    let (Class::Marketing, Some(sender)) = (admitted.class, &admitted.sender) else { return Vec::new() };
+    let one = |one: &AdmittedRecipient| Sending {
+        sender: sender.id.clone(),
+        address: one.recipient.key().clone(),
+        reference: admitted.copy.reference,
+        purpose: admitted.purpose.clone(),
+    };
+    admitted.recipients.iter().map(one).collect()
 }

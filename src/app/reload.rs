@@ -18,6 +18,7 @@ use crate::ledger::Scribe;
 use crate::limits::Limits;
 use crate::policy::Rules;
 use crate::relay::Relay;
+use crate::relay::notice::Seal;
 use crate::secret::SharedEntropy;
 use crate::store::Store;
 use crate::subscribe::Form;
@@ -40,6 +41,7 @@ pub(super) struct Reload {
     pub rules: watch::Sender<Arc<Rules>>,
     pub desk: watch::Sender<Arc<unsubscribe::Settings>>,
     pub tell: watch::Sender<Arc<notify::Settings>>,
+    pub seals: watch::Sender<Arc<Vec<Seal>>>,
     pub post: Post,
     pub forms: watch::Sender<Arc<Vec<Arc<Form>>>>,
     pub gate: watch::Sender<Arc<Gate>>,
@@ -75,17 +77,20 @@ impl Reload {
         self.relay
             .replace(rooms::hops(&settings), &settings.relay.routes)
             .map_err(|error| error.to_string())?;
+        let returns = rooms::returns(&settings, &tokens);
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());
         // First who opens links, then who seals them: a new key's first link must open.
         self.limits.change(rooms::limits(&settings));
         self.desk.send_replace(Arc::new(desk_settings(&settings, &tokens, outside)));
+        self.seals.send_replace(rooms::seals(&gateway.signers));
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
         if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
             sender.send_replace(certificate);
         }
         self.post.change(&settings, post);
+        self.relay.return_to(returns);
         self.tell.send_replace(Arc::new(tell));
         self.forms.send_replace(Arc::new(settings.forms.clone()));
         self.gate.send_replace(gate);

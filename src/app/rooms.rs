@@ -13,12 +13,13 @@ use crate::api::{self, Gate};
 use crate::clock::Timestamp;
 use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
-use crate::ledger::KeyInForce;
+use crate::ledger::{DkimSigned, KeyInForce};
 use crate::limits::{LimitSettings, Limits};
 use crate::message::{self, Signer};
 use crate::net::call::{Caller, Reach, Target};
 use crate::net::tls::{Identity, Trust};
 use crate::notify::webhook::Webhook;
+use crate::relay::notice::Seal;
 use crate::secret::{Secret, SharedEntropy};
 use crate::smtp::session::Tolerance;
 use crate::submission::{self, Accounts, Tls};
@@ -321,7 +322,16 @@ pub(super) fn mailroom(settings: &config::Settings) -> MailSettings {
         trusted: settings.unsubscribe.trusted_results.clone(),
         check_dkim: settings.unsubscribe.check_dkim,
         inbox: settings.limits.inbox,
+        bounce_domain: settings.unsubscribe.bounce_domain.clone(),
+        pass_on: settings.unsubscribe.pass_bounces_on,
+        soft_days: settings.unsubscribe.soft_bounce_days,
     }
+}
+
+/// Where marketing copies come back to, if not to their clients.
+pub(super) fn returns(settings: &config::Settings, keys: &token::Keys) -> Option<relay::Returns> {
+    let domain = settings.unsubscribe.bounce_domain.clone()?;
+    Some(relay::Returns { keys: keys.clone(), domain })
 }
 
 fn tolerance(settings: &config::Settings) -> Tolerance {
@@ -369,6 +379,17 @@ pub(super) fn signers(settings: &config::Settings) -> Result<Vec<Signers>> {
         }
     }
     Ok(signers)
+}
+
+/// What signs mail of our own.
+pub(super) fn seals(signers: &[Signers]) -> Arc<Vec<Seal>> {
+    let name = |key: &KeyInForce| DkimSigned { name: key.name.clone(), key: key.id.clone() };
+    let seal = |signers: &Signers| Seal {
+        domain: signers.domain.clone(),
+        keys: signers.keys.clone(),
+        names: signers.names.iter().map(name).collect(),
+    };
+    Arc::new(signers.iter().map(seal).collect())
 }
 
 /// Our public addresses, as the health check asks them; `listener` is where the page is bound.

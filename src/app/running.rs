@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
+use super::anchors::{self, Anchors};
 use super::books::StoreBooks;
 use super::certificate;
 use super::control::{Facts, Remote};
@@ -17,12 +18,12 @@ use super::letters::Letters;
 use super::links::StoreLinks;
 use super::mailbox::{self, DnsVouch, Door, Letterbox, Post, StoreSendings};
 use super::reload::Reload;
-use super::rooms;
 use super::sockets::Sockets;
+use super::{purge, rooms};
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
-use crate::ledger::{Event, KeyInForce, KeyUse, Record, Scribe, Side};
+use crate::ledger::{Event, KeyInForce, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
 use crate::notify::{self, Outbox};
@@ -39,10 +40,6 @@ use crate::{admin, api, metrics, net};
 
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
 const BACKLOG: u32 = 1024;
-
-/// When the first purge after a start begins, and how long it is to the next one.
-const PURGE_FIRST: std::time::Duration = std::time::Duration::from_secs(3_600);
-const PURGE_EVERY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 /// A listener and where it is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,21 +103,23 @@ impl Running {
         let shutdown = Shutdown::new();
         let limits = Limits::new(rooms::limits(&settings), &clock);
         let rules = Arc::new(settings.rules.clone());
-        let (in_force, in_force_seen) = watch::channel(Arc::new(InForce {
-            rules: rules.clone(),
-            settings: rooms::gateway(&settings, tokens.clone())?,
-        }));
+        let journey = rooms::gateway(&settings, tokens.clone())?;
+        let (seals, seals_seen) = watch::channel(rooms::seals(&journey.signers));
+        let (in_force, in_force_seen) =
+            watch::channel(Arc::new(InForce { rules: rules.clone(), settings: journey }));
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
         let relay = Relay::with_routes(rooms::hops(&settings), &settings.relay.routes)?;
+        relay.return_to(rooms::returns(&settings, &tokens));
         let spool = Spool::new(relay::Parts {
             relay: relay.clone(),
             view: Arc::new(store.clone()),
             scribe: scribe.clone(),
             register: Arc::new(store.clone()),
             rules: rules_seen,
-            unsubscribe_up: health.subscribe(),
+            unsubscribe_fault: health.subscribe(),
+            seals: seals_seen,
             clock: clock.clone(),
             entropy: entropy.clone(),
             shutdown: shutdown.clone(),
@@ -133,7 +132,7 @@ impl Running {
             scribe: scribe.clone(),
             relay: relay.clone(),
             spool: spool.clone(),
-            unsubscribe_up: health.subscribe(),
+            unsubscribe_fault: health.subscribe(),
             clock: clock.clone(),
             entropy: entropy.clone(),
         });
@@ -160,7 +159,15 @@ impl Running {
         sockets.finish()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
-        shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
+        shutdown.spawn(purge::daily(store.clone(), shutdown.clone()));
+        let anchors = anchors::Parts {
+            store: store.clone(),
+            scribe: scribe.clone(),
+            spool: spool.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        shutdown.spawn(Anchors::new(&settings, anchors)?.run(shutdown.clone()));
         let outside = rooms::outside(&settings, unsubscribe)?;
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
         let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
@@ -170,7 +177,6 @@ impl Running {
             &settings,
             clock.clone(),
             entropy.clone(),
-            in_force_seen,
             tell_seen.clone(),
             owing.clone(),
         ));
@@ -281,6 +287,7 @@ impl Running {
             rules: rules_sender,
             desk: desk_sender,
             tell: tell_sender,
+            seals,
             post,
             forms,
             gate,
@@ -290,7 +297,7 @@ impl Running {
         let services = admin::Services {
             scribe: scribe.clone(),
             register: Arc::new(store.clone()),
-            books: Arc::new(StoreBooks::new(store.clone())),
+            books: Arc::new(StoreBooks::new(store.clone(), reload.rules.subscribe())),
             spool: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
             inbox: Arc::new(store.clone()),
@@ -361,7 +368,7 @@ impl Running {
     /// message a 451.
     async fn until_healthy(&self) {
         let mut seen = self.health.subscribe();
-        let wait = seen.wait_for(|up| *up);
+        let wait = seen.wait_for(Option::is_none);
         if tokio::time::timeout(std::time::Duration::from_secs(5), wait).await.is_err() {
             let fault = self.health.fault().unwrap_or_default();
             tracing::warn!(%fault, "opting out does not work yet; marketing waits for it");
@@ -411,9 +418,10 @@ impl Running {
     /// An evidence pack of everything on record about `address`: a zip file.
     pub async fn pack_of(&self, address: &Address) -> Result<Vec<u8>> {
         self.scribe.record(Record { events: Vec::new(), sides: vec![Side::Checkpoint] }).await?;
-        let books = StoreBooks::new(self.store.clone());
+        let books = StoreBooks::new(self.store.clone(), self.reload.rules.subscribe());
         let subject = admin::Subject::Address(address.key().clone());
-        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into())).await??;
+        let pack =
+            tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into(), None)).await??;
         pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))
     }
 
@@ -479,39 +487,13 @@ pub(super) fn config_entry(settings: &config::Settings) -> Record {
     })
 }
 
-/// Destroy what was kept long enough (RULES L11): an hour after the start, then daily, in steps that hold up
-/// nobody.
-async fn purge_daily(store: Store, shutdown: Shutdown) {
-    let mut wait = PURGE_FIRST;
-    loop {
-        tokio::select! {
-            () = shutdown.requested() => return,
-            () = tokio::time::sleep(wait) => {}
-        }
-        wait = PURGE_EVERY;
-        let (store, stop) = (store.clone(), shutdown.clone());
-        match tokio::task::spawn_blocking(move || store.purge(&|| stop.is_requested())).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(entries)) => tracing::info!(entries, "purged: their time had passed"),
-            Ok(Err(error)) => tracing::error!(%error, "the purge stopped; it is tried again tomorrow"),
-            Err(error) => tracing::error!(%error, "the purge ended by a panic"),
-        }
-    }
-}
-
 /// The keys that sign and seal from now on, as the ledger tells of them.
 pub(super) fn keys_in_force(
     settings: &config::Settings,
     store: &Store,
     tokens: &Keys,
 ) -> Result<Vec<KeyInForce>> {
-    let mut keys = vec![store.signer().in_force()];
-    keys.push(KeyInForce {
-        does: KeyUse::Token,
-        name: String::new(),
-        id: tokens.newest().to_string(),
-        public: None,
-    });
+    let mut keys = vec![store.key_in_force()?, KeyInForce::token(tokens.newest())];
     keys.extend(rooms::signers(settings)?.into_iter().flat_map(|signers| signers.names));
     Ok(keys)
 }

@@ -24,7 +24,8 @@ pub(super) fn mail(command: UnsubscribeMail, path: &Path, out: &mut Out) -> Resu
     // What pipes get as SENDER is the envelope's, too.
     let sender = command.sender.or_else(|| std::env::var("SENDER").ok()).or(envelope);
     let null_path = sender.is_some_and(|sender| is_null(&sender));
-    let request = Request::Mail { null_path, message: BASE64.encode(message) };
+    let recipient = command.recipient.or_else(|| std::env::var("ORIGINAL_RECIPIENT").ok()?.parse().ok());
+    let request = Request::Mail { null_path, recipient, message: BASE64.encode(message) };
     let ask = || match Link::gateway(&settings)? {
         Some(mut gateway) => gateway.ask(request),
         None => bail!("no gateway runs"),

@@ -55,6 +55,9 @@ pub(super) fn suppression(command: SuppressCommand, config: &Path, out: &mut Out
             suppress(address, sender, reason.into(), source, &mut connect(config)?, out)
         }
         SuppressCommand::List { sender } => list_suppressions(sender, &mut connect(config)?, out),
+        SuppressCommand::Unblock { address, sender, why } => {
+            super::done(connect(config)?.ask(Request::Unblock { address, sender, why })?, out)
+        }
         SuppressCommand::Import(args) => import::rows(Kind::Suppressions, args, config, out),
     }
 }

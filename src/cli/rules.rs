@@ -70,7 +70,7 @@ fn decide(case: &Case, rules: &Rules, bound: Vec<SenderId>, now: Timestamp) -> D
         recipient: &case.to,
         message: Some(&message),
         profiles: &profiles,
-        unsubscribe_healthy: true,
+        unsubscribe_fault: None,
         now,
     };
     evaluate(rules, &facts)

@@ -100,6 +100,12 @@ pub(super) fn unsubscribe(
         check_via: socket(&section, "health_via"),
         check_ca_file: check_ca_file.map(|file| PathBuf::from(file.value)),
         mailto: section.parsed("mailto", mailbox),
+        bounce_domain: section.parsed("bounce_domain", host_name),
+        pass_bounces_on: section.flag("pass_bounces_on").unwrap_or(true),
+        soft_bounce_days: section
+            .number("soft_bounce_days", 1..=365)
+            .and_then(|days| usize::try_from(days).ok())
+            .unwrap_or(defaults.soft_bounce_days),
         lmtp_listen: socket(&section, "lmtp_listen"),
         check_dkim: section.flag("check_dkim").unwrap_or(true),
         resolver: socket(&section, "resolver"),
@@ -117,8 +123,11 @@ pub(super) fn unsubscribe(
     for (key, listens) in
         [("mail_listen", settings.mail_listen.is_some()), ("lmtp_listen", settings.lmtp_listen.is_some())]
     {
-        if listens && settings.mailto.is_none() {
-            section.error(key, "for which address? write mailto = \"afmelden@example.nl\" (RULES P9)");
+        if listens && settings.mailto.is_none() && settings.bounce_domain.is_none() {
+            section.error(
+                key,
+                "for which address? write mailto = \"afmelden@example.nl\" (RULES P9), or bounce_domain",
+            );
         }
     }
     section.finish();

@@ -278,6 +278,12 @@ pub struct UnsubscribeSettings {
     pub check_ca_file: Option<PathBuf>,
     /// How the pages of some senders look.
     pub looks: Vec<(SenderId, Look)>,
+    /// Domain of the envelope senders of copies; `None`: they keep what the client said.
+    pub bounce_domain: Option<Domain>,
+    /// Whether what comes back there goes on to what the client said.
+    pub pass_bounces_on: bool,
+    /// Days with a soft bounce after which a mailbox gets no marketing.
+    pub soft_bounce_days: usize,
     /// Where mail to `mailto` comes in over LMTP; `None`: not here.
     pub lmtp_listen: Option<SocketAddr>,
     /// Whether DKIM signatures of such mail are checked.
@@ -302,6 +308,9 @@ impl Default for UnsubscribeSettings {
             url: "http://127.0.0.1:8025".to_owned(),
             mailto: None,
             mail_listen: None,
+            bounce_domain: None,
+            pass_bounces_on: true,
+            soft_bounce_days: 5,
             lmtp_listen: None,
             check_dkim: true,
             resolver: None,
@@ -586,6 +595,38 @@ pub struct LedgerSettings {
     pub archive: Archive,
     /// How long entries are kept, in months.
     pub retention: Retention,
+    /// Where checkpoints go outside.
+    pub anchor: Anchor,
+}
+
+/// Where checkpoints go, so that nobody can rewrite what they cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// A folder, best on another machine: one file for each.
+    pub folder: Option<PathBuf>,
+    /// Addresses of people who keep the mail.
+    pub mail: Vec<Address>,
+    /// Time-stamping services (RFC 3161): as written, and as called.
+    pub time_stamp: Vec<(String, Target)>,
+    /// Who vouches for their signers: PEM. Without it, any signer will do.
+    pub time_stamp_ca_file: Option<PathBuf>,
+    /// How often (default a day).
+    pub every: Duration,
+    /// How long a time-stamping service may take (default 30 s).
+    pub timeout: Duration,
+}
+
+impl Default for Anchor {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            mail: Vec::new(),
+            time_stamp: Vec::new(),
+            time_stamp_ca_file: None,
+            every: Duration::from_secs(86_400),
+            timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 impl Default for LedgerSettings {
@@ -596,6 +637,7 @@ impl Default for LedgerSettings {
             quick_repair: false,
             archive: Archive::default(),
             retention: Retention::default(),
+            anchor: Anchor::default(),
         }
     }
 }

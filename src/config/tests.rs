@@ -64,6 +64,7 @@ fn files() -> tempfile::TempDir {
         ("api-crm.hash", HASH),
         ("webhook-crm.key", "0123456789abcdef0123456789abcdef"),
         ("crm-ca.pem", "certificate"),
+        ("tsa-ca.pem", "certificate"),
         ("logo.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
         ("footer.de.txt", FOOTER),
         (
@@ -114,7 +115,13 @@ fn every_key_is_documented_and_every_documented_default_is_the_default() {
     assert_eq!(settings.limits, plain.limits);
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.log, plain.log);
-    assert_eq!(settings.ledger, plain.ledger);
+    let (anchor, none) = (&settings.ledger.anchor, plain.ledger.anchor.clone());
+    assert_eq!((anchor.every, anchor.timeout), (none.every, none.timeout));
+    assert!(
+        anchor.folder.is_some() && anchor.mail.len() + anchor.time_stamp.len() == 2,
+        "shown, and off by default"
+    );
+    assert_eq!(LedgerSettings { anchor: none, ..settings.ledger.clone() }, plain.ledger);
     assert_eq!(settings.listeners, plain.listeners);
     assert_eq!(settings.postmaster, plain.postmaster);
     assert_eq!(settings.data, plain.data);

@@ -123,7 +123,7 @@ impl Gateway {
             recipient,
             message,
             profiles,
-            unsubscribe_healthy: self.unsubscribe_up(),
+            unsubscribe_fault: self.unsubscribe_fault(),
             now,
         }
     }

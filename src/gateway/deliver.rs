@@ -50,8 +50,8 @@ impl Gateway {
             rule: permit.rule(),
         };
         let profiles = Profiles([(sender.id.clone(), profile)].into_iter().collect());
-        let (healthy, now) = (self.unsubscribe_up(), self.parts.clock.now());
-        match policy::reconsider(rules, &waiting, recipient, &profiles, healthy, now).answer {
+        let (fault, now) = (self.unsubscribe_fault(), self.parts.clock.now());
+        match policy::reconsider(rules, &waiting, recipient, &profiles, fault.as_deref(), now).answer {
             Answer::Forward(_) => Ok(()),
             Answer::Refuse(refusal) => Err(Held::Refused(refusal.reason())),
             Answer::Defer(reason) => Err(Held::Undecided(reason)),

@@ -143,8 +143,8 @@ pub struct Parts {
     pub relay: Relay,
     /// What waits.
     pub spool: Spool,
-    /// Whether the unsubscribe endpoint answers its own health check (RULES L8).
-    pub unsubscribe_up: watch::Receiver<bool>,
+    /// Why the unsubscribe endpoint does not answer its own health check (RULES L8), if it does not.
+    pub unsubscribe_fault: watch::Receiver<Option<Arc<str>>>,
     /// The time.
     pub clock: SharedClock,
     /// Randomness.
@@ -234,8 +234,8 @@ impl Gateway {
         Reference::new(now, random(&*self.parts.entropy))
     }
 
-    fn unsubscribe_up(&self) -> bool {
-        *self.parts.unsubscribe_up.borrow()
+    fn unsubscribe_fault(&self) -> Option<Arc<str>> {
+        self.parts.unsubscribe_fault.borrow().clone()
     }
 }
 

@@ -79,7 +79,7 @@ impl Preview<'_> {
             recipient,
             message: Some(message),
             profiles: &Profiles::default(),
-            unsubscribe_healthy: true,
+            unsubscribe_fault: None,
             now: self.now,
         };
         policy::taken_for(self.rules, &facts).unwrap_or(Taken {

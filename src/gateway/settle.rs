@@ -7,7 +7,7 @@ use super::{Gateway, unproven};
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState};
 use crate::mail::{Address, Recipient, Reference};
 use crate::metrics;
-use crate::relay::{Answer, Copy, Delivery, Fate, FirstTry, dsn};
+use crate::relay::{Answer, Copy, Delivery, Fate, FirstTry, blocked_by, dsn};
 use crate::smtp::reply::Reply;
 
 /// The recipients of one delivery, sorted by fate; positions are those of the copy.
@@ -68,6 +68,11 @@ impl Gateway {
             fates.iter().for_each(|_| metrics::recipient_outcome(word));
             // An entry holds the next hop's own words, so recipients share one only if it said the same.
             record.events.extend(by_answer(fates).iter().map(|alike| event(outcome(alike))));
+        }
+        for (at, answer) in &sorted.refused {
+            let permit = &copy.recipients[*at].permit;
+            let sender = permit.sender().map(|sender| &sender.id);
+            record.events.extend(blocked_by(answer, permit.class(), sender, draft.id, permit.recipient()));
         }
         let reply = if sorted.relayed.is_empty() {
             unrelayed_reply(&sorted, copy)

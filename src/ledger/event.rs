@@ -10,7 +10,7 @@ use super::counts::Counts;
 use super::elsewhere::SentElsewhere;
 use super::evidence::EvidenceKept;
 use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack, Undeliverable};
-use super::inbox::{Answered, Held, Ignored, Returned};
+use super::inbox::{Answered, Held, Ignored, Returned, Unblocked};
 use super::keeping::Keeping;
 use super::outbox::{Telling, Told};
 use crate::consent::{ConsentEvent, Published, Relation};
@@ -96,6 +96,8 @@ pub enum Event {
     Explained(Explained),
     /// A message of ours came back from further on (RULES P14).
     Returned(Returned),
+    /// A mailbox that was blocked works after all.
+    Unblocked(Unblocked),
     /// An automatic mail to the unsubscribe address names a message of ours, and nothing follows (RULES P9).
     Ignored(Ignored),
     /// A mail to the unsubscribe address waits for a person.
@@ -144,6 +146,8 @@ pub enum Event {
     },
     /// Something was done about keeping: a hold, a purge, an erasure.
     Keeping(Keeping),
+    /// A checkpoint went outside, or could not.
+    Anchored(Anchored),
     /// A checkpoint was signed.
     Checkpoint {
         /// Entries before it.
@@ -182,6 +186,12 @@ pub struct KeyInForce {
     pub id: String,
     /// The public half: the DNS record of a DKIM key, the verifier key of checkpoints.
     pub public: Option<String>,
+    /// Of a ledger key that follows another: the note by which both vouch for each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeds: Option<String>,
+    /// Why the key before could not vouch for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 /// What a key does.
@@ -200,7 +210,21 @@ impl KeyInForce {
     /// A DKIM key by its DNS name and record.
     pub fn dkim(name: String, record: &str) -> Self {
         let id = hex(&sha256(record.as_bytes())[..8]);
-        Self { does: KeyUse::Dkim, name, id, public: Some(record.to_owned()) }
+        let public = Some(record.to_owned());
+        Self { does: KeyUse::Dkim, name, id, public, succeeds: None, lost: None }
+    }
+
+    /// A key that seals links, by its number.
+    pub fn token(id: u8) -> Self {
+        let (does, id) = (KeyUse::Token, id.to_string());
+        Self { does, name: String::new(), id, public: None, succeeds: None, lost: None }
+    }
+
+    /// The label of the entry of a ledger key, by its public half `name+id+base64`.
+    pub fn ledger_label(verifier: &str) -> String {
+        let mut parts = verifier.split('+');
+        let (name, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        format!("ledger {name} {id}")
     }
 
     /// Under which label the entry is found again.
@@ -224,6 +248,42 @@ pub struct DkimSigned {
     pub name: String,
     /// Which key: the id of the entry that holds the record as it was published.
     pub key: String,
+}
+
+/// A checkpoint that went outside the gateway's reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchored {
+    /// Entries it covers.
+    pub size: u64,
+    /// Where to: `folder` and a path, `mail` and an address, `time stamp` and a URL.
+    pub to: String,
+    /// Why it did not arrive there; `None` when it did. A mail that bounces is an entry of its own.
+    pub missed: Option<String>,
+    /// What the time-stamping service answered (`TimeStampResp` of RFC 3161 over the SHA-256 of the note), in
+    /// base64 as it came.
+    pub stamp: Option<String>,
+    /// The time that it says.
+    pub stamped_at: Option<Timestamp>,
+}
+
+impl Anchored {
+    /// Labels of anchors begin with this; it sorts after every consent text.
+    pub const LABEL: &str = "outside ";
+
+    /// Under which label the entry is found again, from the size of its checkpoint on.
+    pub fn label(size: u64, to: &str) -> String {
+        format!("{}{size:020} {to}", Self::LABEL)
+    }
+
+    /// One line.
+    pub(super) fn summary(&self) -> String {
+        let (size, to) = (self.size, &self.to);
+        match (&self.missed, self.stamped_at) {
+            (Some(why), _) => format!("the checkpoint of {size} entries missed {to}: {why}"),
+            (None, Some(at)) => format!("the checkpoint of {size} entries was there at {at}, says {to}"),
+            (None, None) => format!("the checkpoint of {size} entries went to {to}"),
+        }
+    }
 }
 
 /// Who handed the message over, and how (RULES L15).
@@ -466,6 +526,7 @@ impl Event {
             Self::Explained(_) => "explained",
             Self::Told(_) => "told",
             Self::Returned(_) => "returned",
+            Self::Unblocked(_) => "unblocked",
             Self::Ignored(_) => "ignored",
             Self::Held(_) => "held",
             Self::Answered(_) => "answered",
@@ -479,6 +540,7 @@ impl Event {
             Self::Cancelled(_) => "cancelled",
             Self::NoticeSent { .. } => "notice_sent",
             Self::Keeping(_) => "keeping",
+            Self::Anchored(_) => "anchored",
             Self::Checkpoint { .. } => "checkpoint",
         })
     }
@@ -509,6 +571,7 @@ impl Event {
             | Self::Explained(_)
             | Self::Told(_)
             | Self::Returned(_)
+            | Self::Unblocked(_)
             | Self::Ignored(_)
             | Self::Held(_)
             | Self::Answered(_)
@@ -517,6 +580,7 @@ impl Event {
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
             | Self::Keeping(_)
+            | Self::Anchored(_)
             | Self::Checkpoint { .. } => None,
         }
     }
@@ -526,7 +590,26 @@ impl Event {
         match self {
             Self::Admitted(admitted) => Some(admitted.copy),
             Self::NoticeSent { copy, .. } => Some(*copy),
+            Self::Returned(returned) => returned.copy,
+            Self::Ignored(ignored) => ignored.copy,
             other => other.outcome().map(|outcome| outcome.copy),
+        }
+    }
+
+    /// Whom it was done for, or whose register it changed.
+    pub fn sender(&self) -> Option<&SenderId> {
+        match self {
+            Self::Admitted(it) => it.sender.as_ref().map(|sender| &sender.id),
+            Self::Consent(it) => Some(&it.sender),
+            Self::Relation(it) => Some(&it.sender),
+            Self::Published(it) => Some(&it.sender),
+            Self::TakenBack(it) => Some(&it.sender),
+            Self::Suppression(it) => Some(&it.sender),
+            Self::Unsubscribed(it) => Some(&it.sender),
+            Self::Corrected(it) => Some(&it.sender),
+            Self::Explained(it) => Some(&it.sender),
+            Self::Told(it) => Some(&it.sender),
+            _ => None,
         }
     }
 
@@ -558,6 +641,7 @@ impl Event {
             Self::Explained(explained) => vec![&explained.address],
             Self::Told(told) => vec![&told.address],
             Self::Returned(returned) => vec![&returned.address],
+            Self::Unblocked(unblocked) => vec![&unblocked.address],
             Self::Ignored(ignored) => vec![&ignored.address],
             Self::Held(held) => held.from.iter().map(Address::key).collect(),
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
@@ -566,6 +650,7 @@ impl Event {
             Self::NoticeSent { to, .. } => vec![to.key()],
             Self::Keeping(Keeping::Held { about: Some(about), .. }) => vec![about],
             Self::Keeping(_)
+            | Self::Anchored(_)
             | Self::ConfigInForce { .. }
             | Self::KeyInForce(_)
             | Self::ConsentText { .. }
@@ -618,6 +703,7 @@ impl Event {
         match self {
             Self::ConsentText { sha256, .. } => Some(sha256.clone()),
             Self::KeyInForce(key) => Some(key.label()),
+            Self::Anchored(it) if it.missed.is_none() => Some(Anchored::label(it.size, &it.to)),
             _ => None,
         }
     }
@@ -674,8 +760,10 @@ impl Event {
             Self::Explained(it) => format!("{} from {}: {}", it.address, it.sender, it.why.as_str()),
             Self::Returned(it) => {
                 let kind = if it.hard { "hard" } else { "soft" };
-                format!("{} of {}: {kind}, {} {}", it.address, it.sender, it.status, it.diagnostic)
+                let blocked = if it.blocked { ", blocked" } else { "" };
+                format!("{} of {}: {kind}{blocked}, {} {}", it.address, it.sender, it.status, it.diagnostic)
             }
+            Self::Unblocked(it) => format!("{} of {}: {}", it.address, it.sender, it.why),
             Self::Ignored(it) => format!("about {} of {}: {}", it.address, it.sender, it.why),
             Self::Held(it) => {
                 let from = it.from.as_ref().map_or("nobody", Address::as_str);
@@ -711,6 +799,7 @@ impl Event {
             }
             Self::NoticeSent { to, about, copy } => format!("{copy} {about} to {to}"),
             Self::Keeping(keeping) => keeping.summary(),
+            Self::Anchored(it) => it.summary(),
             Self::Checkpoint { size, root, counts, .. } => format!("{size} entries, root {root}, {counts}"),
             Self::Relayed(it)
             | Self::Bounced(it)

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::EntryNumber;
-use crate::mail::{Address, AddressKey, Reference, SenderId};
+use crate::mail::{Address, AddressKey, CopyId, Reference, SenderId};
 use crate::policy::Unavailable;
 
 /// A message of ours came back from further on.
@@ -21,10 +21,26 @@ pub struct Returned {
     pub reference: Reference,
     /// Enhanced status code (RFC 3463).
     pub status: String,
-    /// Whether there is no such mailbox, so that nothing commercial is sent to it any more.
+    /// The copy, when it came back to the envelope sender of that copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyId>,
+    /// Whether there is no such mailbox.
     pub hard: bool,
+    /// Whether nothing commercial is sent to it any more.
+    pub blocked: bool,
     /// What the far server said.
     pub diagnostic: String,
+}
+
+/// An administrator says that a mailbox works after all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unblocked {
+    /// For which sender.
+    pub sender: SenderId,
+    /// Whose.
+    pub address: AddressKey,
+    /// How that is known.
+    pub why: String,
 }
 
 /// An automatic mail that names a message of ours, and from which nothing follows.
@@ -36,6 +52,9 @@ pub struct Ignored {
     pub address: AddressKey,
     /// The submission.
     pub reference: Reference,
+    /// The copy, when it came to the envelope sender of that copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyId>,
     /// Why nothing follows.
     pub why: String,
 }

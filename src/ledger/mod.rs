@@ -23,6 +23,8 @@ mod page;
 pub mod pieces;
 mod record;
 mod scribe;
+pub mod stamp;
+pub mod succession;
 pub mod tree;
 pub mod verify;
 
@@ -30,13 +32,13 @@ pub use choice::{Corrected, Explained, News, Why};
 pub use counts::Counts;
 pub use elsewhere::{ElsewhereRecipient, SentElsewhere};
 pub use event::{
-    Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
-    KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
-    Way, head,
+    Admitted, AdmittedRecipient, Anchored, Consented, DkimSigned, Entry, EntryNumber, Event, Handover,
+    KeyInForce, KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed,
+    Unsubscribed, Way, head,
 };
 pub use evidence::{EvidenceKept, KeptFile};
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack, Undeliverable};
-pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned};
+pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned, Unblocked};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};
 pub use scribe::{Batch, Book, Inbox, Ready, RecordError, Scribe, Spelled, WeakScribe};

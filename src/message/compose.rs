@@ -56,6 +56,7 @@ pub struct Unsubscribe {
 }
 
 /// A key that signs (RULES P11).
+#[derive(Clone)]
 pub struct Signer {
     /// `d=`.
     pub domain: String,
@@ -66,6 +67,7 @@ pub struct Signer {
 }
 
 /// A DKIM key, ready to sign.
+#[derive(Clone)]
 pub enum SigningKey {
     /// rsa-sha256.
     Rsa(Arc<mail_auth::common::crypto::RsaKey<mail_auth::common::crypto::Sha256>>),

@@ -61,7 +61,7 @@ pub fn reconsider(
     waiting: &Waiting<'_>,
     recipient: &Address,
     profiles: &Profiles,
-    unsubscribe_healthy: bool,
+    unsubscribe_fault: Option<&str>,
     now: Timestamp,
 ) -> Decision {
     let rule = waiting.rule.and_then(|name| rules.rules.iter().find(|rule| rule.name == name));
@@ -75,7 +75,7 @@ pub fn reconsider(
     if let Ground::Register { purpose, .. } = &mut case.ground {
         *purpose = waiting.purpose;
     }
-    let circumstances = Circumstances { profiles, unsubscribe_healthy, now };
+    let circumstances = Circumstances { profiles, unsubscribe_fault, now };
     let mut verdict = judge(rules, &case, &circumstances);
     if let (Some(name), None, Verdict::Refuse(clause)) = (waiting.rule, rule, &verdict)
         && clause.is_about_basis()
@@ -89,13 +89,14 @@ pub fn reconsider(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Circumstances<'a> {
     pub profiles: &'a Profiles,
-    pub unsubscribe_healthy: bool,
+    pub unsubscribe_fault: Option<&'a str>,
     pub now: Timestamp,
 }
 
 impl<'a> Circumstances<'a> {
-    pub fn of(facts: &Facts<'a>) -> Self {
-        Self { profiles: facts.profiles, unsubscribe_healthy: facts.unsubscribe_healthy, now: facts.now }
+    pub fn of(facts: &'a Facts<'_>) -> Self {
+        let unsubscribe_fault = facts.unsubscribe_fault.as_deref();
+        Self { profiles: facts.profiles, unsubscribe_fault, now: facts.now }
     }
 }
 
@@ -107,7 +108,7 @@ pub(super) enum Verdict {
     /// It may not.
     Refuse(Clause),
     /// It could go, but not while nobody could unsubscribe (RULES L8).
-    NoWayOut(Basis),
+    NoWayOut(Basis, String),
     /// The register cannot be read, or the rule cannot be decided (promise 5).
     Unknown(String),
 }
@@ -134,8 +135,10 @@ pub(super) fn judge(rules: &Rules, case: &Case<'_>, circumstances: &Circumstance
         Err(unavailable) => return Verdict::Unknown(unavailable.to_string()),
     };
     match stand(rules, case, profile, circumstances.now) {
-        Ok(basis) if circumstances.unsubscribe_healthy => Verdict::Go(basis),
-        Ok(basis) => Verdict::NoWayOut(basis),
+        Ok(basis) => match circumstances.unsubscribe_fault {
+            None => Verdict::Go(basis),
+            Some(fault) => Verdict::NoWayOut(basis, no_way_out(fault)),
+        },
         Err(clause) => Verdict::Refuse(case.worded(clause)),
     }
 }
@@ -289,17 +292,18 @@ pub(super) fn conclude(rules: &Rules, case: &Case<'_>, recipient: &Address, verd
             Answer::Forward(permit(Basis::Missing).with_observed(case.refusal(clause)))
         }
         Verdict::Refuse(clause) => Answer::Refuse(case.refusal(clause)),
-        Verdict::NoWayOut(basis) if observe => {
-            let refusal = case.refusal(Clause::Undecided { why: NO_WAY_OUT.to_owned() });
+        Verdict::NoWayOut(basis, why) if observe => {
+            let refusal = case.refusal(Clause::Undecided { why });
             Answer::Forward(permit(basis).with_observed(refusal))
         }
-        Verdict::NoWayOut(_) => Answer::Defer(NO_WAY_OUT.to_owned()),
-        Verdict::Unknown(why) => Answer::Defer(why),
+        Verdict::NoWayOut(_, why) | Verdict::Unknown(why) => Answer::Defer(why),
     };
     Decision { rule: case.rule.map(str::to_owned), class: case.class, answer }
 }
 
-const NO_WAY_OUT: &str = "the unsubscribe address does not answer its own health check";
+fn no_way_out(fault: &str) -> String {
+    format!("the unsubscribe address does not answer its own health check: {fault}")
+}
 
 impl Case<'_> {
     pub(super) fn refusal(&self, clause: Clause) -> Refusal {

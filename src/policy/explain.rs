@@ -77,8 +77,13 @@ pub fn explain(rules: &Rules, facts: &Facts<'_>) -> Explanation {
                 format!("{visible} outside addresses visible in To and Cc; at most 1"),
             ));
             ground(rules, &case, facts, &mut steps);
-            let text = "the unsubscribe address answers its own health check";
-            steps.push(check(facts.unsubscribe_healthy, "L8", text));
+            let text = match &facts.unsubscribe_fault {
+                None => "the unsubscribe address answers its own health check".to_owned(),
+                Some(fault) => {
+                    format!("the unsubscribe address does not answer its own health check: {fault}")
+                }
+            };
+            steps.push(check(facts.unsubscribe_fault.is_none(), "L8", text));
         }
     }
     Explanation { steps, decision }

@@ -1,6 +1,7 @@
 //! What a decision is made from.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,7 @@ impl Profile {
 }
 
 /// Everything one decision looks at. `message` is `None` at RCPT.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Facts<'a> {
     /// Who hands it over.
     pub connection: &'a Connection,
@@ -135,8 +136,8 @@ pub struct Facts<'a> {
     pub message: Option<&'a MessageFacts>,
     /// What the register holds on the recipient, for each sender that [`super::senders_asked`] named.
     pub profiles: &'a Profiles,
-    /// Whether the unsubscribe endpoint answers its own health check (RULES L8).
-    pub unsubscribe_healthy: bool,
+    /// Why the unsubscribe endpoint does not answer its own health check (RULES L8); `None` when it does.
+    pub unsubscribe_fault: Option<Arc<str>>,
     /// The moment of the decision.
     pub now: Timestamp,
 }

@@ -103,7 +103,7 @@ fn open_cases<'a>(rules: &'a Rules, facts: &Facts<'_>) -> Option<Vec<Case<'a>>> 
     for rule in &rules.rules {
         let holds = match facts.message {
             // The message is there: it is not asked at RCPT, but the answer must hold all the same.
-            Some(_) => rule.matches.holds(&Facts { message: None, ..*facts }),
+            Some(_) => rule.matches.holds(&Facts { message: None, ..facts.clone() }),
             None => rule.matches.holds(facts),
         };
         if holds == Holds::No {

@@ -16,9 +16,10 @@ use super::failure::Failure;
 use super::login::{Login, Logins, NotSignedIn};
 use super::pool::Pool;
 use super::{Abilities, Answer, Copy, Delivery, Fate, Handed, MayGo, NextHop, Routes, Settings};
-use crate::mail::SenderId;
+use crate::mail::{Class, Domain, ReversePath, SenderId};
 use crate::net::tls::{TlsError, Trust};
 use crate::smtp::sasl::{Credentials, Mechanism};
+use crate::token::Keys;
 
 /// Copies that a folder takes at once.
 const FOLDER_SLOTS: usize = 8;
@@ -27,6 +28,16 @@ const FOLDER_SLOTS: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Relay {
     network: Arc<RwLock<Arc<Network>>>,
+    returns: Arc<RwLock<Option<Arc<Returns>>>>,
+}
+
+/// Where what comes back is taken: each marketing copy gets an envelope sender of its own there.
+#[derive(Debug)]
+pub struct Returns {
+    /// What marks it.
+    pub keys: Keys,
+    /// Its domain.
+    pub domain: Domain,
 }
 
 #[derive(Debug)]
@@ -75,7 +86,7 @@ impl Relay {
     /// Several next hops, and who uses which. Positions that there are not are left out.
     pub fn with_routes(hops: Vec<Settings>, routes: &Routes) -> Result<Self, TlsError> {
         let network = Network::new(hops, routes, &[])?;
-        Ok(Self { network: Arc::new(RwLock::new(Arc::new(network))) })
+        Ok(Self { network: Arc::new(RwLock::new(Arc::new(network))), returns: Arc::default() })
     }
 
     /// Swap the next hops, all or none.
@@ -91,6 +102,24 @@ impl Relay {
             }
         });
         Ok(())
+    }
+
+    /// From now on, marketing copies come back to `returns`; with none, to whom the client said.
+    pub fn return_to(&self, returns: Option<Returns>) {
+        *self.returns.write().unwrap_or_else(PoisonError::into_inner) = returns.map(Arc::new);
+    }
+
+    /// `copy` with an envelope sender of its own, if it is to have one. Mail to nobody else and mail that is no
+    /// marketing keeps its own, and so does what goes by a client's own account: that may send as itself only.
+    fn with_own_return(&self, copy: &Copy) -> Option<Copy> {
+        let returns = self.returns.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let [only] = &copy.recipients[..] else { return None };
+        if only.permit.class() != Class::Marketing || copy.login.is_some() {
+            return None;
+        }
+        copy.reverse_path.address()?;
+        let address = returns.keys.bounce_address(copy.id, &returns.domain)?;
+        Some(Copy { reverse_path: ReversePath::Address(address), ..copy.clone() })
     }
 
     fn network(&self) -> Arc<Network> {
@@ -176,6 +205,8 @@ impl Relay {
     /// once the connection is there, right before the first byte leaves. Never fails: what went wrong is in
     /// the fates.
     pub async fn deliver(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
+        let own = self.with_own_return(copy);
+        let copy = own.as_ref().unwrap_or(copy);
         let hops = self.hops_of(&copy.route);
         let (mut down, mut unable) = (None, None);
         for (at, hop) in hops.iter().enumerate() {

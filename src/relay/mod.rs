@@ -23,13 +23,14 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::ledger::Spooled;
-use crate::mail::{CopyId, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
+use crate::ledger::{Event, Returned, Spooled};
+use crate::mail::{Address, Class, CopyId, Notify, OriginalRecipient, Recipient, Ret, ReversePath, SenderId};
 use crate::message::Rope;
 use crate::policy::{Permit, Unavailable};
+use crate::suppression::says_no_mailbox;
 
 pub use failure::{Failure, Phase};
-pub use hops::{HopStatus, Relay, Route};
+pub use hops::{HopStatus, Relay, Returns, Route};
 pub use login::{Login, NotSignedIn};
 pub use settings::{
     Credentials, Handed, InDoubt, NextHop, PoolSettings, Routes, Settings, SmtpHop, SpoolSettings, Timeouts,
@@ -88,6 +89,32 @@ pub enum Held {
     Refused(String),
     /// It cannot be decided now (promise 5), for this reason.
     Undecided(String),
+}
+
+/// The entry that blocks a mailbox, when the next hop itself said that there is none (RULES P14). Only about its
+/// recipient, and only for marketing: other mail goes on being tried.
+pub fn blocked_by(
+    answer: &Answer,
+    class: Class,
+    sender: Option<&SenderId>,
+    copy: CopyId,
+    recipient: &Address,
+) -> Option<Event> {
+    let status = answer.enhanced.as_deref().filter(|status| says_no_mailbox(status))?;
+    // These may be about the sender, when the next hop says them at the end of the message.
+    if class != Class::Marketing || matches!(status, "5.1.0" | "5.1.2" | "5.1.3") {
+        return None;
+    }
+    Some(Event::Returned(Returned {
+        sender: sender?.clone(),
+        address: recipient.key().clone(),
+        reference: copy.reference,
+        status: status.to_owned(),
+        copy: Some(copy),
+        hard: true,
+        blocked: true,
+        diagnostic: answer.to_string(),
+    }))
 }
 
 /// Asks for a copy's permits once more.

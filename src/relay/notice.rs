@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use crate::ledger::{
     Admitted, AdmittedRecipient, DkimSigned, Event, Keep, Party, Record, Side, SpoolState, Spooled,
 };
-use crate::mail::{Address, Class, CopyId, Recipient, ReversePath, hex};
-use crate::message::Rope;
+use crate::mail::{Address, Class, CopyId, Domain, Recipient, ReversePath, hex};
+use crate::message::{self, Rope, Signer};
 use crate::policy::Basis;
 
 /// A finished message of the gateway itself.
@@ -22,10 +22,41 @@ pub struct Letter {
     pub sender: Option<Party>,
     /// Its Message-ID, with angle brackets.
     pub message_id: Option<String>,
-    /// The signatures in it.
-    pub dkim: Vec<DkimSigned>,
-    /// Its exact bytes.
+    /// Whom it is From, when it is ours: the keys of that domain sign it. Without one, somebody else wrote it and
+    /// we only pass it on.
+    pub from: Option<Address>,
+    /// Its exact bytes, but for the signature that an own one gets.
     pub bytes: Bytes,
+}
+
+/// What signs our own mail that is From its domain, or from below it.
+#[derive(Debug, Clone)]
+pub struct Seal {
+    /// `d=`.
+    pub domain: Domain,
+    /// One per algorithm, as a rule.
+    pub keys: Vec<Signer>,
+    /// Which keys these are, for the ledger.
+    pub names: Vec<DkimSigned>,
+}
+
+/// Sign a letter From `from` (RULES P11). Unsigned, it goes all the same: it is owed to somebody.
+pub fn seal(bytes: Bytes, from: &Address, seals: &[Seal], now: Timestamp) -> (Bytes, Vec<DkimSigned>) {
+    let nearest = seals
+        .iter()
+        .filter(|seal| from.domain().is_within(&seal.domain))
+        .max_by_key(|seal| seal.domain.ascii().len());
+    let Some(nearest) = nearest else { return (bytes, Vec::new()) };
+    match message::seal(&bytes, u64::try_from(now.as_second()).unwrap_or(0), &nearest.keys) {
+        Ok((sealed, made)) => {
+            let names = nearest.names.iter().filter(|one| made.contains(&one.name)).cloned().collect();
+            (sealed.into(), names)
+        }
+        Err(error) => {
+            tracing::error!(%error, "a message of our own goes without a DKIM signature");
+            (bytes, Vec::new())
+        }
+    }
 }
 
 /// What a letter gets on its way into the spool.
@@ -41,13 +72,15 @@ pub struct Postmark {
     pub now: Timestamp,
     /// When it is given up.
     pub expires_at: Timestamp,
+    /// Its signatures.
+    pub dkim: Vec<DkimSigned>,
 }
 
 /// Add `letter` to `record`: entries `notice_sent` and `admitted` (class `system`), its bytes, and its
 /// place in the spool, due at once. It goes out with the null reverse-path: its failure bounces to nobody.
 pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
-    let Letter { to, about, sender, message_id, dkim, bytes } = letter;
-    let Postmark { copy, rules_sha256, next_hop, now, expires_at } = postmark;
+    let Letter { to, about, sender, message_id, from: _, bytes } = letter;
+    let Postmark { copy, rules_sha256, next_hop, now, expires_at, dkim } = postmark;
     let rope = Rope::whole(bytes.clone());
     let sha256 = rope.sha256();
     let spelled = hex(&sha256);

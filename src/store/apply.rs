@@ -275,7 +275,8 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
         Event::Suppression(it) => Some((&it.sender, &it.address)),
         Event::Unsubscribed(it) => Some((&it.sender, &it.address)),
         Event::Corrected(it) => Some((&it.sender, &it.address)),
-        Event::Returned(it) if it.hard => Some((&it.sender, &it.address)),
+        Event::Unblocked(it) => Some((&it.sender, &it.address)),
+        Event::Returned(it) if it.blocked => Some((&it.sender, &it.address)),
         _ => None,
     }
 }
@@ -300,7 +301,8 @@ pub(super) fn fold(profile: &mut Profile, number: EntryNumber, at: Timestamp, ev
         Event::Suppression(it) => suppress(profile, it.suppression.clone()),
         Event::Unsubscribed(it) => unsubscribe(profile, it, at),
         Event::Corrected(it) => correct(profile, it),
-        Event::Returned(it) if it.hard => {
+        Event::Unblocked(_) => profile.block = None,
+        Event::Returned(it) if it.blocked => {
             let reply = format!("{} {}", it.status, it.diagnostic).trim_end().to_owned();
             profile.block = Some(DeliveryBlock { since: at, reply });
         }

@@ -55,6 +55,12 @@ pub struct DeliveryBlock {
     pub reply: String,
 }
 
+/// Whether an enhanced status code (RFC 3463) about a recipient says that there is no such mailbox, and that
+/// there will be none tomorrow. What is full, too large, refused as spam or not reachable now does not.
+pub fn says_no_mailbox(status: &str) -> bool {
+    matches!(status, "5.1.0" | "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1")
+}
+
 /// The suppression that stands, if one does, given what is known of consent for the purpose of the message
 /// (RULES L16). The weightiest of several: what no grant lifts before an unsubscribe.
 ///

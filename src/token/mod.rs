@@ -25,6 +25,7 @@
 //! neither opens as the other.
 
 mod base32;
+mod bounce;
 mod invitation;
 mod mark;
 

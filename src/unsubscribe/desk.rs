@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use crate::clock::SharedClock;
 use crate::consent::ConsentEventKind;
 use crate::ledger::{Corrected, Event, Explained, News, Record, RecordError, Scribe, Unsubscribed, Way, Why};
 use crate::limits::Alone;
-use crate::mail::{AddressKey, Domain, Purpose, Reference, Sender, SenderId, TokenId};
+use crate::mail::{Address, AddressKey, Domain, Purpose, Reference, Sender, SenderId, TokenId};
 use crate::metrics;
 use crate::policy::{Profile, Register};
 use crate::suppression::Reason;
@@ -45,6 +46,9 @@ pub trait Notices: Send + Sync + std::fmt::Debug {
     /// What goes into the same record as the news: the notices to `sender.notify`, as copies in the spool and
     /// their entries, and whatever else is owed. Empty when nobody is to be told.
     fn compose(&self, news: News<'_>, sender: &Sender) -> Record;
+
+    /// Put a mail that came back about a message of ours into `record`, for whom its client had named.
+    fn pass_on(&self, record: &mut Record, to: &Address, message: Bytes);
 
     /// The record is durable: the spool and the outbox have something to do.
     fn recorded(&self);
@@ -231,6 +235,18 @@ impl Desk {
     /// Spell out a proof for a page of `token`.
     pub(super) fn seal(&self, proof: Proof, token: &str) -> String {
         proof.seal(&token::id(token), &self.settings().keys)
+    }
+
+    /// Put `message` into `record`, to go on to `to`.
+    pub(super) fn pass_on(&self, record: &mut Record, to: &Address, message: Bytes) {
+        self.notices.pass_on(record, to, message);
+    }
+
+    /// Write a record with something in it to send.
+    pub(super) async fn write_and_wake(&self, record: Record) -> Result<(), RecordError> {
+        self.scribe.record(record).await?;
+        self.notices.recorded();
+        Ok(())
     }
 
     /// The sole right to change what stands for one address with one sender.

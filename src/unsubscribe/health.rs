@@ -6,7 +6,7 @@
 //! cannot be written are all found before a recipient finds them.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
@@ -46,8 +46,8 @@ pub struct Outside {
 /// Whether opting out works. It does not until it was seen to. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Health {
-    up: watch::Sender<bool>,
-    fault: Arc<Mutex<Option<String>>>,
+    /// What is wrong, if anything is.
+    fault: watch::Sender<Option<Arc<str>>>,
 }
 
 impl Default for Health {
@@ -59,36 +59,32 @@ impl Default for Health {
 impl Health {
     /// Not seen to work yet.
     pub fn new() -> Self {
-        let fault = Some("it was not asked yet".to_owned());
-        Self { up: watch::Sender::new(false), fault: Arc::new(Mutex::new(fault)) }
+        Self { fault: watch::Sender::new(Some("it was not asked yet".into())) }
     }
 
     /// Whether it worked when it was last asked.
     pub fn is_up(&self) -> bool {
-        *self.up.borrow()
+        self.fault.borrow().is_none()
     }
 
     /// Why it does not.
     pub fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.fault.borrow().as_deref().map(str::to_owned)
     }
 
-    /// The same as [`Health::is_up`], to be waited upon.
-    pub fn subscribe(&self) -> watch::Receiver<bool> {
-        self.up.subscribe()
+    /// The same as [`Health::fault`], to be waited upon.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.fault.subscribe()
     }
 
     /// Say how it is: `Err` with what is wrong.
     pub fn set(&self, seen: Result<(), String>) {
-        let up = seen.is_ok();
-        let fault = seen.err();
-        metrics::unsubscribe_healthy(up);
-        let before =
-            std::mem::replace(&mut *self.fault.lock().unwrap_or_else(PoisonError::into_inner), fault.clone());
-        let changed = self.up.send_replace(up) != up;
+        let fault: Option<Arc<str>> = seen.err().map(Into::into);
+        metrics::unsubscribe_healthy(fault.is_none());
+        let before = self.fault.send_replace(fault.clone());
         match fault {
-            None if changed => info!("the unsubscribe address answers"),
-            Some(fault) if changed || before.as_ref() != Some(&fault) => {
+            None if before.is_some() => info!("the unsubscribe address answers"),
+            Some(fault) if before.as_ref() != Some(&fault) => {
                 warn!(%fault, "opting out does not work; marketing gets 451 until it does");
             }
             _ => {}

@@ -4,6 +4,7 @@
 use mail_parser::{Message, MessageParser, MimeHeaders as _};
 
 use crate::mail::{Address, AddressKey};
+use crate::suppression::says_no_mailbox;
 
 /// Texts in a mail that may be tokens: more are not looked at (promise 10).
 const CANDIDATES: usize = 64;
@@ -65,11 +66,7 @@ impl Failure {
     /// large, refused as spam or not reachable now says nothing about the mailbox; nor does what became of an
     /// address that it was sent on to.
     pub(super) fn is_hard(&self, address: &AddressKey) -> bool {
-        self.recipients.contains(address)
-            && matches!(
-                self.status.as_str(),
-                "5.1.0" | "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1"
-            )
+        self.recipients.contains(address) && says_no_mailbox(&self.status)
     }
 }
 

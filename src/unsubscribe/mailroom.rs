@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, watch};
 
 use super::desk::{Desk, Leaving, Visit};
@@ -16,11 +17,10 @@ use crate::ledger::{
     Answered, EntryNumber, Event, Held, Ignored, InboxView, Letter, Record, RecordError, Returned, Scribe,
     Side, Suppressed, Way,
 };
-use crate::mail::{Address, AddressKey, Purpose, Reference, SenderId};
+use crate::mail::{Address, AddressKey, CopyId, Domain, Purpose, Reference, SenderId};
 use crate::metrics;
 use crate::policy::Unavailable;
 use crate::suppression::{Reason, Suppression};
-use crate::token::Claim;
 
 /// Octets of a mail that wait for a person with it; the rest can say nothing new.
 const KEPT: usize = 64 * 1024;
@@ -28,6 +28,21 @@ const KEPT: usize = 64 * 1024;
 const BY_MAIL: Visit = Visit { way: Way::Mailto, ip: None, user_agent: None };
 /// Octets of a subject or a diagnostic that are kept.
 const LINE: usize = 300;
+
+/// Time after which a soft return is forgotten, if nothing came back since.
+const FORGOTTEN: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Mails about one copy that are passed on: a delay, a failure, and some.
+const PASSED_ON: usize = 4;
+
+/// The message of ours that a mail is about.
+struct About {
+    leaving: Leaving,
+    reference: Reference,
+    /// The copy, if that is known.
+    copy: Option<CopyId>,
+    /// Who else wants to hear of it.
+    on: Option<Address>,
+}
 
 /// A marketing message that was sent to somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +57,28 @@ pub struct Sending {
     pub purpose: Option<Purpose>,
 }
 
+/// What is known of one copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The message, and to whom.
+    pub sending: Sending,
+    /// Who handed it over wants to hear of it here: its envelope sender.
+    pub reverse_path: Option<Address>,
+    /// Mails that came back about it before.
+    pub heard: usize,
+}
+
 /// Finds what was sent. Handed in by `app`.
 pub trait Sendings: Send + Sync + std::fmt::Debug {
     /// The marketing messages with this Message-ID (with its angle brackets).
     fn of_message(&self, message_id: &str) -> Result<Vec<Sending>, Unavailable>;
+
+    /// The marketing copy with this id.
+    fn of_copy(&self, copy: CopyId) -> Result<Option<Sent>, Unavailable>;
+
+    /// When messages to `address` came back that said nothing of the mailbox itself, in order, since it last
+    /// was seen to work.
+    fn soft_returns(&self, sender: &SenderId, address: &AddressKey) -> Result<Vec<Timestamp>, Unavailable>;
 }
 
 /// What became of a mail.
@@ -55,8 +88,15 @@ pub enum Handled {
     Unsubscribed(AddressKey),
     /// Somebody complained, and is suppressed.
     Complained(AddressKey),
-    /// A message came back; whether the mailbox is blocked now.
-    Returned(AddressKey, bool),
+    /// A message came back.
+    Returned {
+        /// To whom it was.
+        address: AddressKey,
+        /// Whether there is no such mailbox.
+        hard: bool,
+        /// Whether it is blocked now.
+        blocked: bool,
+    },
     /// Nobody meant anything by it.
     Ignored(&'static str),
     /// It waits for a person.
@@ -94,6 +134,12 @@ pub struct MailSettings {
     pub check_dkim: bool,
     /// Mails that may wait for a person.
     pub inbox: u64,
+    /// Where the envelope senders of copies are.
+    pub bounce_domain: Option<Domain>,
+    /// Whether what comes back there goes on to whom the client had named.
+    pub pass_on: bool,
+    /// Days with a soft return, each within [`FORGOTTEN`] of the next, after which a mailbox is blocked.
+    pub soft_days: usize,
 }
 
 /// Checks DKIM signatures. Handed in by `app`, which knows the resolver.
@@ -129,25 +175,44 @@ impl Mailroom {
         self.settings.borrow().clone()
     }
 
+    /// Whether mail to `address` is taken: to the unsubscribe address, and to the envelope sender of a copy.
+    pub fn takes(&self, address: &Address) -> bool {
+        let settings = self.settings();
+        let is_mailto = settings.address.as_ref().is_some_and(|ours| ours.key() == address.key());
+        is_mailto || self.copy_of(address, &settings).is_some()
+    }
+
+    fn copy_of(&self, address: &Address, settings: &MailSettings) -> Option<CopyId> {
+        self.desk.settings().keys.bounced(address, settings.bounce_domain.as_ref()?)
+    }
+
     /// Take one mail, which came from `<>` if `null_path` says so. Must be awaited to its end.
-    pub async fn take(&self, null_path: bool, message: Bytes) -> Result<Handled, MailError> {
+    pub async fn take(
+        &self,
+        null_path: bool,
+        recipients: &[Address],
+        message: Bytes,
+    ) -> Result<Handled, MailError> {
         let settings = self.settings();
         let Some(mail) = letter::read(&message, null_path, &settings.trusted) else {
             return Ok(Handled::Ignored("it is no message"));
         };
-        let claimed = mail.tokens.iter().find_map(|token| Some((token, self.desk.open(token).ok()?.0)));
-        let handled = match (&mail.kind, claimed) {
-            (Kind::Automatic(why), claimed) => self.ignore(claimed.map(|(_, claim)| claim), why).await?,
-            (Kind::Complaint, Some((_, claim))) => self.complaint(claim).await?,
+        let about = self.about(&mail, recipients, &settings)?;
+        let handled = match (&mail.kind, about) {
+            (Kind::Automatic(why), about) => self.ignore(about, why, None).await?,
+            (Kind::Complaint, Some(about)) => self.complaint(about).await?,
             (Kind::Complaint, None) => {
                 self.hold(&mail, &message, "it is a complaint, but about which message?").await?
             }
-            (Kind::Returned(failures), Some((_, claim))) => match worst(failures, &claim.address) {
-                Some(failure) => self.returned(claim, failure).await?,
-                None => self.ignore(Some(claim), "nothing was given up").await?,
-            },
+            (Kind::Returned(failures), Some(about)) => {
+                let message = Some(&message).filter(|_| settings.pass_on);
+                match worst(failures, &about.leaving.address) {
+                    Some(failure) => self.returned(about, failure, message, &settings).await?,
+                    None => self.ignore(Some(about), "nothing was given up", message).await?,
+                }
+            }
             (Kind::Returned(_), None) => Handled::Ignored("it names no message of ours"),
-            (Kind::Wish { .. }, Some((token, claim))) => self.wish(Leaving::with(token, claim)).await?,
+            (Kind::Wish { .. }, Some(about)) => self.wish(about.leaving).await?,
             (Kind::Wish { plain: true }, None) => match self.answered(&mail)? {
                 Some(leaving) if self.is_credible(&mail, &message, &settings).await => {
                     self.wish(leaving).await?
@@ -163,13 +228,37 @@ impl Mailroom {
         metrics::unsubscribe_mail(match handled {
             Handled::Unsubscribed(_) => "unsubscribed",
             Handled::Complained(_) => "complained",
-            Handled::Returned(_, true) => "returned_hard",
-            Handled::Returned(_, false) => "returned_soft",
+            Handled::Returned { hard: true, .. } => "returned_hard",
+            Handled::Returned { hard: false, .. } => "returned_soft",
             Handled::Ignored(_) => "ignored",
             Handled::Held => "held",
         });
         tracing::info!(?handled, "a mail to the unsubscribe address");
         Ok(handled)
+    }
+
+    /// The message of ours that a mail is about: by the envelope sender that it came to, or by a token in it.
+    /// Nobody else can make up either.
+    fn about(
+        &self,
+        mail: &letter::Letter,
+        recipients: &[Address],
+        settings: &MailSettings,
+    ) -> Result<Option<About>, Unavailable> {
+        let copy = recipients.iter().find_map(|address| self.copy_of(address, settings));
+        if let Some(copy) = copy
+            && let Some(sent) = self.sendings.of_copy(copy)?
+        {
+            let Sending { sender, address, reference, purpose } = sent.sending;
+            let leaving = Leaving { sender, address, token: None, reference: Some(reference), purpose };
+            let on = sent.reverse_path.filter(|_| sent.heard < PASSED_ON);
+            return Ok(Some(About { leaving, reference, copy: Some(copy), on }));
+        }
+        let claimed = mail.tokens.iter().find_map(|token| Some((token, self.desk.open(token).ok()?.0)));
+        Ok(claimed.map(|(token, claim)| {
+            let reference = claim.reference;
+            About { leaving: Leaving::with(token, claim), reference, copy: None, on: None }
+        }))
     }
 
     /// Whether somebody vouches for its From address. Signatures are looked at last: that costs a question to
@@ -183,13 +272,34 @@ impl Mailroom {
 
     /// Nothing follows from it. What names a message of ours is on record all the same; anything else could be
     /// written by anybody, as often as they like.
-    async fn ignore(&self, claim: Option<Claim>, why: &'static str) -> Result<Handled, MailError> {
-        if let Some(claim) = claim {
-            let Claim { sender, address, reference, .. } = claim;
-            let ignored = Ignored { sender, address, reference, why: why.to_owned() };
-            self.scribe.record(Record::of(Event::Ignored(ignored))).await?;
+    async fn ignore(
+        &self,
+        about: Option<About>,
+        why: &'static str,
+        message: Option<&Bytes>,
+    ) -> Result<Handled, MailError> {
+        if let Some(About { leaving, reference, copy, on }) = about {
+            let Leaving { sender, address, .. } = leaving;
+            let ignored = Ignored { sender, address, reference, copy, why: why.to_owned() };
+            self.record_and_pass_on(Event::Ignored(ignored), on.zip(message)).await?;
         }
         Ok(Handled::Ignored(why))
+    }
+
+    /// Record `event`, and send the mail it is about on to whom the client of that copy had named.
+    async fn record_and_pass_on(
+        &self,
+        event: Event,
+        on: Option<(Address, &Bytes)>,
+    ) -> Result<(), RecordError> {
+        let mut record = Record::of(event);
+        match on {
+            None => self.scribe.record(record).await.map(drop),
+            Some((to, message)) => {
+                self.desk.pass_on(&mut record, &to, message.clone());
+                self.desk.write_and_wake(record).await
+            }
+        }
     }
 
     /// Unsubscribe `address` from `sender`, and answer the mail that asked for it.
@@ -219,31 +329,45 @@ impl Mailroom {
         Ok(Handled::Unsubscribed(address))
     }
 
-    async fn complaint(&self, claim: Claim) -> Result<Handled, MailError> {
+    async fn complaint(&self, about: About) -> Result<Handled, MailError> {
         let suppression = Suppression {
             reason: Reason::Complaint,
             since: self.clock.now(),
             source: "abuse report".to_owned(),
         };
-        let address = claim.address.clone();
-        let suppressed = Suppressed { sender: claim.sender, address: claim.address, suppression };
+        let Leaving { sender, address, .. } = about.leaving;
+        let suppressed = Suppressed { sender, address: address.clone(), suppression };
         self.scribe.record(Record::of(Event::Suppression(suppressed))).await?;
         Ok(Handled::Complained(address))
     }
 
-    async fn returned(&self, claim: Claim, failure: &Failure) -> Result<Handled, MailError> {
-        let address = claim.address.clone();
+    async fn returned(
+        &self,
+        about: About,
+        failure: &Failure,
+        message: Option<&Bytes>,
+        settings: &MailSettings,
+    ) -> Result<Handled, MailError> {
+        let About { leaving, reference, copy, on } = about;
+        let Leaving { sender, address, .. } = leaving;
+        let hard = failure.is_hard(&address);
+        let blocked = hard || {
+            let mut times = self.sendings.soft_returns(&sender, &address)?;
+            times.push(self.clock.now());
+            days(&times) >= settings.soft_days
+        };
         let returned = Returned {
-            sender: claim.sender,
-            address: claim.address,
-            reference: claim.reference,
+            sender,
+            address: address.clone(),
+            reference,
             status: cut(&failure.status),
-            hard: failure.is_hard(&address),
+            copy,
+            hard,
+            blocked,
             diagnostic: cut(&failure.diagnostic),
         };
-        let hard = returned.hard;
-        self.scribe.record(Record::of(Event::Returned(returned))).await?;
-        Ok(Handled::Returned(address, hard))
+        self.record_and_pass_on(Event::Returned(returned), on.zip(message)).await?;
+        Ok(Handled::Returned { address, hard, blocked })
     }
 
     /// The message of ours to its From address that a mail answers.
@@ -276,6 +400,24 @@ impl Mailroom {
     }
 }
 
+/// The days on which something came back, up to the last of `times`, as far back as each is within [`FORGOTTEN`]
+/// of the next.
+fn days(times: &[Timestamp]) -> usize {
+    let Some((last, before)) = times.split_last() else { return 0 };
+    let (mut days, mut since) = (1, *last);
+    for at in before.iter().rev() {
+        let passed = since.duration_since(*at);
+        if passed > FORGOTTEN {
+            break;
+        }
+        if passed >= SignedDuration::from_hours(24) {
+            days += 1;
+            since = *at;
+        }
+    }
+    days
+}
+
 /// The failure that says most about the mailbox.
 fn worst<'f>(failures: &'f [Failure], address: &AddressKey) -> Option<&'f Failure> {
     failures.iter().find(|failure| failure.is_hard(address)).or(failures.first())
@@ -291,4 +433,21 @@ fn cut(text: &str) -> String {
         kept.push(c);
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p14_soft_returns_count_by_the_day_and_are_forgotten() {
+        let hours = |hours: &[i64]| -> Vec<Timestamp> {
+            hours.iter().map(|hour| Timestamp::from_second(hour * 3_600).unwrap()).collect()
+        };
+        assert_eq!(days(&[]), 0);
+        assert_eq!(days(&hours(&[0, 1, 2, 23])), 1, "one bad day");
+        assert_eq!(days(&hours(&[0, 24, 48, 49, 72])), 4);
+        assert_eq!(days(&hours(&[0, 24, 24 + 30 * 24, 48 + 30 * 24])), 4);
+        assert_eq!(days(&hours(&[0, 24, 25 + 30 * 24, 49 + 30 * 24])), 2, "that was long ago");
+    }
 }

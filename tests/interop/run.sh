@@ -124,7 +124,7 @@ start
 export SLUIS SMTP SMTPS ACCOUNT PASSWORD PAGE="$page"
 export CONFIG="$home/sluis.toml" OUTBOX="$home/var/outbox" AUTHORITY="$home/var/tls/ca.pem"
 failed=0
-for script in curl swaks msmtp python git mutt nodemailer postfix browser; do
+for script in curl swaks msmtp python git mutt nodemailer postfix browser timestamp; do
     status=0
     said=$("$here/$script.sh" 2>&1) || status=$?
     printf "%-10s %s\n" "$script" "$said"

@@ -101,7 +101,8 @@ async fn told(second: Option<&'static str>, fails: bool) -> String {
         scribe: scribe.clone(),
         register: Arc::new(store.clone()),
         rules: watch::channel(rules).1,
-        unsubscribe_up: watch::channel(true).1,
+        seals: watch::channel(Arc::default()).1,
+        unsubscribe_fault: watch::channel(None).1,
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),
         shutdown: Shutdown::new(),
@@ -114,7 +115,7 @@ async fn told(second: Option<&'static str>, fails: bool) -> String {
         scribe,
         relay,
         spool,
-        unsubscribe_up: watch::channel(true).1,
+        unsubscribe_fault: watch::channel(None).1,
         clock,
         entropy: Arc::new(SystemEntropy),
     });

@@ -209,7 +209,9 @@ impl Reading<'_> {
             match standing(word) {
                 Standing::Active => {}
                 Standing::Pending => return Ok(Facts::Nothing("orders that were never paid")),
-                Standing::Dead | Standing::Bounced => return Ok(Facts::Nothing("orders that came to nothing")),
+                Standing::Dead | Standing::Bounced => {
+                    return Ok(Facts::Nothing("orders that came to nothing"));
+                }
                 Standing::Left | Standing::Complained | Standing::Unknown => {
                     return Err(fault(column, format!("L4: \"{word}\" is no state of a sale")));
                 }
@@ -346,9 +348,7 @@ mod tests {
         );
         assert_eq!(confirm.kind, ConsentEventKind::Confirm);
         assert_eq!(confirm.evidence.ip.as_deref(), Some("192.0.2.8"));
-        for (state, part) in
-            [("pending", Part::Whole), ("", Part::Pending), ("archived", Part::Whole)]
-        {
+        for (state, part) in [("pending", Part::Whole), ("", Part::Pending), ("archived", Part::Whole)] {
             let row = [MAIL, ("status", state)];
             assert!(
                 matches!(facts(Format::Mailchimp, part, &word(), &row), Ok(Facts::Nothing(_))),

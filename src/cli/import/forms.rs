@@ -224,8 +224,8 @@ pub(super) fn standing(word: &str) -> Standing {
         | "in_de_wacht"
         | "wachten_op_betaling" => Standing::Pending,
         "cleaned" | "bounced" | "hard_bounced" | "hard_bounce" => Standing::Bounced,
-        "deleted" | "archived" | "inactive" | "refunded" | "voided" | "cancelled" | "canceled" | "failed" | "expired" | "geannuleerd" | "mislukt"
-        | "terugbetaald" | "trash" => Standing::Dead,
+        "deleted" | "archived" | "inactive" | "refunded" | "voided" | "cancelled" | "canceled" | "failed"
+        | "expired" | "geannuleerd" | "mislukt" | "terugbetaald" | "trash" => Standing::Dead,
         _ => Standing::Unknown,
     }
 }

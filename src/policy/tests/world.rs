@@ -13,6 +13,9 @@ pub const B: &str = "2";
 pub const NEWS: &str = "nieuwsbrief";
 pub const OTHER: &str = "aanbiedingen";
 
+/// What is wrong with the unsubscribe address of a world that is not healthy.
+const FAULT: &str = "its certificate has run out";
+
 #[derive(Debug, Clone)]
 pub struct World {
     pub rules: Rules,
@@ -67,7 +70,7 @@ impl World {
             recipient: &self.recipient,
             message: Some(&self.message),
             profiles: &self.profiles,
-            unsubscribe_healthy: self.healthy,
+            unsubscribe_fault: (!self.healthy).then(|| FAULT.into()),
             now: self.now,
         }
     }
@@ -102,7 +105,14 @@ impl World {
             purpose: permit.purpose(),
             rule: permit.rule(),
         };
-        reconsider(&self.rules, &waiting, &self.recipient, &self.profiles, self.healthy, self.now)
+        reconsider(
+            &self.rules,
+            &waiting,
+            &self.recipient,
+            &self.profiles,
+            (!self.healthy).then_some(FAULT),
+            self.now,
+        )
     }
 
     /// The clause it is refused for.

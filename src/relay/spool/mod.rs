@@ -42,8 +42,10 @@ pub struct Parts {
     pub register: Arc<dyn Register>,
     /// The rules in force; a reload sends new ones.
     pub rules: watch::Receiver<Arc<Rules>>,
-    /// Whether the unsubscribe endpoint answers its own health check (RULES L8).
-    pub unsubscribe_up: watch::Receiver<bool>,
+    /// Why the unsubscribe endpoint does not answer its own health check (RULES L8), if it does not.
+    pub unsubscribe_fault: watch::Receiver<Option<Arc<str>>>,
+    /// What signs mail of our own.
+    pub seals: watch::Receiver<Arc<Vec<notice::Seal>>>,
     /// The time.
     pub clock: SharedClock,
     /// Randomness: jitter, ids, boundaries.
@@ -205,7 +207,7 @@ impl Spool {
             about: "dsn".to_owned(),
             sender: None,
             message_id: Some(format!("<{}>", style.message_id)),
-            dkim: Vec::new(),
+            from: Some(self.inner.parts.settings.postmaster.clone()),
             bytes: bytes.into(),
         };
         self.enclose_as(record, letter, reference, now);
@@ -219,14 +221,26 @@ impl Spool {
         self.enclose_as(record, letter, reference, now);
     }
 
-    fn enclose_as(&self, record: &mut Record, letter: notice::Letter, reference: Reference, now: Timestamp) {
+    fn enclose_as(
+        &self,
+        record: &mut Record,
+        mut letter: notice::Letter,
+        reference: Reference,
+        now: Timestamp,
+    ) {
         let parts = &self.inner.parts;
+        let mut dkim = Vec::new();
+        if let Some(from) = &letter.from {
+            let seals = parts.seals.borrow().clone();
+            (letter.bytes, dkim) = notice::seal(letter.bytes, from, &seals, now);
+        }
         let postmark = notice::Postmark {
             copy: CopyId { reference, index: 0 },
             rules_sha256: parts.rules.borrow().hash.clone(),
             next_hop: parts.relay.name_for(&Route::default()),
             now,
             expires_at: later(now, parts.settings.expire_after),
+            dkim,
         };
         notice::enclose(record, letter, postmark);
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::super::dsn::{self, Report};
-use super::super::{Answer, Delivery, Fate, InDoubt};
+use super::super::{Answer, Delivery, Fate, InDoubt, blocked_by};
 use crate::ledger::{Event, Outcome, Side, SpoolState, Spooled};
 use crate::mail::{Address, Recipient};
 use crate::metrics;
@@ -85,6 +85,7 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
     let expired = terms.now >= spooled.expires_at;
     let mut groups = Groups::default();
     let (mut waiting, mut failures, mut reports) = (Vec::new(), Vec::new(), Vec::new());
+    let mut blocked = Vec::new();
     let (mut held, mut first, mut last_reply) = (false, None, String::new());
     for (recipient, fate) in spooled.recipients.iter().zip(&delivery.fates) {
         let answer = fate.answer();
@@ -97,6 +98,8 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
             }
             Fate::Refused(_) => {
                 groups.add(Word::Bounced, answer, recipient);
+                let (class, sender) = (spooled.class, spooled.sender.as_ref());
+                blocked.extend(blocked_by(answer, class, sender, spooled.copy, &recipient.address));
                 failures.push(dsn::Failure::by_next_hop(recipient.clone(), answer, &delivery.next_hop));
                 continue;
             }
@@ -139,7 +142,8 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
         delay_told,
         ..spooled.clone()
     });
-    let events = groups.into_events(spooled, delivery);
+    let mut events = groups.into_events(spooled, delivery);
+    events.append(&mut blocked);
     Settled { events, waiting, spooled: spooled.clone(), failures, reports, answer: first }
 }
 

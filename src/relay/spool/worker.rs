@@ -193,7 +193,7 @@ impl Spool {
     pub(super) fn ask(&self, spooled: &Spooled, now: Timestamp) -> Result<Asked, String> {
         let parts = &self.inner.parts;
         let rules = parts.rules.borrow().clone();
-        let healthy = *parts.unsubscribe_up.borrow();
+        let fault = parts.unsubscribe_fault.borrow().clone();
         let waiting = Waiting {
             class: spooled.class,
             sender: spooled.sender.as_ref(),
@@ -212,7 +212,7 @@ impl Spool {
                 .iter()
                 .map(|sender| (sender.clone(), parts.register.profile(sender, address.key())));
             let profiles = Profiles(profiles.collect());
-            match policy::reconsider(&rules, &waiting, address, &profiles, healthy, now).answer {
+            match policy::reconsider(&rules, &waiting, address, &profiles, fault.as_deref(), now).answer {
                 policy::Answer::Forward(permit) => asked.go.push((recipient.clone(), permit)),
                 policy::Answer::Refuse(refusal) => asked.refused.push((recipient.clone(), refusal)),
                 policy::Answer::Defer(reason) => return Err(reason),
