@@ -204,7 +204,7 @@ mod tests {
                 format!(
                     "{limits:?} {listeners:?} {mail:?} {gateway:?} {desk:?} {tell:?} {} {:?}",
                     settings.rules.hash,
-                    rooms::hops(settings)
+                    rooms::hops(settings, &self.entropy).unwrap()
                 ),
                 format!(
                     "{:?} {:?} {:?} {:?} {:?}",

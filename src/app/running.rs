@@ -110,7 +110,7 @@ impl Running {
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
-        let relay = Relay::with_routes(rooms::hops(&settings), &settings.relay.routes)?;
+        let relay = Relay::with_routes(rooms::hops(&settings, &entropy)?, &settings.relay.routes)?;
         relay.return_to(rooms::returns(&settings, &tokens));
         let spool = Spool::new(relay::Parts {
             relay: relay.clone(),

@@ -20,9 +20,10 @@ use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
 use crate::message::Templates;
 use crate::net::call::Target;
+use crate::net::dns;
 use crate::net::socks::Proxy;
 use crate::policy::Rules;
-use crate::relay::{Credentials, InDoubt, Routes, TlsMode};
+use crate::relay::{Credentials, InDoubt, IpVersions, Routes, TlsMode};
 use crate::secret::Secret;
 use crate::subscribe::Form;
 use crate::unsubscribe::Look;
@@ -254,6 +255,27 @@ pub enum NextHop {
         /// Port.
         port: u16,
     },
+    /// The servers of each recipient's domain.
+    Mx(MxSettings),
+}
+
+/// Direct delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MxSettings {
+    /// Port of mail servers (25).
+    pub port: u16,
+    /// Whether MTA-STS is honoured (default true).
+    pub mta_sts: bool,
+    /// Which addresses are connected to (default both).
+    pub ip_versions: IpVersions,
+    /// Whether private addresses are connected to (default false).
+    pub private: bool,
+    /// Connections to one domain at once (default 5).
+    pub per_domain: usize,
+    /// Domains whose connections, failures and policies are remembered (default 10,000).
+    pub domains: usize,
+    /// Name servers, and whether DNSSEC is asked for.
+    pub dns: dns::Settings,
 }
 
 /// The unsubscribe page and links.

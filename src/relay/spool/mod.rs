@@ -199,7 +199,7 @@ impl Spool {
             boundary: format!("={reference}="),
             now,
             full_up_to: parts.settings.dsn_full,
-            eight_bit: parts.relay.abilities_for(&Route::default()).eight_bit,
+            eight_bit: parts.relay.abilities_for(&Route::default(), Some(to)).eight_bit,
         };
         let bytes = dsn::compose(returned, &reports, &style);
         let letter = notice::Letter {
