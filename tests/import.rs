@@ -69,14 +69,16 @@ fn l19_an_audience_export_goes_in_opt_outs_first_and_comes_out_again() {
     let wish = ["--purpose", "nieuwsbrief", "--attest", "the sign-up form of 2024 asked for it"];
     let import = [&["import", &export][..], &wish].concat();
     let dry = house.run(&[&import[..], &["--dry-run"]].concat());
-    assert!(dry.out.starts_with("mailchimp: 5 would be added"), "{dry:?}");
+    assert!(dry.out.starts_with("mailchimp: 6 would be added"), "{dry:?}");
     assert!(house.ok(&["consent", "show", "in@example.nl"]).contains("nothing on record"));
     assert_eq!(std::fs::read_dir(house.path("var/imports")).unwrap().count(), 1, "a dry run keeps nothing");
 
     let done = house.run(&import);
     assert_eq!(done.code, 1, "rows were rejected: {done:?}");
-    assert!(done.out.contains("mailchimp: 5 added, 2 already there, 3 rejected, of 9 rows"), "{done:?}");
-    assert!(done.out.contains("left out: 1 mailboxes that do not work"), "{done:?}");
+    assert!(done.out.contains("mailchimp: 6 added, 2 already there, 3 rejected, of 9 rows"), "{done:?}");
+    // RULES P14: a mailbox that does not work is blocked, and nobody opted out.
+    let dead = || house.ok(&["consent", "show", "dood@example.nl"]);
+    assert!(dead().contains("blocked      does not work, by the mailchimp export"), "{}", dead());
     let rejects = std::fs::read_to_string(house.path("audience.zip.rejects.csv")).unwrap();
     let named: Vec<Vec<&str>> =
         rejects.lines().skip(1).map(|line| line.split(',').take(4).collect()).collect();
@@ -92,7 +94,7 @@ fn l19_an_audience_export_goes_in_opt_outs_first_and_comes_out_again() {
     assert!(shown.contains("from 192.0.2.1") && shown.contains("confirm"), "{shown}");
     assert_eq!(suppressed(&house), ["both@example.nl unsubscribed", "out@example.nl complaint"]);
     let again = house.run(&import);
-    assert!(again.out.contains("mailchimp: 0 added, 7 already there, 3 rejected"), "{again:?}");
+    assert!(again.out.contains("mailchimp: 0 added, 8 already there, 3 rejected"), "{again:?}");
 
     let id = id(&done.out);
     let sha256 = done.out.split("(SHA-256 ").nth(1).unwrap().split(')').next().unwrap();
@@ -101,15 +103,16 @@ fn l19_an_audience_export_goes_in_opt_outs_first_and_comes_out_again() {
     assert_eq!(std::fs::read_dir(house.path("var/imports")).unwrap().count(), 2, "each original once");
     let list = house.ok(&["import", "list"]);
     let line = list.lines().find(|line| line.starts_with(id)).unwrap();
-    assert!(line.contains("5 added, 2 already there, 3 rejected"), "{line}");
+    assert!(line.contains("6 added, 2 already there, 3 rejected"), "{line}");
 
     assert!(
         house
             .ok(&["import", "undo", id, "--dry-run"])
-            .contains("3 facts would be taken back, 2 opt-outs kept")
+            .contains("4 facts would be taken back, 2 opt-outs kept")
     );
-    assert!(house.ok(&["import", "undo", id]).starts_with("3 facts taken back, 2 opt-outs kept"));
+    assert!(house.ok(&["import", "undo", id]).starts_with("4 facts taken back, 2 opt-outs kept"));
     assert!(house.ok(&["consent", "show", "in@example.nl"]).contains("nothing on record"));
+    assert!(!dead().contains("blocked"), "{}", dead());
     assert_eq!(suppressed(&house), ["both@example.nl unsubscribed", "out@example.nl complaint"]);
     assert!(
         house.ok(&["import", "undo", id, "--opt-outs"]).starts_with("2 facts taken back, 0 opt-outs kept")

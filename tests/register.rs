@@ -333,3 +333,91 @@ fn l18_an_erasure_leaves_what_the_law_wants_kept_and_a_letter_that_says_so() {
     assert!(asked.code == 1 && asked.out.contains("objected"), "{asked:?}");
     assert!(house.ok(&["proof", "verify"]).contains("the ledger is sound"));
 }
+
+#[test]
+fn l2_evidence_is_kept_by_its_hash_exported_and_erased_with_the_person() {
+    let house = House::new();
+    let scan = house.file("Formulier van Jansen.pdf", "%PDF-1.7 getekend");
+    let add = |who: &str, rest: &[&str]| {
+        let args = ["consent", "add", who, "--purpose", "nieuwsbrief", "--act", "signed", "--text", TEXT];
+        house.run(
+            &[&args[..], &["--source", "balie", "--at", "2026-03-01", "--evidence", &scan], rest].concat(),
+        )
+    };
+    for who in ["jansen@example.org", "pietersen@example.org"] {
+        assert_eq!(add(who, &[]).code, 0, "{who}");
+    }
+    assert!(add("x@example.org", &["--evidence", "weg.pdf"]).err.contains("weg.pdf cannot be opened"));
+    let sha256 = sluis::mail::hex(&sluis::mail::sha256(b"%PDF-1.7 getekend"));
+    let kept = house.path("var/evidence").join(&sha256);
+    assert_eq!(std::fs::read(&kept).unwrap(), b"%PDF-1.7 getekend");
+    let folder = house.path("inzage");
+    let shown = house.ok(&["export", "address", "jansen@example.org", "--files", folder.to_str().unwrap()]);
+    assert!(shown.contains(&sha256) && shown.contains("Formulier van Jansen.pdf"), "{shown}");
+    let copy = folder.join(format!("{}-FormuliervanJansen.pdf", &sha256[..12]));
+    assert_eq!(std::fs::read(copy).unwrap(), b"%PDF-1.7 getekend");
+
+    house.ok(&["erase", "jansen@example.org"]);
+    assert!(kept.exists(), "the other one's consent rests on it");
+    house.ok(&["erase", "pietersen@example.org"]);
+    assert!(!kept.exists(), "nobody's does");
+    assert!(house.ok(&["proof", "verify"]).contains("the ledger is sound"));
+}
+
+#[test]
+fn l1_a_consent_for_a_time_ends_and_one_taken_over_lifts_nothing() {
+    let house = House::new();
+    let who = "a@example.nl";
+    let event = |kind: &str, at: &str, rest: &[&str]| {
+        let args = ["consent", "add", who, "--purpose", "nieuwsbrief", "--kind", kind, "--at", at];
+        house.ok(&[&args[..], rest].concat())
+    };
+    let evidence = ["--act", "ticked_box", "--text", TEXT, "--source", "https://x.nl"];
+    event("grant", "2026-01-01", &evidence);
+    event("expire", "2099-01-01", &[]);
+    let show = || house.ok(&["consent", "show", who]);
+    assert!(show().contains("granted, grade B"), "it has not ended yet: {}", show());
+    event("expire", "2026-02-01", &[]);
+    assert!(show().contains("expired"), "{}", show());
+    let asked = house.run(&["explain", "--from", "nieuws@voorbeeldhypotheken.nl", "--to", who]);
+    assert!(asked.code == 1 && asked.out.contains("ended on 2026-01-31"), "{asked:?}");
+
+    house.ok(&["suppress", "add", who, "--reason", "unsubscribed"]);
+    event("import", "2026-03-01", &evidence);
+    event("confirm", "2026-03-02", &["--act", "clicked_confirm"]);
+    assert!(show().contains("granted, grade A"), "{}", show());
+    let asked = house.run(&["explain", "--from", "nieuws@voorbeeldhypotheken.nl", "--to", who]);
+    assert!(asked.code == 1 && asked.out.contains("unsubscribed from all marketing"), "{asked:?}");
+    let old = ["consent", "add", "b@example.nl", "--purpose", "nieuwsbrief", "--at", "2026-01-01"];
+    for flag in ["--attest", "--attestation"] {
+        house.ok(&[&old[..], &[flag, "our paper file of 2020"]].concat());
+    }
+}
+
+#[test]
+fn p6_the_reference_in_a_refusal_tells_the_same_as_the_reply() {
+    let house = House::new();
+    let config = std::fs::read_to_string(house.path("sluis.toml")).unwrap();
+    let from = |key: &str, rest: &str| {
+        let rule = format!(
+            "match = {{ {key} = \"nieuws@voorbeeldhypotheken.nl\" }}\npurpose = \"nieuwsbrief\"{rest}"
+        );
+        house.file("sluis.toml", &config.replace("purpose = \"nieuwsbrief\"", &rule));
+    };
+    let mail = "From: Voorbeeld Hypotheken B.V. <nieuws@voorbeeldhypotheken.nl>\r\nTo: klant@example.org\r\n\
+                Subject: x\r\n\r\nx\r\n.\r\n";
+    for (key, at_rcpt) in [("envelope_from", true), ("from", false)] {
+        from(key, "");
+        let served = support::house::Served::start(&house);
+        let data = if at_rcpt { String::new() } else { format!("DATA\r\n{mail}") };
+        let replies = served.say(&format!(
+            "EHLO x\r\nMAIL FROM:<nieuws@voorbeeldhypotheken.nl>\r\nRCPT TO:<klant@example.org>\r\n{data}QUIT\r\n"
+        ));
+        let refusal =
+            replies.lines().find(|line| line.starts_with("550 5.7.1")).unwrap_or_else(|| panic!("{replies}"));
+        let (said, rest) = refusal.split_once(" (reference ").unwrap_or_else(|| panic!("{replies}"));
+        let told = house.ok(&["explain", rest.trim_end_matches(')')]);
+        let reason = said.split_once("> ").unwrap().1;
+        assert!(told.contains(reason) && told.contains("to make it pass"), "{key}: {said}\n{told}");
+    }
+}

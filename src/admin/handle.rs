@@ -322,6 +322,7 @@ fn consent_line(history: ConsentHistory, now: Timestamp) -> ConsentLine {
         ConsentState::Requested => ("requested", None, None),
         ConsentState::Granted { grade, since, .. } => ("granted", Some(grade), Some(since)),
         ConsentState::Withdrawn { since } => ("withdrawn", None, Some(since)),
+        ConsentState::Expired { since } => ("expired", None, Some(since)),
     };
     ConsentLine { purpose: history.purpose, state: state.to_owned(), grade, since, events: history.events }
 }

@@ -36,9 +36,9 @@ pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, SentMessage};
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
     Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, ImportLine,
-    Imported, LetterLine, MAX_PAGE, MAX_ROWS, OwedAction, OwedLine, ProfileView, PublishedRow, Query,
-    QueueAction, RegisterRow, Reject, Request, Row, Status, Subject, SubjectError, SuppressionRow, Tally,
-    TextRow, Undone, Verified,
+    Imported, LetterLine, MAX_PAGE, MAX_ROWS, MailboxRow, OwedAction, OwedLine, ProfileView, PublishedRow,
+    Query, QueueAction, RegisterRow, Reject, Request, Row, Status, Subject, SubjectError, SuppressionRow,
+    Tally, TextRow, Undone, Verified,
 };
 
 use crate::clock::{SharedClock, Timestamp};

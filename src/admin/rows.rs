@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Books;
-use super::wire::{ConsentRow, CustomerRow, Import, Imported, PublishedRow, Reject, Row, SuppressionRow};
+use super::wire::{
+    ConsentRow, CustomerRow, Import, Imported, MailboxRow, PublishedRow, Reject, Row, SuppressionRow,
+};
 use crate::clock::Timestamp;
-use crate::consent::{ConsentEvent, ConsentEventKind, Lint, Published, Relation, fold, is_known, lint};
-use crate::ledger::{Consented, Event, Publication, Related, Suppressed};
+use crate::consent::{ConsentEvent, Lint, Published, Relation, fold, is_known, lint};
+use crate::ledger::{Consented, Event, EvidenceKept, Publication, Related, Suppressed, Undeliverable};
 use crate::mail::{AddressKey, Purpose, Sender, SenderId, hex, sha256};
 use crate::policy::{ConsentHistory, Effect, Profile, Register, Rules, Unavailable};
-use crate::suppression::{Reason, Suppression, standing};
+use crate::suppression::{DeliveryBlock, Reason, Suppression, standing};
 
 /// Notes of one answer; more of the same kind help nobody.
 const MAX_NOTES: usize = 20;
@@ -49,6 +51,7 @@ pub(super) fn judge(
             Row::Customer(row) => judge.customer(row)?,
             Row::Published(row) => judge.published(row)?,
             Row::Suppression(row) => judge.suppression(row)?,
+            Row::Mailbox(row) => judge.mailbox(row)?,
         }
     }
     Ok(judge.out)
@@ -114,7 +117,7 @@ impl Judge<'_> {
             let Some(text) = self.texts.get_mut(position) else {
                 return self.reject(row.line, "L2: the consent text is missing".to_owned());
             };
-            let faults = if row.kind == ConsentEventKind::Grant { text.faults(&sender) } else { Vec::new() };
+            let faults = if row.kind.is_grant() { text.faults(&sender) } else { Vec::new() };
             evidence.text_sha256 = Some(text.sha256.clone());
             match faults.first() {
                 Some(worst) if is_refused(&faults, self.rules) => {
@@ -123,7 +126,7 @@ impl Judge<'_> {
                 _ => lacks = faults,
             }
         }
-        if self.from_file && row.kind == ConsentEventKind::Grant {
+        if self.from_file && row.kind.is_grant() {
             evidence = evidence.from_file();
         }
         let event = ConsentEvent { kind: row.kind, at: row.at, recorded_at: self.now, evidence };
@@ -133,9 +136,20 @@ impl Judge<'_> {
         self.note_purpose(&purpose);
         lacks.iter().for_each(|fault| self.note(format!("consent text: {fault}")));
         let address = row.address.key().clone();
+        let source = self.source.clone();
+        let kept = row.files.into_iter().map(|file| {
+            let (sender, purpose, address) = (sender.id.clone(), purpose.clone(), address.clone());
+            Event::Evidence(EvidenceKept { sender, purpose, address, file, source: source.clone() })
+        });
+        let kept: Vec<Event> = kept.collect();
         let profile = self.profile(&sender.id, &address)?;
         if is_known(profile.consent(&purpose), &event) {
-            self.out.imported.already += 1;
+            // A scan may turn up after the consent was put on record.
+            match kept.is_empty() {
+                true => self.out.imported.already += 1,
+                false => self.out.imported.added += 1,
+            }
+            self.out.events.extend(kept);
             return Ok(());
         }
         match profile.consents.iter_mut().find(|history| history.purpose == purpose) {
@@ -158,8 +172,9 @@ impl Judge<'_> {
                 privacy: false,
             });
         }
-        let source = self.source.clone();
-        self.add(Event::Consent(Consented { sender: sender.id.clone(), purpose, address, event, source }))
+        self.add(Event::Consent(Consented { sender: sender.id.clone(), purpose, address, event, source }))?;
+        self.out.events.extend(kept);
+        Ok(())
     }
 
     fn customer(&mut self, row: CustomerRow) -> Result<(), Unavailable> {
@@ -257,6 +272,21 @@ impl Judge<'_> {
         }
         profile.suppressions.push(suppression.clone());
         self.add(Event::Suppression(Suppressed { sender: sender.id.clone(), address, suppression }))
+    }
+
+    /// A mailbox that does not work says nothing about what its owner wants (RULES P14).
+    fn mailbox(&mut self, row: MailboxRow) -> Result<(), Unavailable> {
+        let Some(sender) = self.sender(row.line, row.sender.as_deref()) else { return Ok(()) };
+        let since = row.since.unwrap_or(self.now).min(self.now);
+        let block = DeliveryBlock { since, reply: format!("{}, {}", row.source, self.source) };
+        let address = row.address.key().clone();
+        let profile = self.profile(&sender.id, &address)?;
+        if profile.block.is_some() {
+            self.out.imported.already += 1;
+            return Ok(());
+        }
+        profile.block = Some(block.clone());
+        self.add(Event::Undeliverable(Undeliverable { sender: sender.id.clone(), address, block }))
     }
 
     /// The sender of a row: the named one, or the only one.

@@ -44,7 +44,7 @@ pub(super) fn plan(
                 continue;
             }
             Fact::Suppression(suppression) => earlier(services, id, &sender, &address, suppression)?,
-            Fact::Consent { .. } | Fact::Relation(_) | Fact::Published { .. } => None,
+            Fact::Consent { .. } | Fact::Relation(_) | Fact::Published { .. } | Fact::Block(_) => None,
         };
         undone.taken_back += 1;
         let taken =
@@ -66,6 +66,7 @@ fn holds(profile: &Profile, fact: &Fact) -> bool {
             profile.published.iter().any(|(about, known)| about == purpose && known == published)
         }
         Fact::Suppression(suppression) => profile.suppressions.contains(suppression),
+        Fact::Block(block) => profile.block.as_ref() == Some(block),
     }
 }
 

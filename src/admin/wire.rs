@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{LedgerAnswer, LedgerRequest};
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published, Relation};
-use crate::ledger::{Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, OwedId, Suppressed};
+use crate::ledger::{
+    Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, KeptFile, OwedId, Suppressed,
+};
 use crate::mail::{Address, AddressKey, CopyId, Language, Purpose, Reference, SenderId};
 use crate::policy::Step;
 use crate::suppression::{Reason, Suppression};
@@ -299,6 +301,8 @@ pub enum Row {
     Published(PublishedRow),
     /// A suppression.
     Suppression(SuppressionRow),
+    /// A mailbox that does not work.
+    Mailbox(MailboxRow),
 }
 
 /// One consent event.
@@ -320,6 +324,9 @@ pub struct ConsentRow {
     pub text: Option<usize>,
     /// How it is known.
     pub evidence: Evidence,
+    /// Files that show it, kept already.
+    #[serde(default)]
+    pub files: Vec<KeptFile>,
 }
 
 /// One customer relation.
@@ -378,6 +385,21 @@ pub struct SuppressionRow {
     /// Why.
     pub reason: Reason,
     /// Since when; an opt-out is not lost for its date, and without one it counts from now.
+    pub since: Option<Timestamp>,
+    /// Where it is known from.
+    pub source: String,
+}
+
+/// One mailbox that does not work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxRow {
+    /// Line in the file it stands on.
+    pub line: u64,
+    /// Whose.
+    pub address: Address,
+    /// Name or id of the sender; the only one of the config when absent.
+    pub sender: Option<String>,
+    /// Since when; now when absent.
     pub since: Option<Timestamp>,
     /// Where it is known from.
     pub source: String,
@@ -681,7 +703,7 @@ pub struct RegisterRow {
 pub struct ConsentLine {
     /// What for.
     pub purpose: Purpose,
-    /// `none`, `requested`, `granted` or `withdrawn`.
+    /// `none`, `requested`, `granted`, `withdrawn` or `expired`.
     pub state: String,
     /// The grade of a consent that stands.
     pub grade: Option<Grade>,

@@ -142,6 +142,7 @@ impl Fact for Consent {
             kind: self.kind,
             at: self.at,
             text,
+            files: Vec::new(),
             evidence: Evidence {
                 text_sha256: self.text_sha256.map(|hash| hash.to_lowercase()),
                 privacy_version: self.privacy_version,

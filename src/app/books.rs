@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memchr::memmem;
 use tokio::sync::watch;
 
+use super::evidence;
+
 use crate::admin::{Books, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Subject, Tally, Verified};
 use crate::clock::Timestamp;
 use crate::ledger::consistency::Consistency;
@@ -164,6 +166,7 @@ fn fact_of(event: Event) -> Option<Owned> {
             (it.sender, it.address, Fact::Published { purpose: it.purpose, published: it.published })
         }
         Event::Suppression(it) => (it.sender, it.address, Fact::Suppression(it.suppression)),
+        Event::Undeliverable(it) => (it.sender, it.address, Fact::Block(it.block)),
         _ => return None,
     })
 }
@@ -360,7 +363,9 @@ impl Books for StoreBooks {
     }
 
     fn purge(&self) -> Result<u64, Unavailable> {
-        self.store.purge(&|| false).map_err(|error| Unavailable(error.to_string()))
+        let purged = self.store.purge(&|| false).map_err(|error| Unavailable(error.to_string()))?;
+        evidence::sweep(&self.store, None)?;
+        Ok(purged)
     }
 
     fn erase(&self, address: &AddressKey, dry_run: bool) -> Result<(Erasure, Vec<String>), Unavailable> {
@@ -369,6 +374,9 @@ impl Books for StoreBooks {
         } else {
             self.store.erase_person(address).map_err(|error| Unavailable(error.to_string()))?
         };
+        if !dry_run && erasure.holds.is_empty() && !erasure.files.is_empty() {
+            evidence::sweep(&self.store, Some(&erasure.files))?;
+        }
         let mut originals = BTreeSet::new();
         for source in &erasure.sources {
             let Some((_, id)) = source.rsplit_once("import ") else { continue };

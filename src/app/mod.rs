@@ -8,6 +8,7 @@ mod books;
 mod certificate;
 mod control;
 pub mod demo;
+mod evidence;
 mod fixed;
 pub mod keys;
 mod letters;
@@ -23,6 +24,7 @@ mod serve;
 mod sockets;
 
 pub use books::StoreBooks;
+pub use evidence::EVIDENCE;
 pub use offline::Offline;
 pub use restore::{Restored, restore};
 pub use rooms::structure;

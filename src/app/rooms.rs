@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ipnet::IpNet;
 
 use super::keys::{self, KeyFolder};
 use crate::api::{self, Gate};
-use ipnet::IpNet;
-
 use crate::clock::Timestamp;
 use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};

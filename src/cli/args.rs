@@ -203,6 +203,23 @@ pub enum ConsentCommand {
     Import(Import),
 }
 
+/// Who says that consent was given, and how.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Given {
+    /// The sender, by name or id [default: the only one of the config]
+    #[arg(long)]
+    pub sender: Option<String>,
+    /// How it was given: ticked_box, typed, signed, clicked_confirm or spoken_recorded
+    #[arg(long)]
+    pub act: Option<String>,
+    /// URL, form, scan or recording it was given at
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Your written word that consent was given, where the text is unknown (grade C)
+    #[arg(long, value_name = "TEXT", alias = "attestation")]
+    pub attest: Option<String>,
+}
+
 /// One consent event.
 #[derive(Debug, Args)]
 pub struct ConsentAdd {
@@ -211,15 +228,12 @@ pub struct ConsentAdd {
     /// What for, in the words of the rule
     #[arg(long)]
     pub purpose: String,
-    /// The sender, by name or id [default: the only one of the config]
-    #[arg(long)]
-    pub sender: Option<String>,
+    /// Who says so, and how it was given
+    #[command(flatten)]
+    pub given: Given,
     /// What happened
     #[arg(long, value_enum, default_value_t = Kind::Grant)]
     pub kind: Kind,
-    /// How it was given: ticked_box, typed, signed, clicked_confirm or spoken_recorded
-    #[arg(long)]
-    pub act: Option<String>,
     /// The consent text as it was shown
     #[arg(long, conflicts_with_all = ["text_file", "text_sha256"])]
     pub text: Option<String>,
@@ -229,9 +243,6 @@ pub struct ConsentAdd {
     /// SHA-256 (hex) of the consent text, where the text itself is kept elsewhere
     #[arg(long, value_name = "HEX")]
     pub text_sha256: Option<String>,
-    /// URL, form, scan or recording it was given at
-    #[arg(long)]
-    pub source: Option<String>,
     /// When it was given, RFC 3339 or YYYY-MM-DD [default: now]
     #[arg(long)]
     pub at: Option<String>,
@@ -241,9 +252,9 @@ pub struct ConsentAdd {
     /// Version of the privacy text shown with it
     #[arg(long)]
     pub privacy_version: Option<String>,
-    /// Your written word that consent was given, where the text is unknown (grade C)
-    #[arg(long, value_name = "TEXT")]
-    pub attestation: Option<String>,
+    /// A file that shows it: a scan, a recording, the capture of a page; kept under its SHA-256
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Vec<PathBuf>,
     /// Time zone of times without one
     #[arg(long, default_value = super::fields::ZONE)]
     pub zone: String,
@@ -262,6 +273,10 @@ pub enum Kind {
     Withdraw,
     /// What stands before was recorded by mistake
     Correct,
+    /// It was given for a time that has passed, or will have
+    Expire,
+    /// It was taken over from another tool, by its word
+    Import,
 }
 
 impl From<Kind> for ConsentEventKind {
@@ -272,6 +287,8 @@ impl From<Kind> for ConsentEventKind {
             Kind::Confirm => Self::Confirm,
             Kind::Withdraw => Self::Withdraw,
             Kind::Correct => Self::Correct,
+            Kind::Expire => Self::Expire,
+            Kind::Import => Self::Import,
         }
     }
 }
@@ -455,7 +472,7 @@ pub struct ImportCommand {
     pub command: Option<ImportsCommand>,
     /// The file
     #[command(flatten)]
-    pub file: Option<ImportFile>,
+    pub file: ImportFile,
 }
 
 /// What was imported before.
@@ -480,7 +497,8 @@ pub enum ImportsCommand {
 #[derive(Debug, Args)]
 pub struct ImportFile {
     /// CSV, JSON lines, or a zip of them; "-" for standard input
-    pub file: PathBuf,
+    #[arg(required = true)]
+    pub file: Option<PathBuf>,
     /// Which tool made it
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     pub format: Format,
@@ -493,24 +511,15 @@ pub struct ImportFile {
     /// For rows without one: a value for any column, as COLUMN=VALUE
     #[arg(long = "set", value_name = "COLUMN=VALUE")]
     pub set: Vec<String>,
-    /// The sender, by name or id [default: the only one of the config]
-    #[arg(long)]
-    pub sender: Option<String>,
+    /// Who says so, and how it was given, for rows that do not say
+    #[command(flatten)]
+    pub given: Given,
     /// What the people on the list consented to, in the words of the rule
     #[arg(long)]
     pub purpose: Option<String>,
     /// A file with the consent text that the sign-up form showed
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
-    /// How consent was given on that form: ticked_box, typed, signed, clicked_confirm or spoken_recorded
-    #[arg(long)]
-    pub act: Option<String>,
-    /// Where that form was, for rows that do not say
-    #[arg(long)]
-    pub source: Option<String>,
-    /// Your written word that consent was given, where the text is unknown (grade C)
-    #[arg(long, value_name = "TEXT")]
-    pub attest: Option<String>,
     /// When consent was given, where the file does not know; with --attest
     #[arg(long, value_name = "DATE", requires = "attest")]
     pub given_at: Option<String>,
@@ -538,17 +547,14 @@ impl ImportFile {
     /// A file with columns of our own, of which nothing is said but what `rows` says.
     pub fn of(rows: Import) -> Self {
         Self {
-            file: rows.file,
+            file: Some(rows.file),
             format: Format::Csv,
             kind: ImportKind::Consents,
             map: rows.map,
             set: rows.set,
-            sender: None,
+            given: Given::default(),
             purpose: None,
             text: None,
-            act: None,
-            source: None,
-            attest: None,
             given_at: None,
             product: None,
             opt_out_offered: false,
@@ -657,6 +663,9 @@ pub enum ExportCommand {
         /// The file to write; it must not be there yet [default: standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// A folder to copy the evidence files into; it must not be there yet
+        #[arg(long, value_name = "FOLDER")]
+        files: Option<PathBuf>,
     },
     /// The register, one line of CSV for each fact
     Register {

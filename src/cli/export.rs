@@ -14,15 +14,20 @@ use super::import::plain;
 use super::link::{Link, unexpected};
 use super::print::note;
 use crate::admin::{Answer, MAX_PAGE, ProfileView, Request, Subject};
+use crate::app::EVIDENCE;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Event};
 use crate::mail::Address;
 
 /// Write what was asked for.
-pub(super) fn run(command: ExportCommand, link: &mut Link) -> Result<bool> {
+pub(super) fn run(command: ExportCommand, config: &Path) -> Result<bool> {
+    let link = &mut super::connect(config)?;
     match command {
-        ExportCommand::Address { address, html, output } => {
+        ExportCommand::Address { address, html, output, files } => {
             let about = About::gather(&address, link)?;
+            if let Some(folder) = files {
+                copy_files(&about.entries, &super::load(config)?.data.join(EVIDENCE), &folder)?;
+            }
             let mut output = Output::open(output.as_deref())?;
             if html {
                 output.write_all(about.page().into_string().as_bytes())?;
@@ -194,6 +199,25 @@ fn happened(entry: &Value) -> Markup {
             }
         }
     }
+}
+
+/// Copy the evidence files that `entries` name from `kept` to a new `folder`, under their hash and name.
+fn copy_files(entries: &[Value], kept: &Path, folder: &Path) -> Result<()> {
+    std::fs::create_dir(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let mut copied = 0;
+    for entry in entries.iter().filter(|entry| entry["kind"] == "evidence") {
+        let Ok(Entry { event: Event::Evidence(it), .. }) = Entry::parse(entry.to_string().as_bytes()) else {
+            continue;
+        };
+        let plain: String =
+            it.file.name.chars().filter(|c| c.is_alphanumeric() || "-_.".contains(*c)).collect();
+        let to = folder.join(format!("{}-{plain}", &it.file.sha256[..12.min(it.file.sha256.len())]));
+        let from = kept.join(&it.file.sha256);
+        std::fs::copy(&from, &to).with_context(|| format!("{} cannot be copied", from.display()))?;
+        copied += 1;
+    }
+    note(&format!("{copied} evidence files in {}", folder.display()));
+    Ok(())
 }
 
 /// A sender's register, one line for each fact.

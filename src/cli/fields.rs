@@ -79,9 +79,11 @@ pub(super) fn consent(
         Some("confirm") => ConsentEventKind::Confirm,
         Some("withdraw") => ConsentEventKind::Withdraw,
         Some("correct") => ConsentEventKind::Correct,
+        Some("expire") => ConsentEventKind::Expire,
+        Some("import") => ConsentEventKind::Import,
         Some(other) => {
             return Err(format!(
-                "L2: \"{other}\" is no kind of consent event; grant, confirm, request, withdraw or correct"
+                "L2: \"{other}\" is no kind of consent event; grant, confirm, request, withdraw, expire, import or correct"
             ));
         }
     };
@@ -104,6 +106,7 @@ pub(super) fn consent(
         kind,
         at,
         text: None,
+        files: Vec::new(),
         evidence: Evidence {
             text_sha256: field("text_sha256").map(|hex| sha256("text_sha256", &hex)).transpose()?,
             privacy_version: field("privacy_version"),

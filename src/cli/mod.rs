@@ -113,7 +113,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Published(command) => register::published(command, &path, out),
         Command::Suppress(command) => register::suppression(command, &path, out),
         Command::Text(command) => text::run(command, &mut connect(&path)?, out),
-        Command::Export(command) => export::run(command, &mut connect(&path)?),
+        Command::Export(command) => export::run(command, &path),
         Command::Form { name } => form(&name, &load(&path)?, out),
         Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
         Command::Explain(asked) => explain::explain(*asked, &path, out),

@@ -15,6 +15,7 @@ use super::{connect, fields};
 use crate::admin::{
     Answer, ConsentRow, CustomerRow, Import, MAX_PAGE, PublishedRow, Request, Row, SuppressionRow,
 };
+use crate::app::EVIDENCE;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::consent::{Act, Evidence};
 use crate::mail::{Address, Purpose};
@@ -25,7 +26,10 @@ const SOURCE: &str = "command line";
 
 pub(super) fn consent(command: ConsentCommand, config: &Path, out: &mut Out) -> Result<bool> {
     match command {
-        ConsentCommand::Add(add) => add_consent(*add, &mut connect(config)?, out),
+        ConsentCommand::Add(add) => {
+            let folder = super::load(config)?.data.join(EVIDENCE);
+            add_consent(*add, &folder, &mut connect(config)?, out)
+        }
         ConsentCommand::Show { address, sender } => show(address, sender, &mut connect(config)?, out),
         ConsentCommand::Import(args) => import::rows(Kind::Consents, args, config, out),
     }
@@ -58,7 +62,10 @@ pub(super) fn suppression(command: SuppressCommand, config: &Path, out: &mut Out
     }
 }
 
-fn add_consent(add: ConsentAdd, link: &mut Link, out: &mut Out) -> Result<bool> {
+fn add_consent(add: ConsentAdd, folder: &Path, link: &mut Link, out: &mut Out) -> Result<bool> {
+    // Kept before the entry that names them is written; a file that nothing names is swept away.
+    let files =
+        add.evidence.iter().map(|file| import::source::keep_evidence(file, folder)).collect::<Result<_>>()?;
     let at = match &add.at {
         Some(at) => moment(at, &add.zone)?,
         None => SystemClock.now(),
@@ -71,7 +78,7 @@ fn add_consent(add: ConsentAdd, link: &mut Link, out: &mut Out) -> Result<bool> 
     let row = ConsentRow {
         line: 1,
         address: add.address,
-        sender: add.sender,
+        sender: add.given.sender,
         purpose: Purpose(add.purpose),
         kind: add.kind.into(),
         at,
@@ -83,13 +90,14 @@ fn add_consent(add: ConsentAdd, link: &mut Link, out: &mut Out) -> Result<bool> 
                 .transpose()
                 .map_err(|why| anyhow!(why))?,
             privacy_version: add.privacy_version,
-            act: add.act.map(|act| Act::parse(&act)).transpose()?,
-            source: add.source,
+            act: add.given.act.map(|act| Act::parse(&act)).transpose()?,
+            source: add.given.source,
             ip: add.ip,
             pre_ticked: None,
             bundled: None,
-            attestation: add.attestation,
+            attestation: add.given.attest,
         },
+        files,
     };
     one(Row::Consent(row), text.into_iter().collect(), link, out)
 }

@@ -7,7 +7,7 @@ use super::fields;
 use super::link::{Link, unexpected};
 use super::print::{Out, note};
 use crate::admin::{Answer, MAX_PAGE, Request, TextRow};
-use crate::mail::{Purpose, hex, sha256};
+use crate::mail::{Purpose, hex, one_line_within, sha256};
 
 pub(super) fn run(command: TextCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
     match command {
@@ -42,8 +42,7 @@ fn list(link: &mut Link, out: &mut Out) -> Result<bool> {
             other => return Err(unexpected(&other)),
         };
         for (sha256, text) in &texts {
-            let first: String = text.chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();
-            out.line(format_args!("{sha256}\t{first}"))?;
+            out.line(format_args!("{sha256}\t{}", one_line_within(text, 80)))?;
         }
         match texts.last() {
             Some((last, _)) if texts.len() >= MAX_PAGE => after = Some(last.clone()),

@@ -67,6 +67,11 @@ pub enum ConsentEventKind {
     Withdraw,
     /// An earlier event was recorded by mistake: whatever stands before it no longer counts.
     Correct,
+    /// It was given for a time, and that has passed; may be dated in the future. No objection: what rests on
+    /// something else still stands.
+    Expire,
+    /// Consent was taken over from another tool by its word: a grant, and never the person's own act.
+    Import,
 }
 
 /// How good the evidence of a grant is.
@@ -103,6 +108,11 @@ pub enum ConsentState {
     },
     /// Given once and taken back.
     Withdrawn {
+        /// When.
+        since: Timestamp,
+    },
+    /// Given for a time that has passed.
+    Expired {
         /// When.
         since: Timestamp,
     },
@@ -238,6 +248,13 @@ fn there(field: &Option<String>) -> bool {
     field.as_deref().is_some_and(|text| !text.trim().is_empty())
 }
 
+impl ConsentEventKind {
+    /// Whether it gives consent, if its evidence is good enough.
+    pub fn is_grant(self) -> bool {
+        matches!(self, Self::Grant | Self::Import)
+    }
+}
+
 impl ConsentEvent {
     /// Whether the register may take it (RULES L1, L2). A withdrawal always may: an opt-out is never lost
     /// for its form.
@@ -245,13 +262,13 @@ impl ConsentEvent {
         if self.kind == ConsentEventKind::Withdraw {
             return Ok(());
         }
-        if self.at > now {
+        if self.at > now && self.kind != ConsentEventKind::Expire {
             return Err(ConsentError::Future { at: self.at });
         }
         if self.at < PLAUSIBLE_SINCE {
             return Err(ConsentError::Implausible { at: self.at });
         }
-        if self.kind != ConsentEventKind::Grant {
+        if !self.kind.is_grant() {
             return Ok(());
         }
         let evidence = &self.evidence;
@@ -318,6 +335,7 @@ pub fn fold(events: &[ConsentEvent], now: Timestamp) -> ConsentState {
 struct Fold {
     requested: bool,
     withdrawn: Option<Timestamp>,
+    expired: Option<Timestamp>,
     /// The best grant that stands.
     best: Option<Standing>,
     /// The grant with text, act and source that a confirmation would lift to grade A.
@@ -346,12 +364,12 @@ impl Fold {
         }
         match event.kind {
             ConsentEventKind::Request => self.requested = true,
-            ConsentEventKind::Grant => {
+            ConsentEventKind::Grant | ConsentEventKind::Import => {
                 let grant = Standing {
                     grade: event.evidence.grade(),
                     since: event.at,
                     event: index,
-                    by_person: event.evidence.is_by_person(),
+                    by_person: event.kind == ConsentEventKind::Grant && event.evidence.is_by_person(),
                 };
                 if grant.grade == Grade::B && self.full.is_none_or(|full| grant.by_person >= full.by_person) {
                     self.full = Some(grant);
@@ -367,6 +385,12 @@ impl Fold {
                 *self = Self { withdrawn: Some(event.counts_from()), ..Self::default() };
             }
             ConsentEventKind::Correct => *self = Self::default(),
+            ConsentEventKind::Expire => {
+                // A withdrawal that a later grant took back does not come again when that grant ends.
+                let stands = self.best.is_some_and(|best| best.grade > Grade::D);
+                let withdrawn = self.withdrawn.filter(|_| !stands);
+                *self = Self { withdrawn, expired: Some(event.at), ..Self::default() };
+            }
         }
     }
 
@@ -386,6 +410,7 @@ impl Fold {
                 ConsentState::Granted { grade, since, event, by_person }
             }
             Self { withdrawn: Some(since), .. } => ConsentState::Withdrawn { since },
+            Self { expired: Some(since), .. } => ConsentState::Expired { since },
             Self { requested: true, .. } => ConsentState::Requested,
             _ => ConsentState::None,
         }

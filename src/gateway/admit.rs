@@ -124,6 +124,7 @@ impl Gateway {
         } else {
             Reply::refused_recipients(&named)
         };
+        let reply = reply.referring(journey.reference);
         let event = refused_event(journey, &rejected);
         match self.parts.scribe.record(Record::of(event)).await {
             Ok(_) => reply,

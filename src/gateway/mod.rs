@@ -206,9 +206,11 @@ impl Gateway {
             }
             Answer::Refuse(refusal) => {
                 metrics::recipient_decided(decision.class.as_str(), "refuse");
+                let reference = self.new_reference(facts.now);
                 let reply = Reply::refused_recipients(&[(recipient.clone(), refusal.reason())]);
+                let reply = reply.referring(reference);
                 let event = Event::Refused {
-                    reference: None,
+                    reference: Some(reference),
                     handover: handover(client),
                     reverse_path: reverse_path.to_string(),
                     stage: Stage::Rcpt,

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::choice::{Corrected, Explained};
 use super::counts::Counts;
 use super::elsewhere::SentElsewhere;
-use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
+use super::evidence::EvidenceKept;
+use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack, Undeliverable};
 use super::inbox::{Answered, Held, Ignored, Returned, Unblocked};
 use super::keeping::Keeping;
 use super::outbox::{Telling, Told};
@@ -69,10 +70,14 @@ pub enum Event {
     },
     /// A consent event was taken into the register.
     Consent(Consented),
+    /// A file was kept as evidence of a consent.
+    Evidence(EvidenceKept),
     /// A customer relation was taken into the register.
     Relation(Related),
     /// A published business address was taken into the register (RULES L5).
     Published(Publication),
+    /// A mailbox does not work, by the word of another tool.
+    Undeliverable(Undeliverable),
     /// A file is about to be taken in (RULES L19).
     ImportBegun(ImportBegun),
     /// It was taken in to its end.
@@ -107,7 +112,7 @@ pub enum Event {
     SentElsewhere(Box<SentElsewhere>),
     /// Recipients were refused by policy.
     Refused {
-        /// Our reference; `None` when refused at RCPT, before there was a message.
+        /// Our reference, as the reply has it; `None` in entries made before replies at RCPT had one.
         reference: Option<Reference>,
         /// Who handed it over.
         handover: Handover,
@@ -507,8 +512,10 @@ impl Event {
             Self::KeyInForce(_) => "key_in_force",
             Self::ConsentText { .. } => "consent_text",
             Self::Consent(_) => "consent",
+            Self::Evidence(_) => "evidence",
             Self::Relation(_) => "relation",
             Self::Published(_) => "published",
+            Self::Undeliverable(_) => "undeliverable",
             Self::ImportBegun(_) => "import_begun",
             Self::ImportEnded(_) => "import_ended",
             Self::TakenBack(_) => "taken_back",
@@ -550,8 +557,10 @@ impl Event {
             | Self::KeyInForce(_)
             | Self::ConsentText { .. }
             | Self::Consent(_)
+            | Self::Evidence(_)
             | Self::Relation(_)
             | Self::Published(_)
+            | Self::Undeliverable(_)
             | Self::ImportBegun(_)
             | Self::ImportEnded(_)
             | Self::TakenBack(_)
@@ -621,8 +630,10 @@ impl Event {
     pub fn addresses(&self) -> Vec<&AddressKey> {
         match self {
             Self::Consent(consented) => vec![&consented.address],
+            Self::Evidence(kept) => vec![&kept.address],
             Self::Relation(related) => vec![&related.address],
             Self::Published(publication) => vec![&publication.address],
+            Self::Undeliverable(it) => vec![&it.address],
             Self::TakenBack(taken) => vec![&taken.address],
             Self::Suppression(suppressed) => vec![&suppressed.address],
             Self::Unsubscribed(unsubscribed) => vec![&unsubscribed.address],
@@ -717,12 +728,17 @@ impl Event {
             Self::Consent(it) => {
                 format!("{:?} by {} for {} ({})", it.event.kind, it.address, it.sender, it.purpose)
             }
+            Self::Evidence(it) => {
+                let file = &it.file;
+                format!("{} of {}: {} (SHA-256 {})", file.name, it.address, it.purpose, file.sha256)
+            }
             Self::Relation(it) => {
                 format!("{} bought {} from {}", it.address, it.relation.product, it.sender)
             }
             Self::Published(it) => {
                 format!("{} at {} for {} ({})", it.address, it.published.url, it.sender, it.purpose)
             }
+            Self::Undeliverable(it) => format!("{} for {}: {}", it.address, it.sender, it.block.reply),
             Self::ImportBegun(it) => {
                 format!("{} of {} ({}, SHA-256 {})", it.id, it.file, it.format, it.sha256)
             }

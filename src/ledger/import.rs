@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::consent::{ConsentEvent, Published, Relation};
 use crate::mail::{AddressKey, Purpose, SenderId};
-use crate::suppression::Suppression;
+use crate::suppression::{DeliveryBlock, Suppression};
 
 /// A file is about to be taken in. The facts that follow name this import as where they come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,8 @@ pub enum Fact {
     },
     /// A suppression.
     Suppression(Suppression),
+    /// A mailbox that does not work.
+    Block(DeliveryBlock),
 }
 
 impl Fact {
@@ -94,6 +96,19 @@ impl Fact {
             Self::Relation(_) => "relation",
             Self::Published { .. } => "publication",
             Self::Suppression(_) => "suppression",
+            Self::Block(_) => "delivery block",
         }
     }
+}
+
+/// A mailbox that does not work, by the word of another tool: nothing commercial is sent to it, and nobody opted out
+/// (RULES P14).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undeliverable {
+    /// For which sender.
+    pub sender: SenderId,
+    /// Whose.
+    pub address: AddressKey,
+    /// Since when, and how that is known.
+    pub block: DeliveryBlock,
 }

@@ -125,6 +125,8 @@ pub struct Erasure {
     pub senders: Vec<SenderId>,
     /// Where facts about the person came from, as the entries say it.
     pub sources: Vec<String>,
+    /// SHA-256 (hex) of the evidence files whose entries are destroyed.
+    pub files: Vec<String>,
     /// Holds that stop the erasure; nothing is done.
     pub holds: Vec<EntryNumber>,
 }

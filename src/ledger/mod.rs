@@ -13,6 +13,7 @@ pub mod consistency;
 mod counts;
 mod elsewhere;
 mod event;
+mod evidence;
 mod import;
 mod inbox;
 pub mod keeping;
@@ -35,7 +36,8 @@ pub use event::{
     KeyInForce, KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed,
     Unsubscribed, Way, head,
 };
-pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
+pub use evidence::{EvidenceKept, KeptFile};
+pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack, Undeliverable};
 pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned, Unblocked};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
 pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};

@@ -19,7 +19,7 @@ use super::consistency::Consistency;
 use super::event::{Anchored, Entry, EntryNumber, Event};
 use super::page::{self, Story};
 use super::tree::{Hash, Salt, leaf};
-use crate::mail::{CopyId, Language, hex, sha256};
+use crate::mail::{CopyId, Language, hex, one_line, sha256};
 
 /// First line of the signed list of files; a checkpoint cannot begin like this, as its first line is a
 /// gateway's name, which has no spaces.
@@ -204,11 +204,6 @@ pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W
     zip.add("key.txt", format!("{}\n", pack.verifier).as_bytes())?;
     zip.add("VERIFY.md", include_str!("VERIFY.md").as_bytes())?;
     zip.finish(pack, signer)
-}
-
-/// What stands in one line of the signed list.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 struct Files<W: Write + Seek> {

@@ -89,8 +89,10 @@ fn title(event: &Event, t: Tongue) -> String {
         Event::KeyInForce(key) => t.with(&w::KEY, &[&key.label()]),
         Event::ConsentText { .. } => t.say(&w::TEXT).to_owned(),
         Event::Consent(it) => t.with(consent_words(it.event.kind), &[&it.address]),
+        Event::Evidence(it) => t.with(&w::EVIDENCE_KEPT, &[&it.address]),
         Event::Relation(it) => t.with(&w::RELATION, &[&it.address]),
         Event::Published(it) => t.with(&w::PUBLISHED, &[&it.address]),
+        Event::Undeliverable(it) => t.with(&w::UNDELIVERABLE, &[&it.address]),
         Event::ImportBegun(it) => t.with(&w::IMPORT_BEGUN, &[&it.file]),
         Event::ImportEnded(_) => t.say(&w::IMPORT_ENDED).to_owned(),
         Event::TakenBack(it) => t.with(&w::TAKEN_BACK, &[&it.fact.word(), &it.address]),
@@ -139,6 +141,8 @@ fn consent_words(kind: ConsentEventKind) -> &'static Words {
         ConsentEventKind::Confirm => &w::CONFIRMED,
         ConsentEventKind::Withdraw => &w::WITHDREW,
         ConsentEventKind::Correct => &w::CORRECT,
+        ConsentEventKind::Expire => &w::EXPIRED,
+        ConsentEventKind::Import => &w::TAKEN_OVER,
     }
 }
 
@@ -155,6 +159,11 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             (t.row(&w::WORDING, text)) dt { "SHA-256" } dd { code { (sha256) } }
         },
         Event::Consent(it) => consent(it, t),
+        Event::Evidence(it) => html! {
+            (t.row(&w::FOR, html! { (it.sender) ", " (it.purpose) }))
+            (t.row(&w::FILE, html! { (it.file.name) ", SHA-256 " code { (it.file.sha256) } }))
+            (t.row(&w::KNOWN_FROM, &it.source))
+        },
         Event::Relation(it) => html! {
             (t.row(&w::OF, &it.sender.0))
             (t.row(&w::BOUGHT, t.with(&w::LAST_ON, &[&it.relation.product, &it.relation.last_purchase])))
@@ -169,6 +178,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             (t.row(&w::REVIEW_BY, html! { (it.published.review_by) }))
             (t.row(&w::KNOWN_FROM, &it.source))
         },
+        Event::Undeliverable(it) => html! { (t.row(&w::KNOWN_FROM, &it.block.reply)) },
         Event::ImportBegun(it) => html! {
             (t.row(&w::IMPORT, t.with(&w::READ_AS, &[&it.id, &it.format, &it.zone])))
             (t.row(&w::FILE, t.with(&w::OCTETS, &[&it.size, &it.sha256])))

@@ -11,7 +11,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::header::Block;
 use super::{ComposeError, Message};
-use crate::mail::{Address, Sender};
+use crate::mail::{Address, Sender, one_line_within};
 
 /// Fields of which RFC 5322 3.6 allows one, and that readers and filters pick differently from.
 const SINGLE: [&str; 7] = ["From", "Subject", "Date", "To", "Message-ID", "Reply-To", "Sender"];
@@ -152,7 +152,7 @@ fn with_at(name: &str) -> impl Iterator<Item = &str> {
 
 /// Someone else's text on its way into a reply: one line, bounded.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(120).collect()
+    one_line_within(text, 120)
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ fn list(tallies: &[Tally], words: &Words) -> String {
     let mut counts = [0; 7];
     for tally in tallies {
         let kind = match tally.kind.as_str() {
-            "consent" => 0,
+            "consent" | "evidence" => 0,
             "relation" => 1,
             "published" => 2,
             "suppression" | "unsubscribed" | "corrected" | "explained" => 3,

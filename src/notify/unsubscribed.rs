@@ -11,7 +11,7 @@ use mail_builder::headers::raw::Raw;
 
 use super::words::Words;
 use crate::ledger::{Corrected, Explained, News, Unsubscribed, Way, Why};
-use crate::mail::{Address, Sender};
+use crate::mail::{Address, Sender, one_line};
 
 /// What every notice of the gateway carries.
 #[derive(Debug, Clone, Copy)]
@@ -133,11 +133,6 @@ fn facts(text: &mut String, news: News<'_>, sender: &Sender, at: Timestamp, word
     if let Some(reference) = reference {
         line(words.reference, &reference.to_string());
     }
-}
-
-/// Names from the config and purposes stay on their line.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

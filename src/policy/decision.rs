@@ -108,6 +108,11 @@ pub enum Clause {
         /// When.
         since: Timestamp,
     },
+    /// L1: the consent was given for a time that has passed.
+    Expired {
+        /// When.
+        since: Timestamp,
+    },
     /// L4: a customer relation is there but fails a clause.
     Relation {
         /// Which.

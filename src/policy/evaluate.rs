@@ -260,6 +260,7 @@ fn from_register(
     Err(match (gap, consent, published_gap) {
         (Some(gap), _, _) => Clause::Relation { gap },
         (None, ConsentState::Granted { .. }, _) => Clause::GradeTooLow,
+        (None, ConsentState::Expired { since }, _) => Clause::Expired { since: *since },
         (None, _, Some(gap)) => Clause::Published { gap },
         (None, _, None) => Clause::NoBasis,
     })

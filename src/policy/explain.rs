@@ -234,6 +234,9 @@ fn consent(purpose: Option<&Purpose>, state: &ConsentState, profile: &Profile, s
         ConsentState::Withdrawn { since } => {
             Step::new(Mark::Failed, "L3", format!("consent for \"{purpose}\" was withdrawn on {since}"))
         }
+        ConsentState::Expired { since } => {
+            Step::new(Mark::Failed, "L1", format!("consent for \"{purpose}\" ended on {since}"))
+        }
         ConsentState::Requested => {
             Step::new(Mark::Failed, "L1", format!("consent for \"{purpose}\" was asked for, not given"))
         }

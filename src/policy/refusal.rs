@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::decision::{Clause, Refusal};
 use crate::consent::{PublishedGap, RelationGap};
-use crate::mail::{Address, Purpose};
+use crate::mail::{Address, Purpose, one_line_within};
 use crate::suppression::Reason;
 
 /// One row of the pack.
@@ -43,6 +43,9 @@ static PACK: &[Row] = &[
     Row { word: "withdrawn", rule: "L3", law: WITHDRAWAL,
           text: "consent{for} was withdrawn on {detail}",
           remedy: "only a new consent by the person can" },
+    Row { word: "expired", rule: "L1", law: SPAM_BAN_PROOF,
+          text: "consent{for} ended on {detail}",
+          remedy: "ask for a new consent, and put it on record" },
     Row { word: "relation_future", rule: "L4", law: SPAM_BAN,
           text: "the customer relation on record{for} is dated after this message",
           remedy: "correct the date of the purchase" },
@@ -135,6 +138,7 @@ impl Clause {
             Self::NoBasis => "no_basis",
             Self::GradeTooLow => "grade_too_low",
             Self::Withdrawn { .. } => "withdrawn",
+            Self::Expired { .. } => "expired",
             Self::Relation { gap } => match gap {
                 RelationGap::Future => "relation_future",
                 RelationGap::NotInSale => "relation_not_in_sale",
@@ -185,6 +189,7 @@ impl Clause {
         match self {
             Self::NoBasis
             | Self::GradeTooLow
+            | Self::Expired { .. }
             | Self::Relation { .. }
             | Self::Published { .. }
             | Self::NoPurpose
@@ -214,7 +219,9 @@ impl Clause {
     /// What the clause holds, for `{detail}`.
     fn detail(&self) -> String {
         match self {
-            Self::Withdrawn { since } | Self::Suppressed { since, .. } => date(*since),
+            Self::Withdrawn { since } | Self::Expired { since } | Self::Suppressed { since, .. } => {
+                date(*since)
+            }
             Self::AllowEnded { until } => date(*until),
             Self::Identity { why }
             | Self::NoOptOut { why }
@@ -290,12 +297,7 @@ fn date(at: Timestamp) -> String {
 }
 
 fn printable(text: &str) -> String {
-    let mut plain: String =
-        text.chars().take(MAX_DETAIL).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(MAX_DETAIL).is_some() {
-        plain.push('…');
-    }
-    plain
+    one_line_within(text, MAX_DETAIL)
 }
 
 #[cfg(test)]
@@ -317,6 +319,7 @@ mod tests {
             Clause::NoBasis,
             Clause::GradeTooLow,
             Clause::Withdrawn { since },
+            Clause::Expired { since },
             Clause::Blocked,
             Clause::UnknownSender,
             Clause::Identity { why: "the From name is not the sender's".into() },

@@ -141,6 +141,15 @@ impl Reply {
         Self { code: 550, enhanced: Some("5.7.1".to_owned()), lines, log: None }
     }
 
+    /// The same reply with the reference under which `sluis explain` tells the whole of it.
+    #[must_use]
+    pub fn referring(mut self, reference: Reference) -> Self {
+        if let Some(last) = self.lines.last_mut() {
+            last.push_str(&format!(" (reference {reference})"));
+        }
+        self
+    }
+
     /// 550 5.7.1: policy refuses the message as a whole.
     pub fn refused(reason: &str) -> Self {
         Self::new(550, "5.7.1", reason)

@@ -7,6 +7,7 @@
 use bytes::{Buf as _, BytesMut};
 
 use super::reply::is_enhanced;
+use crate::mail::one_line;
 
 /// Longest line accepted, CRLF included; four times what RFC 5321 4.5.3.1.5 allows, as real servers
 /// write whole sentences.
@@ -117,8 +118,7 @@ impl ResponseParser {
             Some((b'-', text)) => (true, text),
             Some(_) => return Err(ResponseError::Code),
         };
-        let text: String =
-            String::from_utf8_lossy(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text = one_line(&String::from_utf8_lossy(text));
         let text = self.without_enhanced(code, text);
         self.lines.push(text);
         Ok(!more)

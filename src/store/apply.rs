@@ -270,6 +270,7 @@ pub(super) fn profile_of(event: &Event) -> Option<(&SenderId, &AddressKey)> {
         Event::Consent(it) => Some((&it.sender, &it.address)),
         Event::Relation(it) => Some((&it.sender, &it.address)),
         Event::Published(it) => Some((&it.sender, &it.address)),
+        Event::Undeliverable(it) => Some((&it.sender, &it.address)),
         Event::TakenBack(it) => Some((&it.sender, &it.address)),
         Event::Suppression(it) => Some((&it.sender, &it.address)),
         Event::Unsubscribed(it) => Some((&it.sender, &it.address)),
@@ -293,6 +294,9 @@ pub(super) fn fold(profile: &mut Profile, number: EntryNumber, at: Timestamp, ev
         }
         Event::Relation(it) => add_relation(profile, &it.relation),
         Event::Published(it) => add_published(profile, &it.purpose, &it.published),
+        Event::Undeliverable(it) => {
+            profile.block.get_or_insert_with(|| it.block.clone());
+        }
         Event::TakenBack(it) => take_back(profile, &it.fact),
         Event::Suppression(it) => suppress(profile, it.suppression.clone()),
         Event::Unsubscribed(it) => unsubscribe(profile, it, at),
@@ -365,6 +369,7 @@ fn take_back(profile: &mut Profile, fact: &Fact) {
             profile.published.retain(|(about, known)| about != purpose || known != published);
         }
         Fact::Suppression(suppression) => profile.suppressions.retain(|known| known != suppression),
+        Fact::Block(block) => profile.block = profile.block.take().filter(|known| known != block),
     }
 }
 

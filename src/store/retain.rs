@@ -153,6 +153,9 @@ impl Store {
                 } else {
                     count(&mut erasure.erased, event);
                     due.push(found.number);
+                    if let Event::Evidence(it) = event {
+                        erasure.files.push(it.file.sha256.clone());
+                    }
                 }
                 sources.extend(source_of(event).map(str::to_owned));
             }
@@ -346,14 +349,18 @@ impl Judge<'_> {
 
 /// What a basis may rest on.
 fn is_evidence(event: &Event) -> bool {
-    matches!(event, Event::Consent(_) | Event::Relation(_) | Event::Published(_))
+    matches!(event, Event::Consent(_) | Event::Evidence(_) | Event::Relation(_) | Event::Published(_))
 }
 
 /// What a person, or somebody for them, said about mail.
 fn is_choice(event: &Event) -> bool {
     matches!(
         event,
-        Event::Unsubscribed(_) | Event::Corrected(_) | Event::Suppression(_) | Event::TakenBack(_)
+        Event::Unsubscribed(_)
+            | Event::Undeliverable(_)
+            | Event::Corrected(_)
+            | Event::Suppression(_)
+            | Event::TakenBack(_)
     )
 }
 

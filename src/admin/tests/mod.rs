@@ -19,6 +19,7 @@ fn consent(line: u64, who: &str) -> ConsentRow {
         kind: ConsentEventKind::Grant,
         at: "2025-03-01T10:00:00Z".parse().unwrap(),
         text: Some(0),
+        files: Vec::new(),
         evidence: Evidence {
             act: Some(Act::TickedBox),
             source: Some("https://voorbeeld.nl/nieuws".to_owned()),

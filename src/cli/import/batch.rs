@@ -131,6 +131,7 @@ impl<'a> Reader<'a> {
                         confirm.into_iter().for_each(|confirm| self.rest(Row::Consent(*confirm)));
                     }
                     Ok(Facts::Bought(row)) => self.rest(Row::Customer(*row)),
+                    Ok(Facts::Dead(row)) => self.rest(Row::Mailbox(row)),
                     Ok(Facts::Nothing(why)) if self.pass == Pass::Rest => {
                         *self.batch.nothing.entry(why).or_default() += 1;
                     }

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::dates::{self, Order};
 use super::forms::{Form, Standing, is_complaint, standing};
-use crate::admin::{ConsentRow, CustomerRow, SuppressionRow};
+use crate::admin::{ConsentRow, CustomerRow, MailboxRow, SuppressionRow};
 use crate::cli::table::Fields;
 use crate::consent::{Act, ConsentEventKind, Evidence};
 use crate::mail::{Address, Purpose};
@@ -65,6 +65,8 @@ pub(super) enum Facts {
     In(Box<ConsentRow>, Option<Box<ConsentRow>>),
     /// A purchase.
     Bought(Box<CustomerRow>),
+    /// A mailbox that does not work.
+    Dead(MailboxRow),
     /// Nothing to take in: why, for a count.
     Nothing(&'static str),
 }
@@ -94,7 +96,14 @@ impl Reading<'_> {
             }));
         }
         match (self.part, state) {
-            (Part::Dead, _) | (_, Standing::Dead) => Ok(Facts::Nothing("mailboxes that do not work")),
+            (Part::Dead, _) | (_, Standing::Bounced) => Ok(Facts::Dead(MailboxRow {
+                line,
+                address,
+                sender: self.word.sender.clone(),
+                since: None,
+                source: format!("does not work, by the {} export", self.form.name),
+            })),
+            (_, Standing::Dead) => Ok(Facts::Nothing("rows that are no longer on the list")),
             (Part::Pending, _) | (_, Standing::Pending) => {
                 Ok(Facts::Nothing("sign-ups that were never confirmed"))
             }
@@ -172,6 +181,7 @@ impl Reading<'_> {
             at,
             text: word.has_text.then_some(0),
             evidence,
+            files: Vec::new(),
         };
         let confirm = match first(row, self.form.confirmed) {
             None => None,
@@ -199,7 +209,9 @@ impl Reading<'_> {
             match standing(word) {
                 Standing::Active => {}
                 Standing::Pending => return Ok(Facts::Nothing("orders that were never paid")),
-                Standing::Dead => return Ok(Facts::Nothing("orders that came to nothing")),
+                Standing::Dead | Standing::Bounced => {
+                    return Ok(Facts::Nothing("orders that came to nothing"));
+                }
                 Standing::Left | Standing::Complained | Standing::Unknown => {
                     return Err(fault(column, format!("L4: \"{word}\" is no state of a sale")));
                 }
@@ -336,14 +348,17 @@ mod tests {
         );
         assert_eq!(confirm.kind, ConsentEventKind::Confirm);
         assert_eq!(confirm.evidence.ip.as_deref(), Some("192.0.2.8"));
-        for (state, part) in
-            [("pending", Part::Whole), ("", Part::Pending), ("cleaned", Part::Whole), ("", Part::Dead)]
-        {
+        for (state, part) in [("pending", Part::Whole), ("", Part::Pending), ("archived", Part::Whole)] {
             let row = [MAIL, ("status", state)];
             assert!(
                 matches!(facts(Format::Mailchimp, part, &word(), &row), Ok(Facts::Nothing(_))),
                 "{state}"
             );
+        }
+        for (state, part) in [("cleaned", Part::Whole), ("", Part::Dead)] {
+            let row = [MAIL, ("status", state)];
+            let dead = facts(Format::Mailchimp, part, &word(), &row);
+            assert!(matches!(dead, Ok(Facts::Dead(_))), "{state}: no opt-out, and no consent");
         }
         let odd = facts(Format::Mailchimp, Part::Whole, &word(), &[MAIL, ("status", "vip")]).unwrap_err();
         assert_eq!(odd.field, "status");

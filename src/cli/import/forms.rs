@@ -189,7 +189,9 @@ pub(super) enum Standing {
     Complained,
     /// Never confirmed, or never paid.
     Pending,
-    /// The mailbox does not work, or the order came to nothing.
+    /// The mailbox does not work.
+    Bounced,
+    /// No longer on the list, or the order came to nothing.
     Dead,
     /// A word that is not known.
     Unknown,
@@ -221,9 +223,9 @@ pub(super) fn standing(word: &str) -> Standing {
         | "onbevestigd"
         | "in_de_wacht"
         | "wachten_op_betaling" => Standing::Pending,
-        "cleaned" | "bounced" | "deleted" | "archived" | "hard_bounced" | "inactive" | "refunded"
-        | "voided" | "cancelled" | "canceled" | "failed" | "expired" | "geannuleerd" | "mislukt"
-        | "terugbetaald" | "trash" => Standing::Dead,
+        "cleaned" | "bounced" | "hard_bounced" | "hard_bounce" => Standing::Bounced,
+        "deleted" | "archived" | "inactive" | "refunded" | "voided" | "cancelled" | "canceled" | "failed"
+        | "expired" | "geannuleerd" | "mislukt" | "terugbetaald" | "trash" => Standing::Dead,
         _ => Standing::Unknown,
     }
 }
@@ -273,6 +275,7 @@ mod tests {
         assert_eq!(standing("non-subscribed"), Standing::Pending);
         assert_eq!(standing("wc-completed"), Standing::Active);
         assert_eq!(standing("refunded"), Standing::Dead);
+        assert_eq!(standing("Cleaned"), Standing::Bounced);
         assert_eq!(standing("quote"), Standing::Unknown);
         assert!(is_complaint("ABUSE: marked as spam") && !is_complaint("no longer interested"));
     }

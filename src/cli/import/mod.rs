@@ -9,7 +9,7 @@ mod convert;
 pub(super) mod dates;
 mod forms;
 mod rejects;
-mod source;
+pub(super) mod source;
 mod undo;
 
 use std::collections::{BTreeMap, HashMap};
@@ -126,7 +126,7 @@ struct Job {
 /// `sluis import`.
 pub(super) fn command(
     command: Option<ImportsCommand>,
-    file: Option<ImportFile>,
+    file: ImportFile,
     config: &Path,
     out: &mut Out,
 ) -> Result<bool> {
@@ -135,12 +135,11 @@ pub(super) fn command(
         (Some(ImportsCommand::Undo { id, opt_outs, dry_run }), _) => {
             undo::undo(&id, opt_outs, dry_run, &mut super::connect(config)?, out)
         }
-        (None, Some(args)) => {
+        (None, args) => {
             let folder = super::load(config)?.data.join("imports");
             let job = Job::of_file(args, &folder)?;
             run(job, &mut super::connect(config)?, out)
         }
-        (None, None) => bail!("the file is missing"),
     }
 }
 
@@ -161,6 +160,7 @@ fn own_format(file: &Path) -> Format {
 
 impl Job {
     fn of_file(args: ImportFile, folder: &Path) -> Result<Self> {
+        let file = args.file.ok_or_else(|| anyhow!("the file is missing"))?;
         let defaults = pairs("--set", &args.set)?;
         let maps = pairs("--map", &args.map)?;
         for (flag, names) in [("--set", &defaults), ("--map", &maps)] {
@@ -177,11 +177,11 @@ impl Job {
         let zone = fields::zone(&zone_name).map_err(|why| anyhow!(why))?;
         let text = args.text.as_deref().map(fields::read_text).transpose().map_err(|why| anyhow!(why))?;
         let word = Word {
-            sender: args.sender.clone(),
+            sender: args.given.sender.clone(),
             purpose: args.purpose.clone(),
-            act: args.act.as_deref().map(Act::parse).transpose()?,
-            source: args.source.clone(),
-            attestation: args.attest.clone(),
+            act: args.given.act.as_deref().map(Act::parse).transpose()?,
+            source: args.given.source.clone(),
+            attestation: args.given.attest.clone(),
             given_at: args
                 .given_at
                 .map(|at| fields::time(&at, &zone).map_err(|why| anyhow!("--given-at: {why}")))
@@ -193,11 +193,11 @@ impl Job {
         // What is said of the whole file is said of each row that does not say otherwise.
         let mut whole: Fields = defaults.into_iter().collect();
         let said = [
-            ("sender", args.sender),
+            ("sender", args.given.sender),
             ("purpose", args.purpose),
-            ("act", args.act),
-            ("source", args.source),
-            ("attestation", args.attest),
+            ("act", args.given.act),
+            ("source", args.given.source),
+            ("attestation", args.given.attest),
             ("text", text.clone()),
         ];
         for (column, value) in said {
@@ -208,7 +208,7 @@ impl Job {
             }
         }
         Ok(Self {
-            source: Source::open(&args.file, (!args.dry_run).then_some(folder))?,
+            source: Source::open(&file, (!args.dry_run).then_some(folder))?,
             format: args.format,
             kind: args.kind,
             word,
@@ -218,10 +218,10 @@ impl Job {
             dates: args.dates,
             maps: maps.into_iter().map(|(ours, theirs)| (super::table::column(&theirs), ours)).collect(),
             defaults: whole,
-            folder: args.file.parent().unwrap_or(Path::new("")).to_owned(),
+            folder: file.parent().unwrap_or(Path::new("")).to_owned(),
             dry_run: args.dry_run,
             rejects: args.rejects,
-            file: args.file,
+            file,
         })
     }
 

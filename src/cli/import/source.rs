@@ -11,6 +11,7 @@ use aws_lc_rs::digest;
 use encoding_rs::{Decoder, UTF_16BE, UTF_16LE};
 
 use super::convert::Part;
+use crate::ledger::KeptFile;
 
 /// Files in one zip.
 const MAX_MEMBERS: usize = 100;
@@ -45,6 +46,27 @@ pub(super) struct Member {
     pub size: u64,
     /// Its place in the zip.
     index: Option<usize>,
+}
+
+/// Largest file of evidence.
+const MAX_EVIDENCE: u64 = 256 << 20;
+
+/// Keep `path` in `folder` under its SHA-256, as evidence.
+pub(in crate::cli) fn keep_evidence(path: &Path, folder: &Path) -> Result<KeptFile> {
+    let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
+    if file.metadata()?.len() > MAX_EVIDENCE {
+        bail!("{} is larger than {MAX_EVIDENCE} octets", path.display());
+    }
+    let copy = Copy::In(temporary(folder)?);
+    let (sha256, size) =
+        copy.take(&mut &file).with_context(|| format!("{} cannot be read", path.display()))?;
+    if let Copy::In((temporary, _)) = &copy {
+        let kept = folder.join(&sha256);
+        fs::rename(temporary, &kept)
+            .with_context(|| format!("the file cannot be kept as {}", kept.display()))?;
+    }
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(KeptFile { sha256, name, size })
 }
 
 impl Source {

@@ -90,6 +90,18 @@ words! {
     CORRECT = "Een toestemming van {} was bij vergissing vastgelegd", "A consent of {} had been recorded by mistake",
         "Eine Einwilligung von {} war irrtümlich festgehalten worden",
         "Un consentement de {} avait été consigné par erreur";
+    EXPIRED = "De toestemming van {} kreeg een einde", "The consent of {} was given an end",
+        "Die Einwilligung von {} bekam ein Ende", "Le consentement de {} a reçu une fin";
+    TAKEN_OVER = "De toestemming van {} werd overgenomen uit een ander systeem",
+        "The consent of {} was taken over from another tool", "Die Einwilligung von {} wurde aus einem anderen System übernommen",
+        "Le consentement de {} a été repris d'un autre outil";
+    EVIDENCE_KEPT = "Er is een bestand bewaard dat de toestemming van {} laat zien",
+        "A file was kept that shows the consent of {}", "Eine Datei wurde aufbewahrt, die die Einwilligung von {} zeigt",
+        "Un fichier a été conservé qui montre le consentement de {}";
+    UNDELIVERABLE = "De mailbox van {} werd vastgelegd als een die niet werkt",
+        "The mailbox of {} was recorded as one that does not work",
+        "Das Postfach von {} wurde als nicht funktionierend festgehalten",
+        "La boîte de {} a été consignée comme ne fonctionnant pas";
     RELATION = "{} werd als klant vastgelegd", "{} was recorded as a customer", "{} wurde als Kunde festgehalten",
         "{} a été consigné comme client";
     PUBLISHED = "{} werd vastgelegd als bekendgemaakt om op gemaild te worden",
