@@ -524,7 +524,8 @@ async fn p11_what_the_gateway_writes_itself_is_signed() {
         _ => None,
     });
     let record = record.unwrap();
-    let (resolver, _) = dns("test._domainkey.voorbeeldhypotheken.nl", record.public.as_deref().unwrap()).await;
+    let (resolver, _) =
+        dns("test._domainkey.voorbeeldhypotheken.nl", record.public.as_deref().unwrap()).await;
     let signatures = Signatures::new(Some(resolver), std::time::Duration::from_secs(10)).unwrap();
     for mail in own.iter().chain([&copy]) {
         let who = signatures.of(&mail.data).await;

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use super::books::StoreBooks;
-use super::certificate;
+use super::certificate::{self, Certificates};
 use super::control::{Facts, Remote};
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
@@ -184,13 +184,11 @@ impl Running {
         );
         let desk =
             Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters, clock.clone()));
-        let (certificate, certificate_seen) = match &settings.unsubscribe.tls {
+        let (certificate, certificate_seen) = match certificate::Files::of(&settings.unsubscribe) {
             None => (None, None),
             Some(files) => {
-                let (sender, seen) =
-                    watch::channel(certificate::read(files).context("the unsubscribe page")?);
-                shutdown.spawn(certificate::renew(files.clone(), sender.clone(), shutdown.clone()));
-                (Some(sender), Some(seen))
+                let (certificates, seen) = Certificates::open(files, &shutdown)?;
+                (Some(certificates), Some(seen))
             }
         };
         shutdown.spawn(unsubscribe::run(
