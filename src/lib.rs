@@ -7,7 +7,7 @@
 //! * **1 grammar**: [`smtp`], [`message`] (pure, sans-IO)
 //! * **2 registers**: [`consent`], [`suppression`], [`policy`], [`ledger`], [`limits`], [`token`]
 //! * **3 machines**: [`net`], [`relay`], [`store`], [`notify`] (sockets and disk live here)
-//! * **4 journeys**: [`gateway`], [`submission`], [`unsubscribe`], [`admin`]
+//! * **4 journeys**: [`gateway`], [`submission`], [`unsubscribe`], [`subscribe`], [`admin`], [`api`]
 //! * **5 doors**: [`config`], [`telemetry`], [`cli`], [`app`]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -36,8 +36,10 @@ pub mod relay;
 pub mod store;
 
 pub mod admin;
+pub mod api;
 pub mod gateway;
 pub mod submission;
+pub mod subscribe;
 pub mod unsubscribe;
 
 pub mod app;

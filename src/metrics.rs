@@ -46,6 +46,11 @@ pub fn unsubscribe_corrected() {
     counter!("sluis_unsubscribe_corrections_total").increment(1);
 }
 
+/// Sign-ups by form, by what became of them (`mailed`, `not_mailed`, `elsewhere`, `confirmed`).
+pub fn form_answered(outcome: &'static str) {
+    counter!("sluis_forms_total", "outcome" => outcome).increment(1);
+}
+
 /// Tries to tell those who must know, by channel (`webhook`, `one_click`) and outcome (`told`, `given_up`,
 /// `not_needed`, `failed`).
 pub fn told(channel: &'static str, outcome: &'static str) {

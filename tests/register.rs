@@ -287,3 +287,49 @@ fn l2_texts_are_judged_and_stored_once_by_their_hash() {
     let privacy = house.file("privacy.txt", "Wij bewaren uw adres zolang u de nieuwsbrief wilt.");
     assert!(house.ok(&["text", "add", &privacy, "--privacy"]).ends_with(" on record\n"));
 }
+
+#[test]
+fn l18_an_erasure_leaves_what_the_law_wants_kept_and_a_letter_that_says_so() {
+    let house = House::new();
+    let who = "weg@example.org";
+    let csv =
+        house.file("klanten.csv", &format!("address,product,last_purchase\n{who},hypotheek,2026-01-02\n"));
+    house.ok(&["customer", "import", &csv]);
+    house.ok(&["suppress", "add", who, "--reason", "objection"]);
+    let exported = || house.ok(&["export", "address", who]);
+    assert!(exported().contains("hypotheek"));
+
+    let held = house.ok(&["ledger", "hold", "add", who, "--why", "klacht 7"]);
+    let hold =
+        held.split_whitespace().find_map(|word| word.trim_end_matches(';').parse::<u64>().ok()).unwrap();
+    let stopped = house.run(&["erase", who]);
+    assert!(stopped.code == 1 && stopped.out.contains("nothing was erased, a hold stands"), "{stopped:?}");
+    assert!(stopped.out.contains("Dat kan nu niet"), "{stopped:?}");
+    house.ok(&["ledger", "hold", "end", &hold.to_string(), "--why", "afgedaan"]);
+
+    let trial = house.ok(&["erase", who, "--dry-run"]);
+    assert!(trial.contains("3 entries would be erased (1 relation, 1 suppression, 1 keeping)"), "{trial}");
+    assert!(trial.contains("Dit is een proef"), "{trial}");
+    assert!(exported().contains("hypotheek"), "nothing was done");
+    let taken = house.file("brief.txt", "");
+    let done = house.run(&["erase", who, "--letter", &taken]);
+    assert!(done.code == 1 && exported().contains("hypotheek"), "no letter, no erasure: {done:?}");
+
+    let letter = house.path("letter.txt");
+    let done = house.run(&["erase", who, "--letter", letter.to_str().unwrap()]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("suppression stays, as a keyed hash: objection"), "{done:?}");
+    assert!(done.err.contains("the original of an import has the address in it"), "{done:?}");
+    let letter = std::fs::read_to_string(letter).unwrap();
+    assert!(letter.contains("* aankopen: 1") && letter.contains("versleutelde afdruk"), "{letter}");
+    assert!(letter.contains("Voorbeeld Hypotheken B.V."), "{letter}");
+
+    let left = exported();
+    assert!(left.contains("\"entries\": []") && left.contains("\"objection\""), "{left}");
+    assert!(!left.contains("hypotheek\"") && left.matches(who).count() == 1, "only the question: {left}");
+    // Put on record again, the person is still not to be mailed.
+    house.ok(&["customer", "import", &csv, "--set", "opt_out_offered=yes", "--set", "given_in_sale=yes"]);
+    let asked = house.run(&["explain", "--from", "nieuws@voorbeeldhypotheken.nl", "--to", who]);
+    assert!(asked.code == 1 && asked.out.contains("objected"), "{asked:?}");
+    assert!(house.ok(&["proof", "verify"]).contains("the ledger is sound"));
+}

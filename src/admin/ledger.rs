@@ -10,7 +10,7 @@ use super::handle::{ask, read, write};
 use super::wire::{Answer, Query};
 use super::{Services, Verified};
 use crate::ledger::consistency::Consistency;
-use crate::ledger::keeping::Keeping;
+use crate::ledger::keeping::{Erasure, Keeping};
 use crate::ledger::{EntryNumber, Event, Keep, Record, Side};
 use crate::mail::{AddressKey, CopyId};
 
@@ -52,6 +52,13 @@ pub enum LedgerRequest {
     Holds,
     /// Purge now what is due; it happens by itself as well.
     Purge,
+    /// Erase one person (RULES L18).
+    Erase {
+        /// Who.
+        address: AddressKey,
+        /// Only tell what would be done.
+        dry_run: bool,
+    },
     /// Copy the store to a file of the gateway's machine, and check the copy.
     Backup {
         /// The file, absolute; it must not be there yet.
@@ -93,6 +100,13 @@ pub enum LedgerAnswer {
     Purged {
         /// Entries whose salt and payload were destroyed.
         entries: u64,
+    },
+    /// What an erasure did, or would do.
+    Erased {
+        /// What went and what stays.
+        erasure: Erasure,
+        /// SHA-256 (hex) of the originals of imports that facts about the person came from.
+        originals: Vec<String>,
     },
     /// What is kept of a message.
     Message(SentMessage),
@@ -190,6 +204,13 @@ pub(super) async fn handle(request: LedgerRequest, services: &Services) -> Answe
                 Ok(Answer::Ledger(LedgerAnswer::Purged { entries: services.books.purge()? }))
             })
             .await
+        }
+        LedgerRequest::Erase { address, dry_run } => {
+            let erased = ask(services, move |services| {
+                let (erasure, originals) = services.books.erase(&address, dry_run)?;
+                Ok(Answer::Ledger(LedgerAnswer::Erased { erasure, originals }))
+            });
+            erased.await
         }
         LedgerRequest::Backup { file } => {
             ask(services, move |services| {

@@ -43,6 +43,7 @@ pub use wire::{
 
 use crate::clock::{SharedClock, Timestamp};
 use crate::ledger::consistency::Consistency;
+use crate::ledger::keeping::Erasure;
 use crate::ledger::{EntryNumber, Fact, InboxView, OutboxView, Scribe, Suppressed};
 use crate::mail::{Address, AddressKey, CopyId, SenderId};
 use crate::policy::{Profile, Register, Rules, Unavailable};
@@ -140,6 +141,9 @@ pub trait Books: Send + Sync + std::fmt::Debug {
     fn holds(&self) -> Result<Vec<HoldLine>, Unavailable>;
     /// Purge what is due; how many entries went.
     fn purge(&self) -> Result<u64, Unavailable>;
+    /// Erase one person, or tell what that would do; with the SHA-256 (hex) of the originals of imports that facts
+    /// about the person came from.
+    fn erase(&self, address: &AddressKey, dry_run: bool) -> Result<(Erasure, Vec<String>), Unavailable>;
     /// Copy the store to `file` and check the copy; the inner error says why there is none.
     fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable>;
     /// What is kept of the newest copy that `to` got; `None` when no such copy was admitted.

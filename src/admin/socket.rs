@@ -1,4 +1,5 @@
-//! The Unix socket: one JSON line in, one JSON line out, of bounded length.
+//! The Unix socket: one JSON line in, one JSON line out, of bounded length. A connection that begins with the name of an
+//! HTTP method speaks HTTP instead, and is answered by the router that is handed in.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -7,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::wire::{Answer, Request};
 use super::{Services, handle};
+use crate::net;
 use crate::shutdown::Shutdown;
 
 /// How long a client may take to hand in its request once it has begun, and to take its answer.
@@ -66,10 +69,11 @@ impl Drop for Listener {
 }
 
 /// Answer requests until `shutdown`; a request that was read is answered. At most `connections` at once, each
-/// line of at most `max_line` octets.
+/// line of at most `max_line` octets; HTTP goes to `http`.
 pub async fn serve(
     listener: Listener,
     services: Services,
+    http: Router,
     connections: usize,
     max_line: usize,
     shutdown: Shutdown,
@@ -94,10 +98,10 @@ pub async fn serve(
             tracing::warn!("admin socket: a process of another user was turned away");
             continue;
         }
-        let (services, stop) = (services.clone(), shutdown.clone());
+        let (services, http, stop) = (services.clone(), http.clone(), shutdown.clone());
         shutdown.spawn(async move {
             let _slot = slot;
-            if let Err(error) = converse(stream, &services, max_line, &stop).await {
+            if let Err(error) = converse(stream, &services, http, max_line, &stop).await {
                 tracing::debug!(%error, "admin socket: connection lost");
             }
         });
@@ -105,17 +109,25 @@ pub async fn serve(
 }
 
 async fn converse(
-    mut stream: UnixStream,
+    stream: UnixStream,
     services: &Services,
+    http: Router,
     max_line: usize,
     shutdown: &Shutdown,
 ) -> std::io::Result<()> {
-    let (reader, mut writer) = stream.split();
-    let mut reader = tokio::io::BufReader::new(reader);
+    let mut stream = tokio::io::BufReader::new(stream);
+    let is_http = tokio::select! {
+        () = shutdown.requested() => return Ok(()),
+        begun = stream.fill_buf() => begun?.first().is_some_and(u8::is_ascii_uppercase),
+    };
+    if is_http {
+        net::http::converse(stream, http, PEER_TIMEOUT, shutdown).await;
+        return Ok(());
+    }
     loop {
         let begun = tokio::select! {
             () = shutdown.requested() => return Ok(()),
-            begun = reader.fill_buf() => !begun?.is_empty(),
+            begun = stream.fill_buf() => !begun?.is_empty(),
         };
         if !begun {
             return Ok(());
@@ -123,16 +135,16 @@ async fn converse(
         let mut line = Vec::new();
         // One more than is allowed, to tell a line that fits from one that does not.
         let limit = max_line as u64 + 1;
-        tokio::time::timeout(PEER_TIMEOUT, (&mut reader).take(limit).read_until(b'\n', &mut line)).await??;
+        tokio::time::timeout(PEER_TIMEOUT, (&mut stream).take(limit).read_until(b'\n', &mut line)).await??;
         if line.len() > max_line {
             let error = format!("the request is longer than {max_line} octets");
-            return reply(&mut writer, &Answer::Failed { error }, max_line).await;
+            return reply(&mut stream, &Answer::Failed { error }, max_line).await;
         }
         let answer = match serde_json::from_slice(&line) {
             Ok(request) => handle(request, services).await,
             Err(error) => Answer::Failed { error: format!("not a request: {error}") },
         };
-        reply(&mut writer, &answer, max_line).await?;
+        reply(&mut stream, &answer, max_line).await?;
     }
 }
 

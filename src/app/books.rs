@@ -11,6 +11,7 @@ use memchr::memmem;
 use crate::admin::{Books, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Subject, Tally, Verified};
 use crate::clock::Timestamp;
 use crate::ledger::consistency::Consistency;
+use crate::ledger::keeping::Erasure;
 use crate::ledger::{Entry, EntryNumber, Event, Fact, Keep, Suppressed, pack};
 use crate::mail::{AddressKey, SenderId};
 use crate::policy::{Profile, Refusal, Unavailable};
@@ -297,6 +298,22 @@ impl Books for StoreBooks {
 
     fn purge(&self) -> Result<u64, Unavailable> {
         self.store.purge(&|| false).map_err(|error| Unavailable(error.to_string()))
+    }
+
+    fn erase(&self, address: &AddressKey, dry_run: bool) -> Result<(Erasure, Vec<String>), Unavailable> {
+        let erasure = if dry_run {
+            self.store.plan_erasure(address)?.0
+        } else {
+            self.store.erase_person(address).map_err(|error| Unavailable(error.to_string()))?
+        };
+        let mut originals = BTreeSet::new();
+        for source in &erasure.sources {
+            let Some((_, id)) = source.rsplit_once("import ") else { continue };
+            if let Some(import) = self.import(id)? {
+                originals.insert(import.sha256);
+            }
+        }
+        Ok((erasure, originals.into_iter().collect()))
     }
 
     fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable> {

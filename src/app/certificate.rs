@@ -30,6 +30,11 @@ impl Files {
         Some(Self { page: settings.tls.clone()?, named: settings.named_tls.clone() })
     }
 
+    /// One certificate for every name.
+    pub(super) fn alone(files: TlsFiles) -> Self {
+        Self { page: files, named: Vec::new() }
+    }
+
     fn all(&self) -> impl Iterator<Item = &TlsFiles> {
         std::iter::once(&self.page).chain(self.named.iter().map(|(_, files)| files))
     }
@@ -70,9 +75,8 @@ pub(super) fn read(files: &Files) -> Result<Arc<ServerConfig>> {
     let named: Vec<_> =
         named.map(|(name, one)| (name.clone(), one.certificate.clone(), one.key.clone())).collect();
     let TlsFiles { certificate, key } = &files.page;
-    tls::http_server_config_by_name(certificate, key, &named).with_context(|| {
-        format!("the page's certificate {} with key {}", certificate.display(), key.display())
-    })
+    tls::http_server_config_by_name(certificate, key, &named)
+        .with_context(|| format!("certificate {} with key {}", certificate.display(), key.display()))
 }
 
 /// Look at the files every minute until `shutdown`; what was renewed is in force at once. Files that do not fit
@@ -98,9 +102,9 @@ async fn renew(
             Ok(config) => {
                 certificate.send_replace(config);
                 seen = now;
-                tracing::info!(file = %files.page.certificate.display(), "the page has a new certificate");
+                tracing::info!(file = %files.page.certificate.display(), "a new certificate is in force");
             }
-            Err(error) => tracing::warn!(error = %format!("{error:#}"), "the page keeps its old certificate"),
+            Err(error) => tracing::warn!(error = %format!("{error:#}"), "the old certificate stays in force"),
         }
     }
 }

@@ -45,6 +45,11 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("limits.http_timeout", format!("{:?}", limits.http_timeout)),
         ("limits.http_idle", format!("{:?}", limits.http_idle)),
         ("limits.http_pending", limits.http_pending.to_string()),
+        ("api.listen", format!("{:?}", settings.api.listen)),
+        ("api.certificate_file", format!("{:?}", settings.api.tls)),
+        ("limits.api_connections", limits.api_connections.to_string()),
+        ("limits.api_body", limits.api_body.to_string()),
+        ("limits.api_at_once", limits.api_at_once.to_string()),
         ("limits.admin_connections", limits.admin_connections.to_string()),
         ("limits.admin_message", limits.admin_message.to_string()),
         ("ledger.checkpoint_every", format!("{:?}", ledger.checkpoint_every)),
@@ -105,6 +110,7 @@ mod tests {
         ("log.format", "\"json\""),
         ("log.level", "\"debug\""),
         ("metrics.listen", "\"127.0.0.1:9126\""),
+        ("api.listen", "\"127.0.0.1:8027\""),
     ];
 
     /// Keys that mean something only beside another one: lines of the same section.
@@ -125,6 +131,7 @@ mod tests {
         ("log.format", include_str!("../cli/mod.rs"), "settings.log.format"),
         ("log.level", include_str!("../cli/mod.rs"), "settings.log.level"),
         ("metrics.listen", include_str!("running.rs"), "settings.metrics"),
+        ("api.listen", include_str!("running.rs"), "settings.api.listen"),
     ];
 
     struct Rig {
@@ -185,8 +192,9 @@ mod tests {
                     rooms::hops(settings)
                 ),
                 format!(
-                    "{:?} {:?} {:?} {:?}",
+                    "{:?} {:?} {:?} {:?} {:?}",
                     mailbox::doors(settings),
+                    rooms::api(settings),
                     rooms::spool(settings),
                     rooms::store(settings, signer),
                     rooms::page(settings)
@@ -284,6 +292,8 @@ mod tests {
                 "unsubscribe.certificate_file",
                 "unsubscribe.key_file",
                 "unsubscribe.health_ca_file",
+                "api.certificate_file",
+                "api.key_file",
                 "notify.timeout",
             ];
             if alone.contains(&name.as_str()) {

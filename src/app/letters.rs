@@ -1,5 +1,5 @@
-//! The notices of an unsubscribe (RULES L10): worded by `notify`, put into the spool in the same commit as
-//! the unsubscribe itself.
+//! The mails of the gateway itself, notices of an unsubscribe (RULES L10) and confirmation mails (L12): worded by
+//! `notify`, put into the spool in the same commit as the fact that causes them.
 
 use std::sync::Arc;
 
@@ -8,12 +8,15 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::SharedClock;
 use crate::config;
-use crate::ledger::{News, Party, Record, Side};
-use crate::mail::{Address, Reference, Sender};
-use crate::message::date_time;
-use crate::notify::{self, Digests, Letterhead, Notice};
+use crate::consent::ConsentEvent;
+use crate::gateway::InForce;
+use crate::ledger::{DkimSigned, News, Party, Record, Side};
+use crate::mail::{Address, Class, Reference, Sender};
+use crate::message::{self, date_time};
+use crate::notify::{self, Confirmation, Digests, Letterhead, Notice};
 use crate::relay::{Spool, notice};
 use crate::secret::{SharedEntropy, random};
+use crate::subscribe::{Form, Mails};
 use crate::unsubscribe::Notices;
 
 /// Writes and sends the notices.
@@ -24,6 +27,7 @@ pub(super) struct Letters {
     hostname: String,
     clock: SharedClock,
     entropy: SharedEntropy,
+    in_force: watch::Receiver<Arc<InForce>>,
     tell: watch::Receiver<Arc<notify::Settings>>,
     owing: Arc<Notify>,
 }
@@ -34,6 +38,7 @@ impl Letters {
         settings: &config::Settings,
         clock: SharedClock,
         entropy: SharedEntropy,
+        in_force: watch::Receiver<Arc<InForce>>,
         tell: watch::Receiver<Arc<notify::Settings>>,
         owing: Arc<Notify>,
     ) -> Self {
@@ -43,6 +48,7 @@ impl Letters {
             hostname: settings.name.ascii().to_owned(),
             clock,
             entropy,
+            in_force,
             tell,
             owing,
         }
@@ -58,9 +64,28 @@ impl Letters {
             sender: Some(Party { id: sender.id.clone(), name: sender.name.clone() }),
             message_id: Some(notice.message_id),
             own: true,
+            dkim: Vec::new(),
             bytes: notice.bytes.into(),
         };
         self.spool.enclose(record, letter, self.clock.now());
+    }
+
+    /// `bytes`, which are From `from`, with the signatures of its domain (RULES P11): this mail goes to strangers.
+    fn signed(&self, bytes: Vec<u8>, from: &Address) -> Result<(Vec<u8>, Vec<DkimSigned>), String> {
+        let settings = self.in_force.borrow().clone();
+        let signers = &settings.settings.signers;
+        let nearest = signers
+            .iter()
+            .filter(|one| from.domain().is_within(&one.domain))
+            .max_by_key(|one| one.domain.ascii().len());
+        let Some(signers) = nearest else { return Ok((bytes, Vec::new())) };
+        let now = self.clock.now().as_second();
+        let (bytes, names) = message::signed(bytes, Class::System, now, &signers.keys)?;
+        let dkim = names.into_iter().map(|name| {
+            let key = signers.names.iter().find(|key| key.name == name);
+            DkimSigned { key: key.map(|key| key.id.clone()).unwrap_or_default(), name }
+        });
+        Ok((bytes, dkim.collect()))
     }
 
     fn id(&self, now: jiff::Timestamp) -> String {
@@ -96,6 +121,7 @@ impl Notices for Letters {
             about: "returned".to_owned(),
             sender: None,
             message_id: None,
+            dkim: Vec::new(),
             own: false,
             bytes: [received.as_bytes(), &message].concat().into(),
         };
@@ -121,6 +147,48 @@ impl Digests for Letters {
         let letterhead = Letterhead { postmaster: &self.postmaster, hostname: &self.hostname, id: &id, now };
         let notice = notify::digest(news, sender, to, &letterhead);
         self.post(record, notice, "unsubscribes of a day", sender);
+    }
+
+    fn recorded(&self) {
+        self.spool.wake();
+    }
+}
+
+impl Mails for Letters {
+    fn confirmation(
+        &self,
+        form: &Form,
+        to: &Address,
+        link: &str,
+        asked: &ConsentEvent,
+    ) -> Result<Record, String> {
+        let now = self.clock.now();
+        let id = self.id(now);
+        let letterhead = Letterhead { postmaster: &form.from, hostname: &self.hostname, id: &id, now };
+        let confirmation = Confirmation {
+            sender: &form.sender,
+            purpose: &form.purpose,
+            text: &form.text,
+            link,
+            asked_at: asked.at,
+            ip: asked.evidence.ip.as_deref(),
+            until: asked.at + form.confirm_within,
+            language: form.language,
+        };
+        let notice = notify::confirmation(&confirmation, to, &letterhead);
+        let (bytes, dkim) = self.signed(notice.bytes, &form.from)?;
+        let letter = notice::Letter {
+            to: notice.to,
+            about: "confirmation".to_owned(),
+            sender: Some(Party { id: form.sender.id.clone(), name: form.sender.name.clone() }),
+            message_id: Some(notice.message_id),
+            dkim,
+            own: false,
+            bytes: bytes.into(),
+        };
+        let mut record = Record::default();
+        self.spool.enclose(&mut record, letter, now);
+        Ok(record)
     }
 
     fn recorded(&self) {

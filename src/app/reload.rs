@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use super::certificate::Certificates;
 use super::keys::KeyFolder;
 use super::mailbox::Post;
-use super::running::{config_entry, desk_settings, keys_in_force, record_keys};
+use super::running::{config_entry, desk_settings, keys_in_force, record_keys, record_texts};
 use super::{certificate, fixed, rooms};
+use crate::api::Gate;
 use crate::clock::SharedClock;
 use crate::config;
 use crate::gateway::InForce;
@@ -21,6 +22,7 @@ use crate::relay::Relay;
 use crate::relay::notice::Seal;
 use crate::secret::SharedEntropy;
 use crate::store::Store;
+use crate::subscribe::Form;
 use crate::{notify, submission, unsubscribe};
 
 /// What a reload swaps, and what it needs to make it.
@@ -42,6 +44,8 @@ pub(super) struct Reload {
     pub tell: watch::Sender<Arc<notify::Settings>>,
     pub seals: watch::Sender<Arc<Vec<Seal>>>,
     pub post: Post,
+    pub forms: watch::Sender<Arc<Vec<Arc<Form>>>>,
+    pub gate: watch::Sender<Arc<Gate>>,
     pub page: SocketAddr,
     pub certificate: Option<Certificates>,
 }
@@ -66,6 +70,7 @@ impl Reload {
         let tokens = self.folder.token(&*self.entropy).map_err(error)?;
         let gateway = rooms::gateway(&settings, tokens.clone()).map_err(error)?;
         let tell = rooms::tell(&settings).map_err(error)?;
+        let gate = rooms::gate(&settings, &self.entropy).map_err(error)?;
         let outside = rooms::outside(&settings, self.page).map_err(error)?;
         let files = certificate::Files::of(&settings.unsubscribe);
         let certificate = match files {
@@ -91,16 +96,20 @@ impl Reload {
         self.post.change(&settings, post);
         self.relay.return_to(returns);
         self.tell.send_replace(Arc::new(tell));
+        self.forms.send_replace(Arc::new(settings.forms.clone()));
+        self.gate.send_replace(gate);
         for (sender, one) in self.listeners.iter().zip(listeners) {
             sender.send_replace(Arc::new(one));
         }
         let (scribe, store, record) = (self.scribe.clone(), self.store.clone(), config_entry(&settings));
+        let forms = settings.forms;
         tokio::spawn(async move {
-            let written = match scribe.record(record).await {
-                Ok(_) => record_keys(&store, &scribe, keys).await,
-                Err(error) => Err(error.into()),
+            let written = async {
+                scribe.record(record).await?;
+                record_keys(&store, &scribe, keys).await?;
+                record_texts(&store, &scribe, &forms).await
             };
-            if let Err(error) = written {
+            if let Err(error) = written.await {
                 tracing::error!(%error, "the new config is in force, but its entry could not be written");
             }
         });

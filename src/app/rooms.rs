@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::keys::{self, KeyFolder};
+use crate::api::{self, Gate};
 use ipnet::IpNet;
 
 use crate::clock::Timestamp;
@@ -43,6 +44,9 @@ pub(super) fn limits(settings: &config::Settings) -> LimitSettings {
         sign_in_window: limits.sign_in_window,
         messages_per_account: NonZeroU32::new(limits.messages_per_hour),
         refusals: NonZeroU32::new(limits.refusals_per_hour),
+        form_mails_per_address: at_least_one(limits.form_mails_per_address),
+        forms_per_network: at_least_one(limits.forms_per_network),
+        forms_per_hour: at_least_one(limits.forms_per_hour),
         message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
         memory_wait: limits.memory_wait,
         keys: limits.remembered,
@@ -415,6 +419,24 @@ pub(super) fn outside(settings: &config::Settings, listener: SocketAddr) -> Resu
     }
     let caller = Caller::new(&trust, Reach::Anybody, HEALTH).context("the health check")?;
     Ok(unsubscribe::Outside { doors, via, caller })
+}
+
+/// Who may ask the API.
+pub(super) fn gate(settings: &config::Settings, entropy: &SharedEntropy) -> Result<Arc<Gate>> {
+    Ok(Arc::new(Gate::new(settings.api.tokens.clone(), &**entropy)?))
+}
+
+/// Bounds of the API's listener, and of the API.
+pub(super) fn api(settings: &config::Settings) -> (net::http::Limits, api::Limits) {
+    let limits = &settings.limits;
+    let http = net::http::Limits {
+        connections: limits.api_connections,
+        header: limits.http_timeout,
+        idle: limits.http_idle,
+    };
+    let own =
+        api::Limits { body: limits.api_body, body_time: limits.http_timeout, at_once: limits.api_at_once };
+    (http, own)
 }
 
 pub(super) fn page(settings: &config::Settings) -> unsubscribe::Limits {

@@ -1,5 +1,7 @@
 //! One gateway, from config to stopped.
 
+// Long because every room is wired here, in the order in which a start must go.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,10 +31,11 @@ use crate::secret::SharedEntropy;
 use crate::shutdown::Shutdown;
 use crate::store::{Closing, Store};
 use crate::submission;
+use crate::subscribe::{self, Form, SignUps};
 use crate::telemetry::Metrics;
 use crate::token::Keys;
 use crate::unsubscribe::{self, Desk, Health, Mailroom};
-use crate::{admin, metrics};
+use crate::{admin, api, metrics, net};
 
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
 const BACKLOG: u32 = 1024;
@@ -59,6 +62,7 @@ pub struct Running {
     unsubscribe: SocketAddr,
     unsubscribe_mail: (Option<SocketAddr>, Option<SocketAddr>),
     metrics: Option<SocketAddr>,
+    api: Option<SocketAddr>,
     shutdown: Shutdown,
     store: Store,
     scribe: Scribe,
@@ -97,6 +101,7 @@ impl Running {
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
         scribe.record(config_entry(&settings)).await?;
         record_keys(&store, &scribe, keys_in_force(&settings, &store, &tokens)?).await?;
+        record_texts(&store, &scribe, &settings.forms).await?;
 
         let shutdown = Shutdown::new();
         let limits = Limits::new(rooms::limits(&settings), &clock);
@@ -124,7 +129,7 @@ impl Running {
             settings: rooms::spool(&settings),
         });
         let gateway = Gateway::new(gateway::Parts {
-            in_force: in_force_seen,
+            in_force: in_force_seen.clone(),
             limits: limits.clone(),
             register: Arc::new(store.clone()),
             scribe: scribe.clone(),
@@ -152,6 +157,8 @@ impl Running {
         let metrics_at = settings.metrics;
         let metrics_listener =
             metrics_at.map(|address| bind(&mut sockets, address, "the metrics listener")).transpose()?;
+        let api_listener =
+            settings.api.listen.map(|address| bind(&mut sockets, address, "the API")).transpose()?;
         sockets.finish()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
@@ -165,6 +172,7 @@ impl Running {
             &settings,
             clock.clone(),
             entropy.clone(),
+            in_force_seen,
             tell_seen.clone(),
             owing.clone(),
         ));
@@ -182,8 +190,24 @@ impl Running {
             },
             owing,
         );
-        let desk =
-            Arc::new(Desk::new(desk_seen, Arc::new(store.clone()), scribe.clone(), letters, clock.clone()));
+        let desk = Arc::new(Desk::new(
+            desk_seen,
+            Arc::new(store.clone()),
+            scribe.clone(),
+            letters.clone(),
+            clock.clone(),
+        ));
+        let (forms, forms_seen) = watch::channel(Arc::new(settings.forms.clone()));
+        let sign_ups = SignUps::new(subscribe::Parts {
+            forms: forms_seen,
+            desk: desk.clone(),
+            register: Arc::new(store.clone()),
+            scribe: scribe.clone(),
+            mails: letters,
+            limits: limits.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        });
         let (certificate, certificate_seen) = match certificate::Files::of(&settings.unsubscribe) {
             None => (None, None),
             Some(files) => {
@@ -191,12 +215,14 @@ impl Running {
                 (Some(certificates), Some(seen))
             }
         };
-        shutdown.spawn(unsubscribe::run(
+        let bounds = rooms::page(&settings);
+        shutdown.spawn(unsubscribe::run_beside(
             page,
             certificate_seen,
             desk.clone(),
             entropy.clone(),
-            rooms::page(&settings),
+            bounds,
+            subscribe::routes(sign_ups, bounds, shutdown.clone()),
             shutdown.clone(),
         ));
         shutdown.spawn(health.clone().watch_over(desk.clone(), entropy.clone(), shutdown.clone()));
@@ -239,6 +265,7 @@ impl Running {
             shutdown.spawn(submission::run(listener, seen, gateway.clone(), shutdown.clone()));
         }
 
+        let (gate, gate_seen) = watch::channel(rooms::gate(&settings, &entropy)?);
         let reload = Arc::new(Reload {
             file: settings.file.clone(),
             folder,
@@ -256,6 +283,8 @@ impl Running {
             tell: tell_sender,
             seals,
             post,
+            forms,
+            gate,
             page: unsubscribe,
             certificate,
         });
@@ -286,7 +315,24 @@ impl Running {
         let socket = admin::Listener::bind(&socket)
             .with_context(|| format!("the admin socket {} cannot be made", socket.display()))?;
         let (connections, longest) = (settings.limits.admin_connections, settings.limits.admin_message);
-        shutdown.spawn(admin::serve(socket, services, connections, longest, shutdown.clone()));
+        let (bounds, api_limits) = rooms::api(&settings);
+        let api_of = |local| {
+            let (services, gate) = (services.clone(), gate_seen.clone());
+            api::router(services, gate, reload.limits.clone(), api_limits, local, shutdown.clone())
+        };
+        let api = api_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        if let Some(listener) = api_listener {
+            let certificate = match &settings.api.tls {
+                None => None,
+                Some(files) => {
+                    let files = certificate::Files::alone(files.clone());
+                    Some(Certificates::open(files, &shutdown).context("the API")?.1)
+                }
+            };
+            shutdown.spawn(net::http::serve(listener, certificate, api_of(false), bounds, shutdown.clone()));
+        }
+        let local = api_of(true);
+        shutdown.spawn(admin::serve(socket, services, local, connections, longest, shutdown.clone()));
         if let Some(listener) = metrics_listener {
             let exporter = Metrics::install()?;
             shutdown.spawn(exporter.clone().upkeep(shutdown.clone()));
@@ -297,6 +343,7 @@ impl Running {
             unsubscribe,
             unsubscribe_mail,
             metrics,
+            api,
             shutdown,
             store,
             scribe,
@@ -339,6 +386,11 @@ impl Running {
     /// Where metrics are served, if they are.
     pub fn metrics(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Where the API listens, if it does.
+    pub fn api(&self) -> Option<SocketAddr> {
+        self.api
     }
 
     /// The pen.
@@ -469,6 +521,23 @@ pub(super) async fn record_keys(store: &Store, scribe: &Scribe, keys: Vec<KeyInF
     for key in keys {
         if store.labelled(&key.label())?.is_none() {
             scribe.record(Record::of(Event::KeyInForce(key))).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Record the consent texts of forms that are not on record yet.
+pub(super) async fn record_texts(store: &Store, scribe: &Scribe, forms: &[Arc<Form>]) -> Result<()> {
+    for form in forms {
+        if store.labelled(&form.text_sha256)?.is_none() {
+            let text = Event::ConsentText {
+                sha256: form.text_sha256.clone(),
+                text: form.text.clone(),
+                sender: Some(form.sender.id.clone()),
+                purpose: Some(form.purpose.clone()),
+                privacy: false,
+            };
+            scribe.record(Record::of(text)).await?;
         }
     }
     Ok(())

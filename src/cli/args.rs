@@ -56,6 +56,11 @@ pub enum Command {
     /// Consent texts and privacy texts, stored once by their hash
     #[command(subcommand)]
     Text(TextCommand),
+    /// Print a form for signing up as plain HTML, to be put into a page of your own site
+    Form {
+        /// Its name in the config
+        name: String,
+    },
     /// Rules: try them on cases of your own
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -73,6 +78,8 @@ pub enum Command {
     /// The ledger as a whole: check it, sign it, show that it was only added to
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Erase one person's data, as far as the law lets it go, and write the letter about it
+    Erase(EraseArgs),
     /// Copy the store to a file while the gateway runs, and check the copy
     Backup {
         /// The file; it must not be there yet
@@ -98,6 +105,22 @@ pub enum Command {
     Reload,
     /// Make the password hash of an account, from a password typed or piped in
     Password,
+}
+
+/// An erasure.
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    /// Who
+    pub address: Address,
+    /// The sender who writes the letter, by name or id [default: the only one of the config]
+    #[arg(long)]
+    pub sender: Option<String>,
+    /// Only tell what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write the letter to this file, which must not be there yet [default: print it]
+    #[arg(long, value_name = "FILE")]
+    pub letter: Option<PathBuf>,
 }
 
 /// Keys.

@@ -40,10 +40,10 @@ pub(super) fn run(command: ExportCommand, link: &mut Link) -> Result<bool> {
 }
 
 /// A file that must not be there yet, closed to others; or standard output.
-struct Output(BufWriter<Box<dyn Write>>, Option<PathBuf>);
+pub(super) struct Output(BufWriter<Box<dyn Write>>, Option<PathBuf>);
 
 impl Output {
-    fn open(path: Option<&Path>) -> Result<Self> {
+    pub(super) fn open(path: Option<&Path>) -> Result<Self> {
         use std::os::unix::fs::OpenOptionsExt as _;
         let Some(path) = path else { return Ok(Self(BufWriter::new(Box::new(std::io::stdout())), None)) };
         let mut options = File::options();
@@ -52,7 +52,7 @@ impl Output {
         Ok(Self(BufWriter::new(Box::new(file)), Some(path.to_owned())))
     }
 
-    fn finish(mut self) -> Result<bool> {
+    pub(super) fn finish(mut self) -> Result<bool> {
         self.0.flush()?;
         if let Some(path) = self.1 {
             note(&format!("written to {}", path.display()));

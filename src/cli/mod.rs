@@ -7,6 +7,7 @@
 
 mod args;
 mod complaint;
+mod erase;
 mod explain;
 mod export;
 mod fields;
@@ -37,7 +38,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, LogFormat, Settings};
 use crate::mail::CopyId;
 use crate::secret::{Secret, SystemEntropy};
-use crate::{app, submission, telemetry};
+use crate::{app, submission, subscribe, telemetry};
 use args::{Cli, Command, ImportCommand, QueueCommand, RulesCommand};
 use link::{Link, unexpected};
 use print::Out;
@@ -99,12 +100,14 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Suppress(command) => register::suppression(command, &path, out),
         Command::Text(command) => text::run(command, &mut connect(&path)?, out),
         Command::Export(command) => export::run(command, &mut connect(&path)?),
+        Command::Form { name } => form(&name, &load(&path)?, out),
         Command::Rules(RulesCommand::Test { cases }) => rules::test(&cases, &path, out),
         Command::Explain(asked) => explain::explain(*asked, &path, out),
         Command::Preview(asked) => preview::run(&asked, &load(&path)?, out),
         Command::Report(command) => explain::report(command, &mut connect(&path)?, out),
         Command::Proof(command) => proof::run(command, &path, out),
         Command::Ledger(command) => ledger::run(command, &path, out),
+        Command::Erase(args) => erase::run(&args, &path, out),
         Command::Backup { file } => ledger::backup(&file, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
         Command::UnsubscribeMail(command) => inbox::mail(command, &path, out),
@@ -115,6 +118,19 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Reload => done(connect(&path)?.ask(Request::Reload)?, out),
         Command::Password => password(out),
     }
+}
+
+/// A form for signing up, as HTML.
+fn form(name: &str, settings: &Settings, out: &mut Out) -> Result<bool> {
+    let Some(form) = settings.forms.iter().find(|form| form.name == name) else {
+        let names: Vec<&str> = settings.forms.iter().map(|form| form.name.as_str()).collect();
+        match names.as_slice() {
+            [] => bail!("the config has no [[form]]"),
+            names => bail!("the config has no form \"{name}\"; it has {}", names.join(", ")),
+        }
+    };
+    out.bytes(subscribe::embedded(form).as_bytes())?;
+    Ok(true)
 }
 
 fn config_path(given: Option<PathBuf>) -> PathBuf {

@@ -11,7 +11,7 @@ use super::problem::{Problem, Problems};
 use super::reader::{Doc, Section};
 use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
-use super::{inbound, include, limits, next_hop, outbound, rules, tell};
+use super::{api, form, inbound, include, limits, next_hop, outbound, rules, tell};
 use crate::clock::Timestamp;
 use crate::ledger::keeping::Retention;
 use crate::ledger::{Archive, Keep};
@@ -153,6 +153,8 @@ fn read_root(
         next_hop::pass_through(&root, relay, &listeners);
     }
     let unsubscribe = outbound::unsubscribe(root.section("unsubscribe"), &relay, &senders, &tls);
+    let forms = form::forms(&root, &senders, &rules, &unsubscribe);
+    let api = api::api(root.section("api"), &senders, &tls);
     let tell = tell::tell(root.section("notify"), &root, &senders);
     let dkim = outbound::dkim(&root, &senders, &relay);
     let limits = limits::limits(root.section("limits"));
@@ -179,6 +181,8 @@ fn read_root(
         trusted,
         relay: relay?,
         unsubscribe,
+        forms,
+        api,
         tell,
         dkim,
         limits,

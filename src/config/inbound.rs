@@ -183,14 +183,16 @@ fn password_hash(section: &Section<'_>, account: Option<&str>, environment: &Env
             }
         },
     };
-    match PasswordHash::new(&hash) {
-        Ok(parsed) if parsed.algorithm.as_str().starts_with("argon2") => Some(hash),
-        _ => {
-            let right = "is not an Argon2 hash ($argon2id$v=19$…); `sluis password` makes one";
-            section.error(key, right);
-            None
-        }
+    if !is_argon2(&hash) {
+        section.error(key, "is not an Argon2 hash ($argon2id$v=19$…); `sluis password` makes one");
+        return None;
     }
+    Some(hash)
+}
+
+/// Whether `text` is an argon2 hash in PHC form.
+pub(super) fn is_argon2(text: &str) -> bool {
+    PasswordHash::new(text).is_ok_and(|parsed| parsed.algorithm.as_str().starts_with("argon2"))
 }
 
 /// The environment variable that may hold the password hash of `account`.

@@ -10,9 +10,11 @@
 //! from environment variables and never stand in the file. Deliberately absent: making anything (keys,
 //! certificates, folders) and anything that listens or connects.
 
+mod api;
 mod cases;
 mod check;
 mod footer;
+mod form;
 mod hash;
 mod inbound;
 mod include;

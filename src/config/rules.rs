@@ -57,7 +57,7 @@ impl Senders {
         texts.iter().filter_map(|text| self.find(section, text)).map(|sender| sender.id.clone()).collect()
     }
 
-    fn find(&self, section: &Section<'_>, text: &Spot<String>) -> Option<&Arc<Sender>> {
+    pub(super) fn find(&self, section: &Section<'_>, text: &Spot<String>) -> Option<&Arc<Sender>> {
         let found = self.all.iter().find(|sender| sender.name == text.value || sender.id.0 == text.value);
         if found.is_none() && !self.broken.contains(&text.value) {
             let names = self.all.iter().flat_map(|sender| [sender.name.as_str(), sender.id.0.as_str()]);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -13,6 +14,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::Problem;
+use crate::api::Token;
 use crate::ledger::Archive;
 use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
@@ -22,6 +24,7 @@ use crate::net::socks::Proxy;
 use crate::policy::Rules;
 use crate::relay::{Credentials, InDoubt, Routes, TlsMode};
 use crate::secret::Secret;
+use crate::subscribe::Form;
 use crate::unsubscribe::Look;
 
 /// Everything the config file says, checked. Relative paths are resolved: against the data folder for
@@ -51,6 +54,10 @@ pub struct Settings {
     pub relay: RelaySettings,
     /// The way out.
     pub unsubscribe: UnsubscribeSettings,
+    /// Ways to sign up (RULES L12).
+    pub forms: Vec<Arc<Form>>,
+    /// The register for other programs.
+    pub api: ApiSettings,
     /// Who is told of unsubscribes, and how (RULES L10).
     pub tell: Tell,
     /// Who signs (RULES P11).
@@ -322,6 +329,17 @@ impl Default for UnsubscribeSettings {
     }
 }
 
+/// The register for other programs.
+#[derive(Debug, Clone, Default)]
+pub struct ApiSettings {
+    /// Where it listens, besides the admin socket; `None` (default): nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Its certificate and key; `None` only on loopback.
+    pub tls: Option<TlsFiles>,
+    /// Who may ask, there.
+    pub tokens: Vec<Token>,
+}
+
 /// Who is told of unsubscribes besides the mails that go at once (RULES L10, P8).
 #[derive(Debug, Clone)]
 pub struct Tell {
@@ -463,6 +481,12 @@ pub struct Limits {
     pub messages_per_hour: u32,
     /// Recipients of one account (or trusted address) refused at RCPT in an hour.
     pub refusals_per_hour: u32,
+    /// Confirmation mails to one address in 24 hours, under all forms.
+    pub form_mails_per_address: u32,
+    /// Forms sent in from one network (an IPv4 /24, an IPv6 /48) in an hour.
+    pub forms_per_network: u32,
+    /// How often one form is sent in, in an hour.
+    pub forms_per_hour: u32,
     /// IP addresses and accounts that are remembered for the counts above.
     pub remembered: usize,
     /// Copies in the spool.
@@ -489,6 +513,12 @@ pub struct Limits {
     pub dns_timeout: Duration,
     /// Mails to the unsubscribe address that wait for a person.
     pub inbox: u64,
+    /// Connections to the listener of the API.
+    pub api_connections: usize,
+    /// One request body of the API.
+    pub api_body: usize,
+    /// Requests of the API that are worked on at one time.
+    pub api_at_once: usize,
     /// Connections to the admin socket.
     pub admin_connections: usize,
     /// Wait of a command for a gateway that starts, or for another command.
@@ -529,6 +559,9 @@ impl Default for Limits {
             sign_in_window: Duration::from_secs(15 * 60),
             messages_per_hour: 10_000,
             refusals_per_hour: 10_000,
+            form_mails_per_address: 4,
+            forms_per_network: 30,
+            forms_per_hour: 1_000,
             remembered: 10_000,
             spool_copies: 100_000,
             ledger_queue: 1_024,
@@ -542,6 +575,9 @@ impl Default for Limits {
             unsubscribe_connections: 50,
             dns_timeout: Duration::from_secs(10),
             inbox: 1_000,
+            api_connections: 64,
+            api_body: 4 << 20,
+            api_at_once: 8,
             admin_connections: 8,
             admin_wait: Duration::from_secs(5),
             admin_message: 64 << 20,

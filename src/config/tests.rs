@@ -59,6 +59,9 @@ fn files() -> tempfile::TempDir {
         ("tls/afmelden.pem", "certificate"),
         ("tls/afmelden.key", "key"),
         ("tls/inner-ca.pem", "certificate"),
+        ("tls/api.pem", "certificate"),
+        ("tls/api.key", "key"),
+        ("api-crm.hash", HASH),
         ("webhook-crm.key", "0123456789abcdef0123456789abcdef"),
         ("crm-ca.pem", "certificate"),
         ("logo.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
@@ -139,7 +142,8 @@ fn every_key_is_documented_and_every_documented_default_is_the_default() {
     let mut documented = std::collections::BTreeSet::new();
     collect("", &toml::Value::Table(table), &mut documented);
     // These have a line of prose of their own, as they exclude a key that stands there.
-    let in_prose = ["account.password_hash", "rule.refuse", "rule.until", "rule.match.account"];
+    let in_prose =
+        ["account.password_hash", "rule.refuse", "rule.until", "rule.match.account", "form.text_file"];
     // A server in [relay] and one in [[next_hop]] have the same keys; each stands in one of them.
     let twin = |key: &str| match key.split_once('.') {
         Some(("relay", key)) => format!("next_hop.{key}"),
@@ -448,4 +452,30 @@ fn a_date_ends_with_its_day_in_the_netherlands() {
     assert_eq!(until.unwrap().to_string(), "2027-07-01T21:59:59Z");
     let Effect::Class { class, sender, .. } = &settings.rules.rules[1].effect else { panic!() };
     assert_eq!((*class, sender.as_ref().unwrap().id.0.as_str()), (Class::Marketing, "12345678"));
+}
+
+#[test]
+fn l2_l12_a_form_that_could_make_no_consent_is_refused() {
+    let sender = "[[sender]]\nname = \"Voorbeeld B.V.\"\nkvk = \"12345678\"\naddress = \"Dorpsstraat 1\"\n\
+                  contact = \"info@voorbeeld.nl\"\ndomains = [\"voorbeeld.nl\"]\nnotify = [\"info@voorbeeld.nl\"]\n";
+    let rule = "[[rule]]\nname = \"news\"\nclass = \"marketing\"\npurpose = \"nieuwsbrief\"\n";
+    let with = |form: &str| problems(&format!("{sender}{rule}[[form]]\n{form}"));
+    let good = "name = \"nieuws\"\npurpose = \"nieuwsbrief\"\n\
+                text = \"Voorbeeld B.V. mag mij elke week mailen. Afmelden kan altijd.\"\n";
+    assert_eq!(with(good), "");
+    for (wrong, said) in [
+        ("", "form[1].name: is missing"),
+        (&*good.replace("\"nieuws\"", "\"a/b\""), "letters, digits, - and _"),
+        (&good.replace("nieuwsbrief", "niewsbrief"), "did you mean \"nieuwsbrief\"?"),
+        (&good.replace("Voorbeeld B.V.", "De bakker"), "L2: the consent text does not name the sender"),
+        (&good.replace("mailen.", "mailen, en partners ook."), "consent counts only for senders it names"),
+        (&format!("{good}from = \"x@elders.nl\""), "elders.nl is no domain of the sender"),
+        (&format!("{good}origins = [\"https://voorbeeld.nl/pad\"]"), "without a path"),
+        (&format!("{good}text_file = \"x\""), "write one of them"),
+        (&format!("{good}confirm_within = \"90d\""), "is out of range"),
+        (&format!("{good}[[form]]\n{good}"), "there already is a form \"nieuws\""),
+    ] {
+        let problems = with(wrong);
+        assert!(problems.contains(said), "{wrong}: {problems}");
+    }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choice::{Corrected, Explained};
 use super::counts::Counts;
+use super::elsewhere::SentElsewhere;
 use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack};
 use super::inbox::{Answered, Held, Ignored, Returned, Unblocked};
 use super::keeping::Keeping;
@@ -102,6 +103,8 @@ pub enum Event {
     Told(Told),
     /// A copy may go, and is about to (promise 1).
     Admitted(Box<Admitted>),
+    /// Something went by another way, as the tool that sent it reports.
+    SentElsewhere(Box<SentElsewhere>),
     /// Recipients were refused by policy.
     Refused {
         /// Our reference; `None` when refused at RCPT, before there was a message.
@@ -463,6 +466,7 @@ impl Event {
             Self::Held(_) => "held",
             Self::Answered(_) => "answered",
             Self::Admitted(_) => "admitted",
+            Self::SentElsewhere(_) => "sent_elsewhere",
             Self::Refused { .. } => "refused",
             Self::Relayed(_) => "relayed",
             Self::Bounced(_) => "bounced",
@@ -504,6 +508,7 @@ impl Event {
             | Self::Held(_)
             | Self::Answered(_)
             | Self::Admitted(_)
+            | Self::SentElsewhere(_)
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
             | Self::Keeping(_)
@@ -552,6 +557,7 @@ impl Event {
             Self::Ignored(ignored) => vec![&ignored.address],
             Self::Held(held) => held.from.iter().map(Address::key).collect(),
             Self::Admitted(admitted) => admitted.recipients.iter().map(|one| one.recipient.key()).collect(),
+            Self::SentElsewhere(sent) => sent.recipients.iter().map(|one| &one.address).collect(),
             Self::Refused { recipients, .. } => recipients.iter().map(|one| one.recipient.key()).collect(),
             Self::NoticeSent { to, .. } => vec![to.key()],
             Self::Keeping(Keeping::Held { about: Some(about), .. }) => vec![about],
@@ -592,6 +598,13 @@ impl Event {
                 });
                 texts.chain(it.dkim.iter().map(|signed| dkim_label(&signed.name, &signed.key))).collect()
             }
+            Self::SentElsewhere(it) => {
+                let texts = it.recipients.iter().filter_map(|one| match &one.basis {
+                    Basis::Consent { text_sha256, .. } => text_sha256.clone(),
+                    _ => None,
+                });
+                texts.collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -608,16 +621,10 @@ impl Event {
     /// The numbers of the entries that its basis rests on.
     pub fn rests_on(&self) -> Vec<EntryNumber> {
         match self {
-            Self::Admitted(it) => it
-                .recipients
-                .iter()
-                .flat_map(|one| match &one.basis {
-                    Basis::Consent { entries, .. }
-                    | Basis::Customer { entries, .. }
-                    | Basis::Published { entries, .. } => entries.clone(),
-                    Basis::Allowed { .. } | Basis::NotNeeded | Basis::Missing => Vec::new(),
-                })
-                .collect(),
+            Self::Admitted(it) => it.recipients.iter().flat_map(|one| one.basis.entries().to_vec()).collect(),
+            Self::SentElsewhere(it) => {
+                it.recipients.iter().flat_map(|one| one.basis.entries().to_vec()).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -680,6 +687,10 @@ impl Event {
                 let to: Vec<&str> = it.recipients.iter().map(|one| one.recipient.as_str()).collect();
                 let rule = rule_named(it.rule.as_deref());
                 format!("{} {} from <{}> to {}, {rule}", it.copy, it.class, it.reverse_path, to.join(", "))
+            }
+            Self::SentElsewhere(it) => {
+                let to: Vec<&str> = it.recipients.iter().map(|one| one.address.as_str()).collect();
+                format!("{} of {} ({}) to {}", it.channel, it.sender.name, it.purpose, to.join(", "))
             }
             Self::Refused { recipients, reverse_path, .. } => {
                 let who: Vec<String> = recipients

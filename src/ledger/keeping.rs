@@ -110,6 +110,41 @@ pub struct Forgotten {
     pub suppression: Suppression,
 }
 
+/// What an erasure does, or would do: the facts of the letter about it (RULES L18).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    /// Entries that are destroyed, by kind.
+    pub erased: Vec<Tally>,
+    /// Entries that stay as proof of mail sent, by kind.
+    pub kept: Vec<Tally>,
+    /// Until when they stay.
+    pub kept_until: Option<Timestamp>,
+    /// Suppressions that stay, as keyed hashes.
+    pub suppressed: Vec<Forgotten>,
+    /// The senders whose register had the person.
+    pub senders: Vec<SenderId>,
+    /// Where facts about the person came from, as the entries say it.
+    pub sources: Vec<String>,
+    /// Holds that stop the erasure; nothing is done.
+    pub holds: Vec<EntryNumber>,
+}
+
+/// How many entries of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The word for the kind.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+}
+
+impl Erasure {
+    /// How many entries `tallies` count.
+    pub fn total(tallies: &[Tally]) -> u64 {
+        tallies.iter().map(|tally| tally.count).sum()
+    }
+}
+
 impl Keeping {
     /// One line for the log.
     pub fn summary(&self) -> String {

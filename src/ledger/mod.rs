@@ -11,6 +11,7 @@ mod choice;
 pub mod codec;
 pub mod consistency;
 mod counts;
+mod elsewhere;
 mod event;
 mod import;
 mod inbox;
@@ -26,6 +27,7 @@ pub mod verify;
 
 pub use choice::{Corrected, Explained, News, Why};
 pub use counts::Counts;
+pub use elsewhere::{ElsewhereRecipient, SentElsewhere};
 pub use event::{
     Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
     KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,

@@ -106,6 +106,7 @@ fn title(event: &Event) -> String {
             Telling::NotNeeded => format!("{} ({}) had not to be told", it.target, it.channel),
         },
         Event::Admitted(it) => format!("A {} message was admitted", it.class),
+        Event::SentElsewhere(it) => format!("A message by {} was reported as sent", it.channel),
         Event::Refused { .. } => "The gateway refused to send".to_owned(),
         Event::Relayed(_) => "The receiving side accepted the message".to_owned(),
         Event::Bounced(_) => "The message was refused for good by the receiving side".to_owned(),
@@ -229,6 +230,16 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             dt { "tries" } dd { (it.attempt) }
         } },
         Event::Admitted(it) => admitted(it, story),
+        Event::SentElsewhere(it) => html! { dl {
+            dt { "of" } dd { (it.sender.name) ", " (it.purpose) }
+            dt { "sent at" } dd { (it.sent_at) ", by the word of " (it.tool) }
+            dt { "message" } dd { "SHA-256 " code { (it.text_sha256) }
+                @if let Some(reference) = &it.reference { ", " (reference) } }
+            @for one in &it.recipients {
+                dt { (one.address) }
+                dd { (one.basis.to_string()) @if let Some(refusal) = &one.observed { ": " (refusal.reason()) } }
+            }
+        } },
         Event::Refused { handover, reverse_path, recipients, message_id, .. } => html! {
             dl {
                 (handed_over(handover))

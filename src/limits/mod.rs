@@ -12,16 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock::SharedClock;
+use crate::mail::AddressKey;
 use crate::message::Fingerprint;
 use crate::metrics;
 
 mod alike;
+mod alone;
 mod known;
 mod memory;
 mod rate;
 
 use alike::Alike;
 pub use alike::Counted;
+pub use alone::Alone;
 use known::Known;
 pub use memory::{Exhausted, Held, MessageMemory};
 use rate::Rate;
@@ -44,6 +47,12 @@ pub struct LimitSettings {
     /// Recipients of one account, or of one client that did not sign in, that are refused at RCPT in an
     /// hour; `None` for as many as it likes.
     pub refusals: Option<NonZeroU32>,
+    /// Confirmation mails to one address, whatever its +tag, in 24 hours (RULES L12).
+    pub form_mails_per_address: NonZeroU32,
+    /// Forms sent in from one network (an IPv4 /24, an IPv6 /48) in an hour.
+    pub forms_per_network: NonZeroU32,
+    /// How often one form is sent in, in an hour.
+    pub forms_per_hour: NonZeroU32,
     /// Octets of messages held in memory at once, over all sessions.
     pub message_memory: usize,
     /// How long a session waits for memory before its client is told to come back.
@@ -62,6 +71,9 @@ impl Default for LimitSettings {
             sign_in_window: Duration::from_secs(15 * 60),
             messages_per_account: None,
             refusals: None,
+            form_mails_per_address: NonZeroU32::MIN.saturating_add(3),
+            forms_per_network: NonZeroU32::MIN.saturating_add(29),
+            forms_per_hour: NonZeroU32::MIN.saturating_add(999),
             message_memory: 512 << 20,
             memory_wait: Duration::from_secs(20),
             keys: 10_000,
@@ -91,6 +103,9 @@ struct InForce {
     failures_by_account: Arc<Rate<String>>,
     messages: Option<Arc<Rate<String>>>,
     refusals: Option<Arc<Rate<String>>>,
+    form_mails: Arc<Rate<AddressKey>>,
+    forms_by_network: Arc<Rate<IpAddr>>,
+    forms_by_name: Arc<Rate<String>>,
 }
 
 impl InForce {
@@ -119,6 +134,27 @@ impl InForce {
             refusals: settings
                 .refusals
                 .map(|count| Rate::again(before.and_then(|b| b.refusals.as_ref()), count, hour, keys, clock)),
+            form_mails: Rate::again(
+                before.map(|b| &b.form_mails),
+                settings.form_mails_per_address,
+                hour * 24,
+                keys,
+                clock,
+            ),
+            forms_by_network: Rate::again(
+                before.map(|b| &b.forms_by_network),
+                settings.forms_per_network,
+                hour,
+                keys,
+                clock,
+            ),
+            forms_by_name: Rate::again(
+                before.map(|b| &b.forms_by_name),
+                settings.forms_per_hour,
+                hour,
+                keys,
+                clock,
+            ),
             settings,
         }
     }
@@ -251,6 +287,26 @@ impl Limits {
         self.0.alike.count(who, words)
     }
 
+    /// Count a form that was sent in from `ip`, unless its network or everybody did so too often in the last
+    /// hour. Says nothing of any address, so the client may be told.
+    pub fn form(&self, name: &str, ip: IpAddr) -> Result<(), Reached> {
+        let in_force = self.in_force();
+        if !in_force.forms_by_network.take(network(ip)) {
+            return Err(reached("forms_per_network"));
+        }
+        if !in_force.forms_by_name.take(name.to_owned()) {
+            return Err(reached("forms_per_hour"));
+        }
+        Ok(())
+    }
+
+    /// Count a confirmation mail to `address`, unless it got too many in 24 hours, under any form and tag
+    /// (RULES L12). Not to be told to the client.
+    pub fn form_mail(&self, address: &AddressKey) -> Result<(), Reached> {
+        let base = address.base().unwrap_or_else(|| address.clone());
+        if self.in_force().form_mails.take(base) { Ok(()) } else { Err(reached("form_mails_per_address")) }
+    }
+
     /// The budget of buffered message octets.
     pub fn memory(&self) -> &MessageMemory {
         &self.0.memory
@@ -299,10 +355,42 @@ fn client(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// What counts as one network: what a household or a small office is given, and its neighbours.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() >> 8 << 8).into()),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::{ManualClock, Timestamp};
+    use crate::mail::Address;
+
+    #[test]
+    fn l12_forms_are_counted_by_network_and_mails_by_mailbox_whatever_its_tag() {
+        let (limits, clock) = limits(LimitSettings {
+            form_mails_per_address: count(2),
+            forms_per_network: count(2),
+            forms_per_hour: count(3),
+            ..LimitSettings::default()
+        });
+        for other in ["192.0.2.1", "192.0.2.200"] {
+            assert_eq!(limits.form("nieuws", ip(other)), Ok(()));
+        }
+        assert_eq!(limits.form("nieuws", ip("192.0.2.77")), Err(Reached("forms_per_network")));
+        assert_eq!(limits.form("nieuws", ip("2001:db8:1::1")), Ok(()));
+        assert_eq!(limits.form("nieuws", ip("2001:db8:2::1")), Err(Reached("forms_per_hour")));
+        assert_eq!(limits.form("tips", ip("2001:db8:3::1")), Ok(()), "each form has its own");
+        let mail = |address| limits.form_mail(Address::parse(address).unwrap().key());
+        assert!(mail("bob+1@example.org").is_ok() && mail("Bob@example.org").is_ok());
+        assert_eq!(mail("bob+2@example.org"), Err(Reached("form_mails_per_address")));
+        assert!(mail("anna@example.org").is_ok());
+        clock.set(Timestamp::from_second(1_700_000_000 + 24 * 3600).unwrap());
+        assert!(mail("bob+2@example.org").is_ok() && limits.form("nieuws", ip("192.0.2.1")).is_ok());
+    }
 
     fn limits(settings: LimitSettings) -> (Limits, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(Timestamp::from_second(1_700_000_000).unwrap()));

@@ -10,6 +10,7 @@ mod domain;
 mod envelope;
 mod hash;
 mod id;
+mod line;
 mod sender;
 mod xtext;
 
@@ -18,5 +19,6 @@ pub use domain::{Domain, DomainError};
 pub use envelope::{Body, Envelope, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
 pub use hash::{hex, sha256, unhex};
 pub use id::{CopyId, IdError, Reference, SessionId, TokenId};
+pub use line::{one_line, one_line_within};
 pub use sender::{Class, Language, Purpose, Sender, SenderId};
 pub use xtext::{utf8_addr_xtext, xtext_decoded};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::body::Splice;
 use super::header::{Block, Bounds, scan};
 use super::plan::{Plan, Wrap};
-use super::sign::BodyHash;
+use super::sign::HashedBody;
 use super::{Message, Piece, Rope, Templates, edit, list, recode, sign, trace, transfer};
 use crate::mail::{Class, Purpose, Sender};
 
@@ -395,10 +395,9 @@ impl Plan {
         let head = edit::bytes(original, head);
         let bounds = Bounds { fields: usize::MAX, bytes: usize::MAX };
         let fields = scan(&head, 0..head.len(), bounds);
-        let mut hash = BodyHash::new();
-        body.iter().for_each(|piece| hash.update(edit::chunk(original, piece)));
+        let body: Vec<&[u8]> = body.iter().map(|piece| edit::chunk(original, piece)).collect();
         let now = u64::try_from(brief.now.as_second()).unwrap_or(0);
-        let made = sign::sign(&head, &fields, &hash.finish(), self.class, now, signers)
+        let made = sign::sign(&head, &fields, &HashedBody::of(&body), self.class, now, signers)
             .map_err(ComposeError::Failed)?;
         let (texts, names): (Vec<_>, Vec<_>) = made.into_iter().unzip();
         Ok((texts.concat(), names))

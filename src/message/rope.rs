@@ -68,6 +68,20 @@ impl Rope {
         })
     }
 
+    /// The header section, with the empty line that ends it.
+    pub fn header_section(&self) -> Vec<u8> {
+        let mut header = Vec::new();
+        for chunk in self.chunks() {
+            let from = header.len().saturating_sub(3);
+            header.extend_from_slice(chunk);
+            if let Some(end) = memchr::memmem::find(&header[from..], b"\r\n\r\n") {
+                header.truncate(from + end + 4);
+                break;
+            }
+        }
+        header
+    }
+
     /// All bytes in one vector: for tests, files and small messages.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len);

@@ -2,15 +2,17 @@
 //!
 //! relaxed/relaxed, no `l=`, From, To, Subject and Date oversigned, on marketing List-Unsubscribe and
 //! List-Unsubscribe-Post too. Keys, algorithms and the wording of the field are mail-auth's. The body is
-//! canonicalised here, in one pass over the pieces of the copy and once for all keys: mail-auth 0.13 keeps
-//! a last line that holds only white space, which RFC 6376 3.4.4 and other verifiers ignore, and takes its
-//! time stamp from the system clock. Deliberately absent: DNS, and which key signs for whom.
+//! canonicalised here, in one pass over the pieces of the copy and once for all keys; mail-auth would take the
+//! time stamp from the system clock. Verifiers differ on two things, and what is signed must verify with all of
+//! them: some keep a last line of nothing but white space, which RFC 6376 3.4.4 ignores, so a body with such an
+//! end is signed relaxed/simple; and some take `From :` for another field than `From:`, so a header with that
+//! is not signed. Deliberately absent: DNS, and which key signs for whom.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use mail_auth::common::crypto::SigningKey as _;
 use mail_auth::dkim::{Canonicalization, Signature};
 
-use super::header::{Block, Bounds, scan, structured};
+use super::header::{Block, Bounds, Field, scan, structured};
 use super::{Signer, SigningKey};
 use crate::mail::Class;
 
@@ -33,8 +35,53 @@ const SIGNED: [&str; 11] = [
     "List-Unsubscribe-Post",
 ];
 
+/// A body's hash, and the canonicalisation it is made under.
+pub(crate) struct HashedBody {
+    sha256: Vec<u8>,
+    canonicalization: Canonicalization,
+}
+
+impl HashedBody {
+    /// Hash a body that comes in chunks.
+    pub fn of(chunks: &[&[u8]]) -> Self {
+        let (white, breaks) = ending(chunks);
+        if white {
+            return Self { sha256: simple(chunks, breaks), canonicalization: Canonicalization::Simple };
+        }
+        let mut hash = BodyHash::new();
+        chunks.iter().for_each(|chunk| hash.update(chunk));
+        Self { sha256: hash.finish(), canonicalization: Canonicalization::Relaxed }
+    }
+}
+
+/// How a body ends: whether the last line that is not empty has nothing but white space, and how many octets of
+/// line ends stand at the end.
+fn ending(chunks: &[&[u8]]) -> (bool, usize) {
+    let octets = || chunks.iter().rev().flat_map(|chunk| chunk.iter().rev().copied());
+    let breaks = octets().zip(b"\n\r".iter().cycle()).take_while(|(octet, wanted)| octet == *wanted).count();
+    // Half a line end is none.
+    let breaks = breaks - breaks % 2;
+    let mut rest = octets().skip(breaks).peekable();
+    let white = matches!(rest.peek(), Some(b' ' | b'\t'))
+        && rest.find(|octet| !matches!(octet, b' ' | b'\t')).is_none_or(|octet| octet == b'\n');
+    (white, breaks)
+}
+
+/// SHA-256 of a body under simple canonicalisation (RFC 6376 3.4.3): `breaks` octets at its end become one CRLF.
+fn simple(chunks: &[&[u8]], breaks: usize) -> Vec<u8> {
+    let mut context = Context::new(&SHA256);
+    let mut left = chunks.iter().map(|chunk| chunk.len()).sum::<usize>() - breaks;
+    for chunk in chunks {
+        let take = chunk.len().min(left);
+        context.update(&chunk[..take]);
+        left -= take;
+    }
+    context.update(b"\r\n");
+    context.finish().as_ref().to_vec()
+}
+
 /// SHA-256 of a body under relaxed canonicalisation (RFC 6376 3.4.4), fed in chunks.
-pub(crate) struct BodyHash {
+struct BodyHash {
     context: Context,
     /// Line ends that count only if something follows.
     breaks: usize,
@@ -45,11 +92,11 @@ pub(crate) struct BodyHash {
 }
 
 impl BodyHash {
-    pub fn new() -> Self {
+    fn new() -> Self {
         Self { context: Context::new(&SHA256), breaks: 0, space: false, carriage: false, any: false }
     }
 
-    pub fn update(&mut self, chunk: &[u8]) {
+    fn update(&mut self, chunk: &[u8]) {
         let mut at = 0;
         while at < chunk.len() {
             let run = plain_run(&chunk[at..]);
@@ -110,7 +157,7 @@ impl BodyHash {
         }
     }
 
-    pub fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Vec<u8> {
         if self.carriage {
             self.content(b'\r');
         }
@@ -142,16 +189,36 @@ fn plain_run(chunk: &[u8]) -> usize {
     }
 }
 
-/// Sign `head` (header and the empty line) with the body hashed in `body_hash`: one DKIM-Signature field
-/// per signer, and its name for the ledger. `now` in seconds since 1970.
+/// A message of the gateway's own with its signatures before it, and the names of their keys. `now` in seconds
+/// since 1970.
+pub fn signed(
+    message: Vec<u8>,
+    class: Class,
+    now: i64,
+    signers: &[Signer],
+) -> Result<(Vec<u8>, Vec<String>), String> {
+    let block = scan(&message, 0..message.len(), Bounds { fields: usize::MAX, bytes: usize::MAX });
+    let body = HashedBody::of(&[&message[block.body..]]);
+    let now = u64::try_from(now).unwrap_or(0);
+    let made = sign(&message[..block.body], &block, &body, class, now, signers)?;
+    let (mut fields, names): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    fields.push(message);
+    Ok((fields.concat(), names))
+}
+
+/// Sign `head` (header and the empty line) with `body`: one DKIM-Signature field per signer, and its name for
+/// the ledger; none when a field to be signed has white space before its colon. `now` in seconds since 1970.
 pub(crate) fn sign(
     head: &[u8],
     block: &Block,
-    body_hash: &[u8],
+    body: &HashedBody,
     class: Class,
     now: u64,
     signers: &[Signer],
 ) -> Result<Vec<(Vec<u8>, String)>, String> {
+    if has_odd_name(head, block) {
+        return Ok(Vec::new());
+    }
     let (names, fields) = choose(head, block, class);
     let mut canonical = Vec::with_capacity(2048);
     Canonicalization::Relaxed.canonicalize_headers(fields.into_iter(), &mut canonical);
@@ -166,11 +233,11 @@ pub(crate) fn sign(
             a: algorithm,
             d: signer.domain.clone(),
             s: signer.selector.clone(),
-            bh: body_hash.to_vec(),
+            bh: body.sha256.clone(),
             h: names.clone(),
             t: now,
             ch: Canonicalization::Relaxed,
-            cb: Canonicalization::Relaxed,
+            cb: body.canonicalization,
             ..Signature::default()
         };
         let mut input = canonical.clone();
@@ -187,20 +254,14 @@ pub(crate) fn sign(
     Ok(made)
 }
 
-/// Sign a whole message of our own: its bytes with the signatures on top, and their names for the ledger. One
-/// whose header cannot be read, or without signers, stays as it is.
-pub fn seal(message: &[u8], now: u64, signers: &[Signer]) -> Result<(Vec<u8>, Vec<String>), String> {
-    let bounds = Bounds { fields: usize::MAX, bytes: usize::MAX };
-    let block = scan(message, 0..message.len(), bounds);
-    if signers.is_empty() || block.junk || block.over {
-        return Ok((message.to_vec(), Vec::new()));
-    }
-    let mut hash = BodyHash::new();
-    hash.update(&message[block.body..]);
-    let made = sign(message, &block, &hash.finish(), Class::System, now, signers)?;
-    let (mut fields, names): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-    fields.push(message.to_vec());
-    Ok((fields.concat(), names))
+/// Whether white space stands between the name and the colon of a field that would be signed (RFC 5322 4.5.8).
+fn has_odd_name(head: &[u8], block: &Block) -> bool {
+    let odd = |field: &&Field| field.value.start != field.name.end + 1;
+    block
+        .fields
+        .iter()
+        .filter(odd)
+        .any(|field| OVERSIGNED.iter().chain(&SIGNED).any(|name| field.is(head, name)))
 }
 
 /// The names for `h=` and the fields they mean, each taken from the bottom up (RFC 6376 5.4.2).
@@ -270,6 +331,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn p11_a_body_that_ends_in_white_space_is_signed_as_it_is() {
+        for (body, canonical) in [
+            ("abc\r\n \r\n", "abc\r\n \r\n"),
+            ("abc\r\n\t \r\n\r\n\r\n", "abc\r\n\t \r\n"),
+            ("abc  d \r\n  ", "abc  d \r\n  \r\n"),
+            (" \r\n", " \r\n"),
+            ("  ", "  \r\n"),
+        ] {
+            for cut in 0..=body.len() {
+                let (one, other) = body.as_bytes().split_at(cut);
+                let hashed = HashedBody::of(&[one, b"", other]);
+                assert!(matches!(hashed.canonicalization, Canonicalization::Simple), "{body:?}");
+                assert_eq!(hashed.sha256, sha(canonical.as_bytes()), "{body:?} cut at {cut}");
+            }
+        }
+        for body in ["", "\r\n", "abc", "abc \r\n", "abc\t\r\n\r\n", " a\r\n", "a\r\n \r\nb\r\n"] {
+            let hashed = HashedBody::of(&[body.as_bytes()]);
+            assert!(matches!(hashed.canonicalization, Canonicalization::Relaxed), "{body:?}");
+            assert_eq!(hashed.sha256, hash(body.as_bytes()), "{body:?}");
+        }
+    }
 
     fn hash(body: &[u8]) -> Vec<u8> {
         let mut hash = BodyHash::new();

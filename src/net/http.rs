@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
@@ -162,6 +163,35 @@ async fn secured(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, limit: Duration
             None
         }
         Err(_) => None,
+    }
+}
+
+/// Answer HTTP/1.1 on a connection that somebody else accepted, until its end or `shutdown`. Each header must come
+/// within `header`.
+pub async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    header: Duration,
+    shutdown: &Shutdown,
+) {
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(header).max_buf_size(HEADER_BYTES);
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut served = pin!(served);
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            ended = served.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(%error, "HTTP connection ended early");
+                }
+                return;
+            }
+            () = shutdown.requested(), if !closing => {
+                closing = true;
+                served.as_mut().graceful_shutdown();
+            }
+        }
     }
 }
 

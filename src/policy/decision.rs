@@ -62,6 +62,18 @@ pub enum Basis {
     Missing,
 }
 
+impl Basis {
+    /// Numbers of the ledger entries that it rests on.
+    pub fn entries(&self) -> &[u64] {
+        match self {
+            Self::Consent { entries, .. }
+            | Self::Customer { entries, .. }
+            | Self::Published { entries, .. } => entries,
+            Self::Allowed { .. } | Self::NotNeeded | Self::Missing => &[],
+        }
+    }
+}
+
 impl fmt::Display for Basis {
     /// For people: in evidence packs and explanations.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -167,7 +167,12 @@ impl Case<'_> {
 }
 
 /// What a marketing case stands on, or the clause by which it falls.
-fn stand(rules: &Rules, case: &Case<'_>, profile: &Profile, now: Timestamp) -> Result<Basis, Clause> {
+pub(super) fn stand(
+    rules: &Rules,
+    case: &Case<'_>,
+    profile: &Profile,
+    now: Timestamp,
+) -> Result<Basis, Clause> {
     let history = case.purpose().map_or(&[][..], |purpose| profile.consent(purpose));
     let consent = fold(history, now);
     if let Some(suppression) = suppression::standing(&profile.suppressions, &consent) {
@@ -300,7 +305,7 @@ fn no_way_out(fault: &str) -> String {
 }
 
 impl Case<'_> {
-    fn refusal(&self, clause: Clause) -> Refusal {
+    pub(super) fn refusal(&self, clause: Clause) -> Refusal {
         Refusal {
             clause,
             rule: self.rule.map(str::to_owned),

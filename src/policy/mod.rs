@@ -7,6 +7,7 @@
 //! refusals through `smtp::reply`) and any edit of the message.
 
 mod case;
+mod consult;
 mod decision;
 mod evaluate;
 mod explain;
@@ -20,6 +21,7 @@ mod taken;
 mod tests;
 
 pub use case::is_personal;
+pub use consult::consult;
 pub use decision::{Answer, Basis, Clause, Decision, Permit, Refusal, system};
 pub use evaluate::{Waiting, evaluate, reconsider};
 pub use explain::{Explanation, Mark, Step, explain};

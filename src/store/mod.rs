@@ -49,7 +49,7 @@ pub use find::{About, Page, Window};
 pub use fsck::Findings;
 pub use read::{Archived, Found, ImportPlace, Known};
 pub use recover::Recovered;
-pub use retain::{Erasure, Hold};
+pub use retain::Hold;
 
 use error::Fault;
 use recent::Recent;
@@ -186,6 +186,13 @@ impl Store {
     pub fn write(&self, records: Vec<Record>) -> Result<Vec<EntryNumber>, RecordError> {
         let batch = records.into_iter().map(Ready::new).collect::<Result<Batch, _>>()?;
         self.commit_batch(&batch)
+    }
+
+    /// Write `batch` in one durable transaction.
+    fn commit_batch(&self, batch: &[Ready]) -> Result<Vec<EntryNumber>, RecordError> {
+        let mut writer = self.writer();
+        self.reopen_if_closed(&mut writer)?;
+        self.commit_locked(&mut writer, batch)
     }
 
     /// Sign a checkpoint now, if anything happened since the last one. Blocks for one commit.

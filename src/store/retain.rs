@@ -15,11 +15,12 @@ use super::error::Fault;
 use super::find::{About, numbers_about};
 use super::read::{closed, find};
 use super::tables::{
-    self, BY_ADDRESS, BY_MINUTE, ENTRIES, FORGOTTEN, HOLDS, META, OPEN, SPOOL, StoredEntry, read_entry,
+    self, BY_ADDRESS, BY_MINUTE, ENTRIES, ERASED, FORGOTTEN, HOLDS, META, OPEN, SPOOL, StoredEntry,
+    read_entry,
 };
 use super::{Found, Store};
-use crate::ledger::keeping::{self, Forgotten, Keeping, Retention, months_after};
-use crate::ledger::{Entry, EntryNumber, Event, Record, RecordError, Side};
+use crate::ledger::keeping::{self, Erasure, Forgotten, Keeping, Retention, Tally, months_after};
+use crate::ledger::{Entry, EntryNumber, Event, Ready, Record, RecordError, Side};
 use crate::mail::{AddressKey, SenderId, hex};
 use crate::policy::Unavailable;
 use crate::suppression::Suppression;
@@ -36,21 +37,6 @@ pub struct Hold {
     pub number: EntryNumber,
     /// Whose entries; all when absent.
     pub about: Option<AddressKey>,
-}
-
-/// What was done with the data of one person.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Erasure {
-    /// Entries that were destroyed.
-    pub erased: u64,
-    /// Entries that stay as proof of mail sent.
-    pub restricted: u64,
-    /// Until when they stay.
-    pub restricted_until: Option<Timestamp>,
-    /// Suppressions that stay, as keyed hashes.
-    pub suppressed: Vec<Forgotten>,
-    /// Holds that stop the erasure; nothing was done.
-    pub holds: Vec<EntryNumber>,
 }
 
 /// One step of a purge.
@@ -89,9 +75,12 @@ impl Store {
 
     /// Erase one person (RULES L18): profile and refusals at once; proof of mail sent, and the consents it
     /// rests on, stay for nothing else until their time has passed; suppressions stay as a keyed hash. A hold
-    /// stops it, and is named. Blocks for one commit.
+    /// stops it, and is named. Blocks for one commit; nothing is written between what is planned and what is done,
+    /// so that no opt-out of that moment is lost with the rest.
     pub fn erase_person(&self, address: &AddressKey) -> Result<Erasure, RecordError> {
         let failed = |unavailable: Unavailable| RecordError::Store(unavailable.0);
+        let mut writer = self.writer();
+        self.reopen_if_closed(&mut writer)?;
         let (erasure, due) = self.plan_erasure(address).map_err(failed)?;
         if !erasure.holds.is_empty() {
             return Ok(erasure);
@@ -100,10 +89,11 @@ impl Store {
             who: hex(&self.keyed_hash(address).map_err(failed)?),
             entries: keeping::spans(&due),
             suppressed: erasure.suppressed.clone(),
-            restricted_until: erasure.restricted_until,
+            restricted_until: erasure.kept_until,
         });
         let sides = vec![Side::Erase(due), Side::Forget(address.clone())];
-        self.write(vec![Record { events: vec![event], sides }])?;
+        let record = Ready::new(Record { events: vec![event], sides })?;
+        self.commit_locked(&mut writer, &[record])?;
         Ok(erasure)
     }
 
@@ -117,22 +107,28 @@ impl Store {
                 Erasure { holds: holds.map(|hold| hold.number).collect(), ..Erasure::default() };
             let named = numbers_about(&reading, About::Address(address), None)?;
             let named = find(&reading, &named)?;
+            let retention = self.inner.settings.retention;
             let sent = named.iter().filter_map(|found| match &found.entry.event {
-                Event::Admitted(it) => {
-                    Some(months_after(found.entry.at, self.inner.settings.retention.of(it.class)))
-                }
+                Event::Admitted(it) => Some(months_after(found.entry.at, retention.of(it.class))),
+                Event::SentElsewhere(_) => Some(months_after(found.entry.at, retention.marketing)),
                 _ => None,
             });
-            erasure.restricted_until = sent.max();
-            let mut due = Vec::new();
+            erasure.kept_until = sent.max();
+            let (mut due, mut sources) = (Vec::new(), BTreeSet::new());
             for found in &named {
-                if stays(&found.entry.event, erasure.restricted_until.is_some()) {
-                    erasure.restricted += 1;
+                let event = &found.entry.event;
+                if stays(event, erasure.kept_until.is_some()) {
+                    count(&mut erasure.kept, event);
                 } else {
+                    count(&mut erasure.erased, event);
                     due.push(found.number);
                 }
+                sources.extend(source_of(event).map(str::to_owned));
             }
-            erasure.erased = due.len() as u64;
+            erasure.sources = sources.into_iter().collect();
+            let senders: BTreeSet<&SenderId> =
+                named.iter().filter_map(|found| sender_of(&found.entry.event)).collect();
+            erasure.senders = senders.into_iter().cloned().collect();
             erasure.suppressed = suppressions(&reading, address, &named)?;
             Ok((erasure, due))
         };
@@ -213,6 +209,7 @@ impl Judge<'_> {
         Ok(match event {
             Event::Admitted(admitted) => self.copy_due(entry, self.retention.of(admitted.class))?,
             Event::Refused { .. } if self.is_past(entry.at, self.retention.refused) => vec![number],
+            Event::SentElsewhere(_) if self.is_past(entry.at, self.retention.marketing) => vec![number],
             other if other.outcome().is_some() || matches!(other, Event::NoticeSent { .. }) => {
                 if self.is_admitted(other)? || !self.is_past(entry.at, self.retention.marketing) {
                     Vec::new()
@@ -233,6 +230,14 @@ impl Judge<'_> {
                     Vec::new()
                 } else {
                     vec![number]
+                }
+            }
+            // Of somebody who was erased nothing outlives the last send (RULES L18).
+            other if is_evidence(other) || is_choice(other) => {
+                if self.is_erased(number, other)? && !self.is_needed(other)? {
+                    vec![number]
+                } else {
+                    Vec::new()
                 }
             }
             _ => Vec::new(),
@@ -276,6 +281,21 @@ impl Judge<'_> {
         Ok(false)
     }
 
+    /// Whether all that it is about were erased after it was written.
+    fn is_erased(&self, number: EntryNumber, event: &Event) -> Result<bool, Fault> {
+        let table = self.reading.open_table(ERASED)?;
+        if table.is_empty()? {
+            return Ok(false);
+        }
+        for address in event.addresses() {
+            let hash = keyed_hash(self.reading, address)?;
+            if table.get(&hash)?.is_none_or(|erased_at| erased_at.value() < number) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn is_held(&self, event: &Event) -> bool {
         let about = |hold: &Hold| {
             hold.about.as_ref().is_some_and(|about| {
@@ -292,22 +312,49 @@ fn is_evidence(event: &Event) -> bool {
     matches!(event, Event::Consent(_) | Event::Relation(_) | Event::Published(_))
 }
 
-/// Whether an entry about somebody who is erased stays: mail that was sent, what it rests on, and what must go
-/// on standing whoever asks.
+/// What a person, or somebody for them, said about mail.
+fn is_choice(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Unsubscribed(_) | Event::Corrected(_) | Event::Suppression(_) | Event::TakenBack(_)
+    )
+}
+
+/// Whether an entry about somebody who is erased stays: mail that was sent, and what it rests on. A hold that stands
+/// stops the erasure; one that ended goes with it.
 fn stays(event: &Event, was_mailed: bool) -> bool {
     match event {
-        Event::Admitted(_) | Event::NoticeSent { .. } | Event::Keeping(_) => true,
-        _ => {
-            was_mailed
-                && (is_evidence(event)
-                    || matches!(
-                        event,
-                        Event::Unsubscribed(_)
-                            | Event::Corrected(_)
-                            | Event::Suppression(_)
-                            | Event::TakenBack(_)
-                    ))
-        }
+        Event::Admitted(_) | Event::SentElsewhere(_) | Event::NoticeSent { .. } => true,
+        _ => was_mailed && (is_evidence(event) || is_choice(event)),
+    }
+}
+
+/// One more of its kind.
+fn count(tallies: &mut Vec<Tally>, event: &Event) {
+    let kind = event.kind().0;
+    match tallies.iter_mut().find(|tally| tally.kind == kind) {
+        Some(tally) => tally.count += 1,
+        None => tallies.push(Tally { kind: kind.to_owned(), count: 1 }),
+    }
+}
+
+/// Where a fact came from.
+fn source_of(event: &Event) -> Option<&str> {
+    match event {
+        Event::Consent(it) => Some(&it.source),
+        Event::Relation(it) => Some(&it.source),
+        Event::Published(it) => Some(&it.source),
+        Event::Suppression(it) => Some(&it.suppression.source),
+        _ => None,
+    }
+}
+
+/// Whose register, or whose mail, an entry is about.
+fn sender_of(event: &Event) -> Option<&SenderId> {
+    match event {
+        Event::Admitted(it) => it.sender.as_ref().map(|party| &party.id),
+        Event::SentElsewhere(it) => Some(&it.sender.id),
+        other => profile_of(other).map(|(sender, _)| sender),
     }
 }
 
@@ -316,7 +363,8 @@ fn is_mailed(reading: &ReadTransaction, address: &AddressKey) -> Result<bool, Fa
     for row in reading.open_table(BY_ADDRESS)?.range((key, 0)..=(key, u64::MAX))? {
         let number = row?.0.value().1;
         let found: Vec<Found> = find(reading, &[number])?;
-        if found.iter().any(|found| matches!(found.entry.event, Event::Admitted(_))) {
+        if found.iter().any(|found| matches!(found.entry.event, Event::Admitted(_) | Event::SentElsewhere(_)))
+        {
             return Ok(true);
         }
     }

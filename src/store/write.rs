@@ -216,10 +216,12 @@ impl<T: redb::ReadableTable<u64, &'static [u8]>> Hashes for StoredHashes<'_, T> 
 }
 
 impl Store {
-    /// Write `batch` in one durable transaction.
-    pub(super) fn commit_batch(&self, batch: &[Ready]) -> Result<Vec<EntryNumber>, RecordError> {
-        let mut writer = self.writer();
-        self.reopen_if_closed(&mut writer)?;
+    /// Write `batch` in one durable transaction, for who holds the writer.
+    pub(super) fn commit_locked(
+        &self,
+        writer: &mut Writer,
+        batch: &[Ready],
+    ) -> Result<Vec<EntryNumber>, RecordError> {
         let started = tokio::time::Instant::now();
         let mut tip = writer.tip.clone();
         let mut numbers = Vec::with_capacity(batch.len());
@@ -237,8 +239,8 @@ impl Store {
             }
             Err(fault) if fault.spends_the_handle() => {
                 tracing::error!(error = %fault, "a commit of the ledger failed; opening the store again");
-                self.close(&mut writer);
-                match self.reopen(&mut writer) {
+                self.close(writer);
+                match self.reopen(writer) {
                     // The sync failed, but the commit is there: everything in it is durable.
                     Ok(()) if writer.tip.commits == tip.commits && numbers.len() == batch.len() => {
                         Ok(numbers)
@@ -464,7 +466,7 @@ impl<'t> Pages<'t> {
         let headers = if keep == Keep::Headers {
             let bytes = self.originals.get(&original)?.map(|row| tables::read_original(row.value()));
             let bytes = bytes.transpose()?.unwrap_or_default();
-            Some(headers_of(&pieces::read(&stored, Bytes::from(bytes))?))
+            Some(pieces::read(&stored, Bytes::from(bytes))?.header_section())
         } else {
             None
         };
@@ -505,7 +507,7 @@ impl<'t> Pages<'t> {
         }
         let Some(pieces) = pieces else {
             if keep == Keep::Headers {
-                self.copies.insert(&key, KeptCopy::write_headers(&headers_of(rope)).as_slice())?;
+                self.copies.insert(&key, KeptCopy::write_headers(&rope.header_section()).as_slice())?;
             }
             return Ok(());
         };
@@ -532,18 +534,4 @@ impl<'t> Pages<'t> {
         }
         Ok(())
     }
-}
-
-/// The header section of a copy, with the empty line that ends it.
-fn headers_of(rope: &Rope) -> Vec<u8> {
-    let mut headers = Vec::new();
-    for chunk in rope.chunks() {
-        let from = headers.len().saturating_sub(3);
-        headers.extend_from_slice(chunk);
-        if let Some(end) = memchr::memmem::find(&headers[from..], b"\r\n\r\n") {
-            headers.truncate(from + end + 4);
-            break;
-        }
-    }
-    headers
 }

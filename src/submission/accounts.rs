@@ -98,7 +98,7 @@ impl Accounts {
     }
 
     /// Who these credentials belong to; `None` when they are wrong.
-    pub(super) async fn check(&self, credentials: Credentials) -> Result<Option<Identity>, CheckError> {
+    pub async fn check(&self, credentials: Credentials) -> Result<Option<Identity>, CheckError> {
         let account = self.by_name.get(&credentials.name.to_lowercase());
         let digest = self.digest(&credentials);
         if let Some(account) = account

@@ -31,7 +31,7 @@ mod connection;
 mod listener;
 mod wire;
 
-pub use accounts::{Account, Accounts, BadHash, hash_password};
+pub use accounts::{Account, Accounts, BadHash, CheckError, hash_password};
 pub use connection::serve;
 pub use listener::run;
 

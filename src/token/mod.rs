@@ -20,10 +20,16 @@
 //!
 //! A token of a short address and purpose has about 190 characters: too many for the local part of a mailbox
 //! (64), so the mailto form carries it in the subject.
+//!
+//! The link of a confirmation mail ([`Invitation`], RULES L12) is sealed the same way, as a version of its own:
+//! neither opens as the other.
 
 mod base32;
 mod bounce;
+mod invitation;
 mod mark;
+
+pub use invitation::Invitation;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -203,7 +209,6 @@ impl Keys {
 
     /// Seal `claim`: lower-case letters and digits only, fit for a URL path segment and a mail subject.
     pub fn mint(&self, claim: &Claim, entropy: &dyn Entropy) -> String {
-        let key = &self.keys[0];
         let purpose = claim.purpose.as_ref().filter(|purpose| purpose.0.len() <= MAX_PURPOSE);
         let plain = ClaimV1 {
             reference: claim.reference.to_bytes(),
@@ -211,16 +216,27 @@ impl Keys {
             address: Cow::Borrowed(claim.address.as_str()),
             purpose: purpose.map(|purpose| Cow::Borrowed(purpose.0.as_str())),
         };
+        self.seal(VERSION, &plain, entropy)
+    }
+
+    /// Open a token. A token of an unknown key or version costs what any other costs.
+    pub fn open(&self, token: &str) -> Result<Claim, TokenError> {
+        self.unseal(VERSION, token, claim_v1)
+    }
+
+    /// `version ‖ key id ‖ nonce ‖ ciphertext ‖ tag` of `plain`, spelled out.
+    fn seal(&self, version: u8, plain: &impl Serialize, entropy: &dyn Entropy) -> String {
+        let key = &self.keys[0];
         let nonce = random::<NONCE>(entropy);
-        let mut token = vec![VERSION, key.id];
+        let mut token = vec![version, key.id];
         token.extend_from_slice(&nonce);
         // Postcard into a vector fails only on types that do not know their length; strings and arrays do.
-        let mut token = postcard::to_extend(&plain, token).expect("strings and arrays know their length");
+        let mut token = postcard::to_extend(plain, token).expect("strings and arrays know their length");
         let tag = key
             .ready
             .seal_in_place_separate_tag(
                 full_nonce(nonce),
-                Aad::from([VERSION, key.id]),
+                Aad::from([version, key.id]),
                 &mut token[HEAD + NONCE..],
             )
             // Sealing fails only on inputs of more than 2^36 octets (RFC 8452 section 6).
@@ -229,8 +245,13 @@ impl Keys {
         base32::encode(&token)
     }
 
-    /// Open a token. A token of an unknown key or version costs what any other costs.
-    pub fn open(&self, token: &str) -> Result<Claim, TokenError> {
+    /// What was sealed as `wanted`, read by `read`.
+    fn unseal<T>(
+        &self,
+        wanted: u8,
+        token: &str,
+        read: impl FnOnce(&[u8]) -> Result<T, TokenError>,
+    ) -> Result<T, TokenError> {
         if token.len() > MAX_TOKEN {
             return Err(TokenError);
         }
@@ -246,7 +267,7 @@ impl Keys {
         let key = known.unwrap_or(&self.keys[0]);
         let opened = key.ready.open_in_place(full_nonce(nonce), Aad::from([version, id]), body);
         match opened {
-            Ok(plain) if version == VERSION && known.is_some() => claim_v1(plain),
+            Ok(plain) if version == wanted && known.is_some() => read(plain),
             _ => Err(TokenError),
         }
     }
@@ -283,15 +304,17 @@ fn claim_v1(plain: &[u8]) -> Result<Claim, TokenError> {
     if !rest.is_empty() {
         return Err(TokenError);
     }
-    let address = AddressKey::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(
-        &claim.address,
-    ));
     Ok(Claim {
         sender: SenderId(claim.sender.into_owned()),
-        address: address.map_err(|_| TokenError)?,
+        address: address_key(&claim.address)?,
         reference: Reference::from_bytes(claim.reference),
         purpose: claim.purpose.map(|purpose| Purpose(purpose.into_owned())),
     })
+}
+
+fn address_key(text: &str) -> Result<AddressKey, TokenError> {
+    let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
+    AddressKey::deserialize(text).map_err(|_| TokenError)
 }
 
 fn key_line(line: &str) -> Option<(u8, Secret)> {

@@ -1,12 +1,11 @@
 //! Takes an unsubscribe and makes it durable, once.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::health::{Outside, is_probe};
@@ -15,15 +14,12 @@ use super::undo::Proof;
 use crate::clock::SharedClock;
 use crate::consent::ConsentEventKind;
 use crate::ledger::{Corrected, Event, Explained, News, Record, RecordError, Scribe, Unsubscribed, Way, Why};
+use crate::limits::Alone;
 use crate::mail::{Address, AddressKey, Domain, Purpose, Reference, Sender, SenderId, TokenId};
 use crate::metrics;
 use crate::policy::{Profile, Register};
 use crate::suppression::Reason;
 use crate::token::{self, Claim, Keys, TokenError};
-
-/// Locks over (sender, address), so that two clicks on one link at the same moment make one entry. More
-/// of them than unsubscribes that can be under way at once, so that strangers seldom wait for each other.
-const LOCKS: usize = 1_024;
 
 /// Octets of a User-Agent that are kept as evidence.
 const USER_AGENT: usize = 256;
@@ -117,8 +113,7 @@ pub struct Desk {
     scribe: Scribe,
     notices: Arc<dyn Notices>,
     clock: SharedClock,
-    locks: Box<[Mutex<()>]>,
-    hasher: RandomState,
+    alone: Alone,
     plain: Look,
 }
 
@@ -131,17 +126,7 @@ impl Desk {
         notices: Arc<dyn Notices>,
         clock: SharedClock,
     ) -> Self {
-        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
-        Self {
-            settings,
-            register,
-            scribe,
-            notices,
-            clock,
-            locks,
-            hasher: RandomState::new(),
-            plain: Look::default(),
-        }
+        Self { settings, register, scribe, notices, clock, alone: Alone::new(), plain: Look::default() }
     }
 
     /// What `token` says, and the sender it names, when that is still one of ours. Reads nothing but keys.
@@ -266,8 +251,7 @@ impl Desk {
 
     /// The sole right to change what stands for one address with one sender.
     async fn alone(&self, sender: &SenderId, address: &AddressKey) -> tokio::sync::MutexGuard<'_, ()> {
-        let lock = self.hasher.hash_one((sender, address)) as usize % LOCKS;
-        self.locks[lock].lock().await
+        self.alone.with((sender, address)).await
     }
 
     fn news(&self, news: News<'_>, sender: &SenderId) -> Record {
@@ -290,19 +274,19 @@ impl Desk {
     }
 
     /// How the page of `sender` looks.
-    pub(super) fn look(&self, sender: &SenderId) -> Look {
+    pub(crate) fn look(&self, sender: &SenderId) -> Look {
         let settings = self.settings();
         let found = settings.looks.iter().find(|(of, _)| of == sender);
         found.map_or_else(|| self.plain.clone(), |(_, look)| look.clone())
     }
 
     /// How every other page looks.
-    pub(super) fn plain(&self) -> &Look {
+    pub(crate) fn plain(&self) -> &Look {
         &self.plain
     }
 
     /// The settings in force.
-    pub(super) fn settings(&self) -> Arc<Settings> {
+    pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.borrow().clone()
     }
 }
@@ -333,7 +317,7 @@ fn find(senders: &[Arc<Sender>], id: &SenderId) -> Option<Arc<Sender>> {
 }
 
 /// `text` without control characters, cut to `limit` octets.
-fn printable(text: &str, limit: usize) -> String {
+pub(crate) fn printable(text: &str, limit: usize) -> String {
     let mut kept = String::new();
     for c in text.chars().filter(|c| !c.is_control()) {
         if kept.len() + c.len_utf8() > limit {

@@ -1,6 +1,6 @@
 //! The HTTP side of unsubscribing (RFC 8058; RULES P7, L9; promises 6 and 7).
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, 
 use axum::routing::any;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tracing::warn;
 
 use super::desk::{Desk, Taken, Visit};
+use super::detached::Detached;
 use super::form::Wish;
 use super::health::probe;
 use super::language::choose;
@@ -68,8 +67,7 @@ struct Counter {
     desk: Arc<Desk>,
     limits: Limits,
     entropy: SharedEntropy,
-    pending: Arc<Semaphore>,
-    shutdown: Shutdown,
+    work: Detached,
 }
 
 /// Serve `desk` on `listener`, over TLS with the latest `tls` if there is one, until `shutdown`. Requests that are under way are finished, and unsubscribes
@@ -82,18 +80,31 @@ pub async fn run(
     limits: Limits,
     shutdown: Shutdown,
 ) {
+    run_beside(listener, tls, desk, entropy, limits, Router::new(), shutdown).await;
+}
+
+/// [`run`], with `other` routes on the same listener.
+pub async fn run_beside(
+    listener: TcpListener,
+    tls: Option<Certificate>,
+    desk: Arc<Desk>,
+    entropy: SharedEntropy,
+    limits: Limits,
+    other: Router,
+    shutdown: Shutdown,
+) {
     let counter = Counter {
         desk,
         limits,
         entropy,
-        pending: Arc::new(Semaphore::new(limits.pending)),
-        shutdown: shutdown.clone(),
+        work: Detached::new(limits.pending, "unsubscribes_pending", shutdown.clone()),
     };
     let router = Router::new()
         .route("/u/{token}", any(link))
         .route("/healthz", any(healthz))
         .fallback(elsewhere)
-        .with_state(Arc::new(counter));
+        .with_state(Arc::new(counter))
+        .merge(other);
     http::serve(listener, tls, router, limits.http, shutdown).await;
 }
 
@@ -110,8 +121,7 @@ async fn link(
     let (parts, body) = request.into_parts();
     match parts.method {
         Method::GET | Method::HEAD | Method::POST => {}
-        Method::OPTIONS => return with_allow(empty(StatusCode::NO_CONTENT)),
-        _ => return with_allow(text(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n")),
+        _ => return other_method(&parts.method),
     }
     let settings = counter.desk.settings();
     if !is_ours(&parts, &settings.hosts) {
@@ -151,7 +161,7 @@ async fn by_page(counter: &Arc<Counter>, link: &Link, wish: Wish, visit: Visit) 
             Some(proof) => {
                 let (desk, token, claim) = (counter.desk.clone(), link.token.clone(), link.claim.clone());
                 let taken =
-                    detached(counter, async move { desk.take_back(&token, claim, visit, proof).await });
+                    counter.work.run(async move { desk.take_back(&token, claim, visit, proof).await });
                 return match taken.await {
                     Ok(()) => html(StatusCode::OK, page::undone(link.language, link.subject()), &link.look),
                     Err(_) => failed(link),
@@ -167,7 +177,7 @@ async fn by_page(counter: &Arc<Counter>, link: &Link, wish: Wish, visit: Visit) 
     }
     if let Wish::Explain(why, proof) = wish {
         let (desk, token, claim) = (counter.desk.clone(), link.token.clone(), link.claim.clone());
-        if detached(counter, async move { desk.explain(&token, claim, why).await }).await.is_err() {
+        if counter.work.run(async move { desk.explain(&token, claim, why).await }).await.is_err() {
             return failed(link);
         }
         then.explained = true;
@@ -182,12 +192,12 @@ fn failed(link: &Link) -> Response<Body> {
     again(html(StatusCode::SERVICE_UNAVAILABLE, page, &link.look))
 }
 
-fn again(answer: Response<Body>) -> Response<Body> {
+pub(crate) fn again(answer: Response<Body>) -> Response<Body> {
     with(answer, header::RETRY_AFTER, HeaderValue::from_static("60"))
 }
 
 /// Whether a request is for one of `hosts`: a name that strangers point at us shows nobody our page.
-fn is_ours(parts: &Parts, hosts: &[Domain]) -> bool {
+pub(crate) fn is_ours(parts: &Parts, hosts: &[Domain]) -> bool {
     let named = match parts.uri.host() {
         Some(host) => Some(host.to_owned()),
         None => field(&parts.headers, header::HOST),
@@ -215,36 +225,11 @@ impl Link {
 /// Take the unsubscribe.
 async fn unsubscribe(counter: &Arc<Counter>, link: &Link, visit: Visit) -> Result<Taken, RecordError> {
     let (desk, token, claim) = (counter.desk.clone(), link.token.clone(), link.claim.clone());
-    detached(counter, async move { desk.take(&token, claim, visit).await }).await
-}
-
-/// Do what changes the register detached from the client's connection: once it is asked for, a client that
-/// hangs up does not undo it.
-async fn detached<T: Send + 'static>(
-    counter: &Arc<Counter>,
-    work: impl Future<Output = Result<T, RecordError>> + Send + 'static,
-) -> Result<T, RecordError> {
-    let done = match counter.pending.clone().try_acquire_owned() {
-        Err(_) => {
-            metrics::limit_hit("unsubscribes_pending");
-            Err(RecordError::Store("too many unsubscribes wait for the ledger".to_owned()))
-        }
-        Ok(place) => {
-            let task = counter.shutdown.spawn(async move {
-                let done = work.await;
-                drop(place);
-                done
-            });
-            task.await.unwrap_or(Err(RecordError::Closed))
-        }
-    };
-    done.inspect_err(
-        |error| warn!(%error, "an unsubscribe was not recorded; the client was told to try again"),
-    )
+    counter.work.run(async move { desk.take(&token, claim, visit).await }).await
 }
 
 /// All of `body`, at most `limit` octets of it.
-async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Response<Body>> {
+pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Response<Body>> {
     let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(frame) = frame else {
@@ -294,7 +279,12 @@ async fn elsewhere(
 
 /// The one answer to every link that does not open, and to every other path.
 fn unknown(counter: &Counter, headers: &HeaderMap) -> Response<Body> {
-    let look = counter.desk.plain();
+    not_found(&counter.desk, headers)
+}
+
+/// The page that says so.
+pub(crate) fn not_found(desk: &Desk, headers: &HeaderMap) -> Response<Body> {
+    let look = desk.plain();
     html(StatusCode::NOT_FOUND, page::unknown(language(headers, None), look), look)
 }
 
@@ -304,11 +294,11 @@ fn language(headers: &HeaderMap, sender: Option<&Sender>) -> Language {
 }
 
 /// A header's value, with what is no UTF-8 replaced.
-fn field(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+pub(crate) fn field(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-fn html(status: StatusCode, page: String, look: &Look) -> Response<Body> {
+pub(crate) fn html(status: StatusCode, page: String, look: &Look) -> Response<Body> {
     let mut response = answer(status, "text/html; charset=utf-8", page);
     // The policy is made of letters, digits and signs that a header may have.
     if let Ok(policy) = HeaderValue::from_str(look.policy()) {
@@ -317,7 +307,7 @@ fn html(status: StatusCode, page: String, look: &Look) -> Response<Body> {
     response
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     answer(status, "text/plain; charset=utf-8", text)
 }
 
@@ -351,16 +341,25 @@ fn protect(headers: &mut HeaderMap) {
     }
 }
 
-fn with(mut response: Response<Body>, name: header::HeaderName, value: HeaderValue) -> Response<Body> {
+pub(crate) fn with(
+    mut response: Response<Body>,
+    name: header::HeaderName,
+    value: HeaderValue,
+) -> Response<Body> {
     response.headers_mut().insert(name, value);
     response
 }
 
-fn with_allow(response: Response<Body>) -> Response<Body> {
-    with(response, header::ALLOW, HeaderValue::from_static(METHODS))
+/// The answer to what is no GET, HEAD or POST.
+pub(crate) fn other_method(method: &Method) -> Response<Body> {
+    let answer = match *method {
+        Method::OPTIONS => empty(StatusCode::NO_CONTENT),
+        _ => text(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n"),
+    };
+    with(answer, header::ALLOW, HeaderValue::from_static(METHODS))
 }
 
 /// The rest of the body is not read, so the connection cannot be used again.
-fn closing(response: Response<Body>) -> Response<Body> {
+pub(crate) fn closing(response: Response<Body>) -> Response<Body> {
     with(response, header::CONNECTION, HeaderValue::from_static("close"))
 }

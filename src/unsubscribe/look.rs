@@ -34,13 +34,17 @@ main{max-width:36rem;margin:0 auto;padding:1.5rem;background:#fff;border:1px sol
 border-top:.375rem solid var(--b);border-radius:.5rem}\
 img{display:block;max-width:100%;max-height:4rem;margin:0 0 1.5rem;background:#fff}\
 h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.3}\
-h1,p,footer,legend{overflow-wrap:anywhere}\
+h1,p,footer,legend,label,blockquote{overflow-wrap:anywhere}\
 p{margin:0 0 1rem}\
 form{margin:0 0 1rem}\
 fieldset{margin:0 0 1rem;padding:0;border:0;min-width:0}\
 legend{margin:0 0 .5rem;padding:0;font-weight:600}\
 label{display:flex;align-items:center;gap:.75rem;min-height:2.75rem}\
 input{flex:none;width:1.5rem;height:1.5rem;margin:0;accent-color:var(--b)}\
+input[type=email]{display:block;width:100%;height:3rem;padding:.5rem .75rem;font:inherit;color:inherit;\
+background:0 0;border:1px solid currentColor;border-radius:.375rem}\
+.tick{align-items:flex-start}\
+blockquote{margin:0 0 1rem;padding:.75rem 1rem;border-left:.25rem solid var(--b);white-space:pre-line}\
 button{min-height:3rem;min-width:min(12rem,100%);max-width:100%;padding:.75rem 1.5rem;font:inherit;\
 font-weight:600;color:var(--t);background:var(--b);border:2px solid var(--b);border-radius:.375rem;\
 cursor:pointer;overflow-wrap:anywhere}\

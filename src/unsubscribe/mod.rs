@@ -13,6 +13,7 @@
 //! `token`).
 
 mod desk;
+mod detached;
 mod form;
 mod health;
 mod http;
@@ -22,11 +23,12 @@ mod look;
 mod mailroom;
 mod page;
 mod proxy;
+pub(crate) mod shared;
 mod undo;
 
 pub use desk::{Desk, Leaving, Notices, Settings, Taken, Unread, Visit};
 pub use health::{Health, Outside};
-pub use http::{Limits, run};
+pub use http::{Limits, run, run_beside};
 pub use look::{Colour, Logo, Look, LookError, MAX_LOGO};
 pub use mailroom::{Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Sent, Vouch};
 pub use undo::{Proof, UNDO_WITHIN};

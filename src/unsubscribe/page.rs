@@ -133,9 +133,14 @@ fn button(way: &str, text: &str, quiet: bool) -> Markup {
 }
 
 fn page(words: &Words, look: &Look, title: &str, body: Markup) -> String {
+    shell(words.code, look, title, body)
+}
+
+/// A whole page in the language `code`, in the look of its sender.
+pub(crate) fn shell(code: &str, look: &Look, title: &str, body: Markup) -> String {
     let page = html! {
         (DOCTYPE)
-        html lang=(words.code) {
+        html lang=(code) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -171,16 +176,18 @@ impl Subject<'_> {
         }
     }
 
-    /// Whom to write to, and which company this is.
     fn imprint(&self, words: &Words) -> Markup {
-        html! {
-            @if let Some(sender) = self.sender {
-                footer {
-                    (sender.name) ", " (sender.address) ", KvK " (sender.kvk) "." br;
-                    (words.questions) " "
-                    a href={ "mailto:" (sender.contact.as_str()) } { (sender.contact.as_str()) }
-                }
-            }
+        html! { @if let Some(sender) = self.sender { (imprint(sender, words.questions)) } }
+    }
+}
+
+/// Whom to write to, and which company this is.
+pub(crate) fn imprint(sender: &Sender, questions: &str) -> Markup {
+    html! {
+        footer {
+            (sender.name) ", " (sender.address) ", KvK " (sender.kvk) "." br;
+            (questions) " "
+            a href={ "mailto:" (sender.contact.as_str()) } { (sender.contact.as_str()) }
         }
     }
 }
@@ -201,7 +208,7 @@ fn placeholder(template: &str) -> Option<(&str, Name, &str)> {
 }
 
 /// An address that its owner recognises and nobody else learns: `o…r@example.nl`.
-fn masked(address: &AddressKey) -> String {
+pub(crate) fn masked(address: &AddressKey) -> String {
     let (local, domain) = address.as_str().rsplit_once('@').unwrap_or((address.as_str(), ""));
     let mut plain = local.trim_matches('"').chars();
     let first = plain.next().map(String::from).unwrap_or_default();

@@ -11,7 +11,7 @@ const HOPS: usize = 16;
 /// The client's address: `peer`, unless that is a trusted proxy. Then it is the last address in `Forwarded`,
 /// or else `X-Forwarded-For`, that is no trusted proxy itself: whatever stands before it is only what a
 /// client says.
-pub(super) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|network| network.contains(ip));
     if !is_trusted(&peer) {
         return peer;

@@ -69,7 +69,10 @@ fn same_but_for_the_footer(name: &str, original: &[u8], out: &[u8]) {
     let after = MessageParser::default().parse(out).unwrap();
     let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
     for (old, new) in before.parts.iter().zip(&after.parts) {
-        if old.contents() == new.contents() || old.is_multipart() || old.is_message() {
+        // What mail-parser itself cannot decode or take apart is read by Python in tests/interop/rewrite.sh.
+        let unsplit = old.content_type().is_some_and(|t| t.ctype() == "multipart");
+        let undecoded = (old.is_encoding_problem && new.is_encoding_problem) || unsplit;
+        if old.contents() == new.contents() || old.is_multipart() || old.is_message() || undecoded {
             continue;
         }
         assert!(old.is_text() && old.attachment_name().is_none(), "{name}: an attachment changed");

@@ -129,6 +129,17 @@ impl TestGateway {
         Self { running, folder }
     }
 
+    /// At the time of `clock`, with a config that ends with `tail`.
+    pub async fn at(next_hop: SocketAddr, clock: SharedClock, tail: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sluis.toml");
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let text = config_text(folder.path(), any_port, next_hop, free_port(), "", "");
+        std::fs::write(&file, text + tail).unwrap();
+        let running = start(&file, clock).await;
+        Self { running, folder }
+    }
+
     /// A session that has said EHLO.
     pub async fn client(&self) -> Client {
         Client::hello(self.running.submission()[0].address).await

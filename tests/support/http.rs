@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// One answer.
@@ -41,7 +41,7 @@ pub async fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
 }
 
 /// Read one answer.
-pub async fn read(stream: &mut TcpStream, head_only: bool) -> Answer {
+pub async fn read(stream: &mut (impl AsyncRead + Unpin), head_only: bool) -> Answer {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -10,6 +10,7 @@ use crate::admin::{
 };
 use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::consistency::Consistency;
+use crate::ledger::keeping::Erasure;
 use crate::ledger::{
     Batch, Book, EntryNumber, Event, InboxView, Letter, OutboxView, Owed, OwedId, RecordError, Scribe, Side,
     Spooled, Suppressed,
@@ -268,6 +269,10 @@ impl Books for Memory {
 
     fn purge(&self) -> Result<u64, Unavailable> {
         Ok(0)
+    }
+
+    fn erase(&self, _: &AddressKey, _: bool) -> Result<(Erasure, Vec<String>), Unavailable> {
+        Ok(Default::default())
     }
 
     fn backup(&self, _file: &Path) -> Result<Result<Verified, String>, Unavailable> {

@@ -252,7 +252,14 @@ async fn over_socket<T: Send + 'static>(
     let path = folder.path().join("sluis.sock");
     let shutdown = Shutdown::new();
     let listener = Listener::bind(&path).unwrap();
-    let served = tokio::spawn(serve(listener, house.services.clone(), 2, max_line, shutdown.clone()));
+    let served = tokio::spawn(serve(
+        listener,
+        house.services.clone(),
+        axum::Router::new(),
+        2,
+        max_line,
+        shutdown.clone(),
+    ));
     let at = path.clone();
     let answer = tokio::task::spawn_blocking(move || ask(&at)).await.unwrap();
     shutdown.request();

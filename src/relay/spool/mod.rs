@@ -207,6 +207,7 @@ impl Spool {
             about: "dsn".to_owned(),
             sender: None,
             message_id: Some(format!("<{}>", style.message_id)),
+            dkim: Vec::new(),
             own: true,
             bytes: bytes.into(),
         };
@@ -229,10 +230,9 @@ impl Spool {
         now: Timestamp,
     ) {
         let parts = &self.inner.parts;
-        let mut dkim = Vec::new();
         if letter.own {
             let seals = parts.seals.borrow().clone();
-            (letter.bytes, dkim) = notice::seal(letter.bytes, &parts.settings.postmaster, &seals, now);
+            (letter.bytes, letter.dkim) = notice::seal(letter.bytes, &parts.settings.postmaster, &seals, now);
         }
         let postmark = notice::Postmark {
             copy: CopyId { reference, index: 0 },
@@ -240,7 +240,6 @@ impl Spool {
             next_hop: parts.relay.name_for(&Route::default()),
             now,
             expires_at: later(now, parts.settings.expire_after),
-            dkim,
         };
         notice::enclose(record, letter, postmark);
     }

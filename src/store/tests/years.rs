@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use super::*;
 use crate::consent::{Act, ConsentEvent, ConsentEventKind, Evidence};
-use crate::ledger::keeping::{Keeping, months_after};
+use crate::ledger::keeping::{Erasure, Keeping, months_after};
 use crate::ledger::verify::verify_pack;
 use crate::ledger::{Consented, Handover, RefusedRecipient, Stage, pack};
 use crate::mail::{Purpose, SessionId};
@@ -183,7 +183,8 @@ fn l18_a_person_is_erased_and_the_suppression_stays_without_the_name() {
 
     // Never mailed: everything goes at once, and nothing in the store spells the address any more.
     let erasure = store.erase_person(&key("nooit@example.org")).unwrap();
-    assert_eq!((erasure.erased, erasure.restricted, erasure.suppressed.len()), (3, 0, 1));
+    let counts = |erasure: &Erasure| (Erasure::total(&erasure.erased), Erasure::total(&erasure.kept));
+    assert_eq!((counts(&erasure), erasure.suppressed.len()), ((3, 0), 1));
     assert_eq!(kinds(&store, "nooit@example.org"), []);
     let all = store.entries(0..store.size().unwrap()).unwrap();
     assert!(!all.iter().any(|one| String::from_utf8_lossy(&one.bytes).contains("nooit@")));
@@ -194,8 +195,8 @@ fn l18_a_person_is_erased_and_the_suppression_stays_without_the_name() {
 
     // Mailed: the proof stays until its date, the profile goes.
     let erasure = store.erase_person(&key("gemaild@example.org")).unwrap();
-    assert_eq!((erasure.erased, erasure.restricted), (0, 3));
-    assert_eq!(erasure.restricted_until, Some(month(60)));
+    assert_eq!(counts(&erasure), (0, 3));
+    assert_eq!(erasure.kept_until, Some(month(60)));
     let profile = store.profile(&sender(), &key("gemaild@example.org")).unwrap();
     assert_eq!((profile.consents.len(), profile.suppressions.len()), (0, 1));
     assert_eq!(store.verify_all(std::slice::from_ref(&anchor)).unwrap().problems, Vec::<String>::new());
@@ -211,4 +212,41 @@ fn l18_a_person_is_erased_and_the_suppression_stays_without_the_name() {
     drop(store);
     let store = rig.open();
     assert_eq!(store.verify_all(&[anchor]).unwrap().problems, Vec::<String>::new());
+}
+
+#[test]
+fn l18_of_somebody_who_was_erased_nothing_outlives_the_proof_of_mail_sent() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let held = Keeping::Held { about: Some(key("weg@example.org")), why: "klacht".to_owned() };
+    let hold = store.write(vec![Record::of(Event::Keeping(held))]).unwrap()[0];
+    let released = Keeping::Released { hold, why: "klaar".to_owned() };
+    store.write(vec![Record::of(Event::Keeping(released))]).unwrap();
+    for who in ["weg@example.org", "blijft@example.org"] {
+        store.write(vec![Record::of(consent(who, at(0)))]).unwrap();
+    }
+    send(&store, 1, 0, "weg@example.org");
+    rig.clock.set(month(30));
+    store.write(vec![Record::of(consent("weg@example.org", month(30)))]).unwrap();
+    for who in ["weg@example.org", "blijft@example.org"] {
+        store.write(vec![Record::of(unsubscribed(who))]).unwrap();
+    }
+    let erasure = store.erase_person(&key("weg@example.org")).unwrap();
+    assert_eq!(erasure.kept_until, Some(month(60)));
+    let words = |who| kinds(&store, who).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>();
+    let kept = words("weg@example.org");
+    assert_eq!(kept.iter().filter(|kind| **kind == "consent").count(), 2, "{kept:?}");
+    assert!(kept.contains(&"admitted") && !kept.contains(&"keeping"), "{kept:?}");
+    // The later consent would otherwise be kept for five years of its own, and the opt-out for ever.
+    rig.clock.set(month(61));
+    store.purge(&|| false).unwrap();
+    store.purge(&|| false).unwrap();
+    assert_eq!(words("weg@example.org"), Vec::<&str>::new());
+    let all = store.entries(0..store.size().unwrap()).unwrap();
+    assert!(!all.iter().any(|one| String::from_utf8_lossy(&one.bytes).contains("weg@")));
+    assert_eq!(words("blijft@example.org").last(), Some(&"unsubscribed"));
+    for who in ["weg@example.org", "blijft@example.org"] {
+        assert_eq!(store.profile(&sender(), &key(who)).unwrap().suppressions.len(), 1, "{who}");
+    }
+    sound(&store);
 }
