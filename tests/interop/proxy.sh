@@ -45,7 +45,7 @@ try() { # name
         if visit /healthz >/dev/null 2>&1; then break; fi
         sleep 0.1
     done
-    answer=$(visit "$path")
+    answer=$(visit "$path") || fail "$1 does not answer: $(cat "$work/log")"
     [ "$answer" = "200 2" ] || fail "$1: the page: $answer, $(cat "$work/log" "$work/body")"
     grep -q '<form' "$work/body" || fail "$1: no button on the page"
     answer=$(visit "$path" --http1.1 -X OPTIONS)
