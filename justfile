@@ -15,9 +15,9 @@ doc:
 test *ARGS:
     cargo test {{ARGS}}
 
-# Real mail programs against the real binary; those that are not installed are named and passed over.
-interop:
-    tests/interop/run.sh
+# Real mail programs against the real binary; those that are not installed are named and passed over (--fetch: unpacked).
+interop *ARGS:
+    tests/interop/run.sh {{ARGS}}
 
 # Every fuzz target for some seconds each. Needs cargo-fuzz and a nightly toolchain; see fuzz/README.md.
 fuzz SECONDS="60":

@@ -23,9 +23,19 @@ use tokio::net::{TcpListener, TcpStream};
 
 const RECIPIENTS: usize = 10_000;
 
-#[tokio::main]
-async fn main() {
+fn main() {
     let arguments: Vec<String> = std::env::args().collect();
+    if let [_, mode, port, next_hop] = &arguments[..]
+        && mode == "--samotop"
+    {
+        let number = |text: &String| text.parse().expect("a port");
+        peers::samotop::serve(number(port), number(next_hop));
+    }
+    bench(arguments);
+}
+
+#[tokio::main]
+async fn bench(arguments: Vec<String>) {
     let quick = arguments.iter().any(|arg| arg == "--quick");
     let only = arguments.iter().position(|arg| arg == "--only").and_then(|at| arguments.get(at + 1));
     let seconds = Duration::from_secs_f64(if quick { 0.5 } else { 1.5 });

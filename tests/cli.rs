@@ -160,6 +160,23 @@ fn proof_is_shown_exported_and_verified_with_the_key_alone() {
     let verified = house.ok(&["proof", "verify", &pack, "--key", &key, "--config", "/nonexistent.toml"]);
     assert!(verified.contains("the pack is sound"), "{verified}");
     assert!(verified.contains("Nieuws van Voorbeeld Hypotheken, graag"), "L2: the text as shown: {verified}");
+    // The page is in the sender's language, or in the one asked for; the check makes each anew.
+    for (language, words) in [
+        (None, "a@example.nl gaf toestemming"),
+        (Some("en"), "a@example.nl gave consent"),
+        (Some("de"), "a@example.nl willigte ein"),
+        (Some("fr"), "a@example.nl a donné son consentement"),
+    ] {
+        let pack = house.path(&format!("{}.zip", language.unwrap_or("own"))).display().to_string();
+        let asked = language.map(|language| ["--language", language]);
+        let args = ["proof", "export", "a@example.nl", "-o", &pack];
+        house.ok(&args.into_iter().chain(asked.into_iter().flatten()).collect::<Vec<_>>());
+        let verified = house.ok(&["proof", "verify", &pack, "--key", &key]);
+        assert!(verified.contains("the pack is sound") && !verified.contains("note  "), "{verified}");
+        let mut archive = zip::ZipArchive::new(std::fs::File::open(&pack).unwrap()).unwrap();
+        let page = std::io::read_to_string(archive.by_name("index.html").unwrap()).unwrap();
+        assert!(page.contains(words), "{page}");
+    }
     let again = house.run(&["proof", "export", "a@example.nl", "-o", &pack]);
     assert!(again.code == 1 && again.err.contains("cannot be made"), "{again:?}");
 

@@ -101,6 +101,41 @@ async fn p4_the_clients_own_account_at_the_next_hop() {
     assert_eq!(account.as_deref(), Some("anna"), "RULES L15");
 }
 
+/// RFC 4954 4: an AUTH line has at most 12,288 octets. A response that fills a line of its own does not fit behind the
+/// command, and is sent when the next hop asks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc_4954_4_a_token_too_long_for_the_auth_line_follows_the_challenge() {
+    let token = |octets: usize| xoauth2("anna", &"t".repeat(octets / 4 * 3 - 24));
+    let (fits, alone) = (token(12_272), token(12_284));
+    for (response, expected) in [
+        (&fits, vec![format!("AUTH XOAUTH2 {fits}")]),
+        (&alone, vec!["AUTH XOAUTH2".to_owned(), alone.clone()]),
+    ] {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (hears, whole, last) = (heard.clone(), format!("AUTH XOAUTH2 {response}"), response.clone());
+        let script = move |moment, line: &str| {
+            let answer = match line {
+                _ if moment != Moment::Command => return None,
+                "AUTH XOAUTH2" => "334 \r\n",
+                line if line == whole || line == last => "235 2.7.0 welcome\r\n",
+                _ => return None,
+            };
+            hears.lock().unwrap().push(line.to_owned());
+            Some(Answer::Say(answer.to_owned()))
+        };
+        let hop = NextHop::scripted(&["PIPELINING", "AUTH XOAUTH2"], script).await;
+        let gateway = gateway(hop.address, "").await;
+        let mut client = gateway.client().await;
+        assert_eq!(client.command("AUTH XOAUTH2").await.code, 334);
+        assert_eq!(client.command(response).await.code, 235);
+        assert!(*heard.lock().unwrap() == expected, "{} lines", heard.lock().unwrap().len());
+        // One octet more than a line may have is not read as one.
+        let mut client = gateway.client().await;
+        assert_eq!(client.command("AUTH XOAUTH2").await.code, 334);
+        assert!(client.command(&"A".repeat(12_287)).await.code >= 500);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_9_connections_of_one_account_are_never_used_for_another() {
     let (mut hop, heard) = next_hop("PLAIN").await;

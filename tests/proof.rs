@@ -9,11 +9,14 @@ mod letters;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::Value;
-use sluis::ledger::Event;
+use sluis::ledger::{Anchored, Event};
 use sluis::mail::{hex, sha256};
 use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, message};
+use support::hook::Hook;
 use support::next_hop::NextHop;
+use support::tsa::{Spoil, Tsa};
 
 /// The program, on the folder of `gateway`; with it running, over its socket.
 async fn sluis(gateway: &TestGateway, args: &[&str]) -> Output {
@@ -279,7 +282,7 @@ async fn promise_8_a_pack_verifies_without_this_program() {
     }
     let stranger = sluis::ledger::checkpoint::Signer::generate("sluis.test", &sluis::secret::SystemEntropy);
     let done = python(&[&pack, stranger.unwrap().verifier()]).unwrap();
-    assert!(!done.status.success() && text(&done.stderr).contains("not signed by this key"));
+    assert!(!done.status.success() && text(&done.stderr).contains("not the key you trust"));
 
     let proof = name("proof.json");
     let done = sluis(&gateway, &["ledger", "consistency", &name("old.txt"), "-o", &proof]).await;
@@ -315,7 +318,24 @@ async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_o
     // Restored: the copy in the place of the store, beside the keys; what was sent comes back out of it.
     gateway.running.stop().await;
     let var = gateway.folder.path().join("var");
-    std::fs::rename(&file, var.join("sluis.redb")).unwrap();
+    let restore = |config: std::path::PathBuf, file: std::path::PathBuf| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+        command.arg("restore").arg(file).env("SLUIS_CONFIG", config);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+    let config = gateway.folder.path().join("sluis.toml");
+    let done = restore(config.clone(), file.clone().into()).await.unwrap();
+    assert!(!done.status.success() && text(&done.stderr).contains("never writes over a store"), "{done:?}");
+    std::fs::remove_file(var.join("sluis.redb")).unwrap();
+    // A backup with a changed entry is found, and nothing is left behind.
+    let damaged = var.join("damaged");
+    std::fs::write(&damaged, &std::fs::read(&file).unwrap()[..40_000]).unwrap();
+    let done = restore(config.clone(), damaged).await.unwrap();
+    assert!(!done.status.success() && text(&done.stderr).lines().count() == 1, "{done:?}");
+    assert!(!var.join("sluis.redb").exists() && !var.join("sluis.redb.restoring").exists());
+    let done = restore(config, file.clone().into()).await.unwrap();
+    assert!(done.status.success() && text(&done.stdout).contains("restored, "), "{done:?}");
+    assert!(text(&done.stdout).contains("Opt-outs that came afterwards are not in it"), "{done:?}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
     command.args(["proof", "message", "<m3@voorbeeldhypotheken.nl>", "--to", "lezer@example.org"]);
     let config = gateway.folder.path().join("sluis.toml");
@@ -323,4 +343,92 @@ async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_o
     let done = done.await.unwrap();
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert_eq!(text(&done.stdout), text(&got));
+}
+
+/// What the first anchors came to, one for each place.
+async fn anchored(gateway: &TestGateway, places: usize) -> Vec<Anchored> {
+    let mut seen = std::collections::BTreeMap::new();
+    gateway
+        .wait_for(move |event| {
+            if let Event::Anchored(it) = event {
+                seen.insert(it.to.clone(), it.clone());
+            }
+            (seen.len() == places).then(|| seen.values().cloned().collect())
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_checkpoints_go_outside_and_their_anchors_stand_in_the_pack() {
+    let mut next_hop = NextHop::start().await;
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().display();
+    let tsa = Tsa::new(ExtendedKeyUsagePurpose::TimeStamping);
+    let beside = tempfile::tempdir().unwrap();
+    let ca = beside.path().join("tsa.pem");
+    std::fs::write(&ca, &tsa.pem).unwrap();
+    let service =
+        Hook::answering(move |query| tsa.answer(&query.body, "20260301100000Z", Spoil::Nothing)).await;
+    let anchor = format!(
+        "\n[ledger.anchor]\nfolder = \"{folder}\"\nmail = [\"notaris@example.nl\"]\n\
+         time_stamp = [\"http://{}/tsr\"]\ntime_stamp_ca_file = \"{}\"\n",
+        service.address,
+        ca.display()
+    );
+    let gateway = TestGateway::with(next_hop.address, "", &anchor).await;
+    let mail = next_hop.next().await;
+    assert!(mail.rcpt[0].contains("notaris@example.nl"), "{:?}", mail.rcpt);
+    assert!(text(&mail.data).contains("checkpoint.txt"));
+    let anchors = anchored(&gateway, 3).await;
+    let to: Vec<&str> = anchors.iter().map(|it| it.to.as_str()).collect();
+    assert!(to[0].starts_with("folder /") && to[1] == "mail notaris@example.nl", "{to:?}");
+    assert!(anchors.iter().all(|it| it.missed.is_none()), "{anchors:?}");
+    assert_eq!(anchors[2].stamped_at.unwrap().to_string(), "2026-03-01T10:00:00Z");
+    let done = sluis(&gateway, &["ledger", "fsck", "--checkpoint", &folder.to_string()]).await;
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    let continues = "it continues each of the 1 checkpoints given";
+    assert!(text(&done.stdout).contains(continues), "{}", text(&done.stdout));
+
+    // A pack about what stood in the ledger before shows that it was anchored, and where.
+    let pack = outside.path().join("pack.zip");
+    let pack = pack.to_str().unwrap();
+    let first = json(&gateway, "config_in_force")[0].1["at"].as_str().unwrap().to_owned();
+    let done = sluis(&gateway, &["proof", "export", "--since", &first, "-o", pack]).await;
+    assert!(done.status.success(), "{} {}", text(&done.stdout), text(&done.stderr));
+    let key = gateway.running.ledger_key();
+    let done = sluis(&gateway, &["proof", "verify", pack, "--key", &key]).await;
+    let said = text(&done.stdout);
+    assert!(done.status.success(), "{said} {}", text(&done.stderr));
+    for words in [
+        "anchor        the checkpoint of",
+        "went to mail notaris@example.nl",
+        "was there at 2026-03-01T10:00:00Z, says time stamp http://",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_8_an_anchor_that_is_missed_is_an_entry_that_says_why() {
+    let next_hop = NextHop::start().await;
+    let outside = tempfile::tempdir().unwrap();
+    let gone = outside.path().join("not/there").display().to_string();
+    let tsa = Tsa::new(ExtendedKeyUsagePurpose::TimeStamping);
+    let wrong =
+        Hook::answering(move |query| tsa.answer(&query.body, "20260301100000Z", Spoil::OtherHash)).await;
+    let down = Hook::start(&[503], None).await;
+    let anchor = format!(
+        "\n[ledger.anchor]\nfolder = \"{gone}\"\ntime_stamp = [\"http://{}/a\", \"http://{}/b\"]\n",
+        wrong.address, down.address
+    );
+    let gateway = TestGateway::with(next_hop.address, "", &anchor).await;
+    let anchors = anchored(&gateway, 3).await;
+    let why = |end: &str| {
+        let of = anchors.iter().find(|it| it.to.ends_with(end)).unwrap();
+        of.missed.clone().unwrap()
+    };
+    assert!(why("not/there").contains("No such file"), "{}", why("not/there"));
+    assert_eq!(why("/a"), "the time stamp is for another hash");
+    assert_eq!(why("/b"), "HTTP status 503");
+    assert!(anchors.iter().all(|it| it.stamp.is_none()));
 }

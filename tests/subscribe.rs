@@ -310,12 +310,12 @@ mod desk {
     }
 
     impl Notices for Post {
-        fn pass_on(&self, _: &mut Record, _: &sluis::mail::Address, _: bytes::Bytes) {
-            unreachable!("nothing comes back to a page");
-        }
-
         fn compose(&self, _: sluis::ledger::News<'_>, _: &sluis::mail::Sender) -> Record {
             Record::default()
+        }
+
+        fn pass_on(&self, _: &mut Record, _: &Address, _: bytes::Bytes) {
+            unreachable!("nothing comes back to a form");
         }
 
         fn recorded(&self) {}

@@ -1,6 +1,8 @@
 //! Other relays, as their packages install them: started by a script of their own, in a folder of their own,
 //! in front of the same sink. One that is not installed is left out.
 
+pub mod samotop;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +24,7 @@ pub struct Peer {
 /// Start every peer that is installed; the names of the others.
 pub fn start(sink: SocketAddr) -> (Vec<Peer>, Vec<&'static str>) {
     let (mut there, mut missing) = (Vec::new(), Vec::new());
-    for name in ["nginx", "postfix"] {
+    for name in ["nginx", "postfix", "opensmtpd", "haraka", "samotop"] {
         match Peer::start(name, sink) {
             Some(peer) => there.push(peer),
             None => missing.push(name),
@@ -37,6 +39,7 @@ impl Peer {
         let folder = tempfile::tempdir().expect("a folder");
         let address = free_port();
         let output = Command::new(&script)
+            .env("BENCH", std::env::current_exe().expect("this program"))
             .arg("start")
             .arg(folder.path())
             .args([address.port().to_string(), sink.port().to_string()])

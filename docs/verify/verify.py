@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Check a Sluis evidence pack, or a proof between two checkpoints, with the public key alone.
 
-    verify.py pack.zip  "name+id+base64"     the pack
-    verify.py proof.json "name+id+base64"    that a later ledger begins with an earlier one
+    verify.py pack.zip   "name+id+base64"    the pack
+    verify.py proof.json "name+id+base64"    that a later ledger begins with an earlier one (several keys: either)
 
-A second implementation, written from docs/ledger-format.md and the RFC and not from the program: the format
-does not need the program to survive. Needs Python 3.8 and the package `cryptography`.
+A second implementation, written from docs/ledger-format.md and the RFC: the format does not need the program to
+survive. Needs Python 3.8 and the package `cryptography`.
 """
 import base64
 import hashlib
@@ -16,62 +16,64 @@ import zipfile
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-
 class Wrong(Exception):
     """Something does not hold."""
-
 
 def need(holds, what):
     if not holds:
         raise Wrong(what)
 
-
-def open_note(note, key):
-    """The text of a signed note (c2sp.org/signed-note), once its Ed25519 signature by `key` holds."""
-    name, key_id, public = key.strip().split("+", 2)
-    public = base64.b64decode(public)
-    need(public[0] == 1 and len(public) == 33, "the public key is not an Ed25519 key")
-    digest = hashlib.sha256(name.encode() + b"\n" + public).digest()[:4]
-    need(digest.hex() == key_id, "the public key does not have the id that it names")
+def open_note(note, *keys):
+    """The text of a signed note (c2sp.org/signed-note), once its Ed25519 signature by one of `keys` holds."""
     at = note.rindex("\n\n")
-    text = note[: at + 1]
-    for line in note[at + 2:].splitlines():
-        dash, signer, signature = line.split(" ")
-        raw = base64.b64decode(signature)
-        if dash == "\u2014" and signer == name and raw[:4] == digest:
-            try:
-                Ed25519PublicKey.from_public_bytes(public[1:]).verify(raw[4:], text.encode())
-            except InvalidSignature:
-                raise Wrong("the signature does not hold") from None
-            return text
+    for key in keys:
+        name, key_id, public = key.split("+", 2)
+        public = base64.b64decode(public)
+        digest = hashlib.sha256(name.encode() + b"\n" + public).digest()[:4]
+        need(public[0] == 1 and len(public) == 33 and digest.hex() == key_id, "that is no public key")
+        for line in note[at + 2:].splitlines():
+            dash, signer, signature = line.split(" ")
+            raw = base64.b64decode(signature)
+            if dash == "\u2014" and signer == name and raw[:4] == digest:
+                try:
+                    Ed25519PublicKey.from_public_bytes(public[1:]).verify(raw[4:], note[: at + 1].encode())
+                except InvalidSignature:
+                    raise Wrong("the signature does not hold") from None
+                return note[: at + 1]
     raise Wrong("not signed by this key")
 
+def family(files, key):
+    """The key and those it vouches for: a change of keys (keys/N.txt) is signed by the old and by the new one."""
+    keys = [key]
+    for known in keys:
+        for note in (files[name].decode() for name in files if name.startswith("keys/")):
+            title, *pair = note.split("\n")[:3]
+            if known in pair and title == "sluis ledger keys v1" and all(open_note(note, one) for one in pair):
+                keys += [one for one in pair if one not in keys]
+    return keys
 
-def checkpoint(note, key):
+def checkpoint(note, *keys):
     """Size and root of a checkpoint (c2sp.org/tlog-checkpoint)."""
-    lines = open_note(note, key).split("\n")
-    need(lines[0] == key.split("+")[0], "the checkpoint is of another gateway")
+    lines = open_note(note, *keys).split("\n")
+    need(lines[0] == keys[0].split("+")[0], "the checkpoint is of another gateway")
     return int(lines[1]), base64.b64decode(lines[2])
 
 def node(left, right):
     return hashlib.sha256(b"\x01" + left + right).digest()
 
-
-def check_inclusion(number, size, leaf, path, root):
-    """RFC 9162 2.1.3.2."""
-    need(0 <= number < size, "its number is not in the tree")
-    fn, sn, got = number, size - 1, leaf
+def climb(fn, sn, fr, sr, path):
+    """The roots that a path leads to, of the earlier and of the later tree (RFC 9162 2.1.3.2 and 2.1.4.2)."""
     for step in path:
-        need(sn > 0, "its path is too long")
+        need(sn > 0, "the path is too long")
         if fn & 1 or fn == sn:
-            got = node(step, got)
+            fr, sr = node(step, fr), node(step, sr)
             while not fn & 1 and fn:
                 fn, sn = fn >> 1, sn >> 1
         else:
-            got = node(got, step)
+            sr = node(sr, step)
         fn, sn = fn >> 1, sn >> 1
-    need(sn == 0 and got == root, "it does not stand in the signed ledger in this form at this place")
-
+    need(sn == 0, "the path is too short")
+    return fr, sr
 
 def check_consistency(old, old_root, new, new_root, path):
     """RFC 9162 2.1.4.2."""
@@ -84,32 +86,23 @@ def check_consistency(old, old_root, new, new_root, path):
     while fn & 1:
         fn, sn = fn >> 1, sn >> 1
     need(path, "the proof is empty")
-    fr = sr = path[0]
-    for step in path[1:]:
-        need(sn > 0, "the proof is too long")
-        if fn & 1 or fn == sn:
-            fr, sr = node(step, fr), node(step, sr)
-            while not fn & 1 and fn:
-                fn, sn = fn >> 1, sn >> 1
-        else:
-            sr = node(sr, step)
-        fn, sn = fn >> 1, sn >> 1
-    need(sn == 0 and fr == old_root and sr == new_root, "the later ledger does not begin with the earlier one")
-
+    roots = climb(fn, sn, path[0], path[0], path[1:])
+    need(roots == (old_root, new_root), "the later ledger does not begin with the earlier one")
 
 def check_pack(path, key):
     with zipfile.ZipFile(path) as pack:
         names = pack.namelist()
         need(len(names) == len(set(names)), "two files have the same name")
         files = {name: pack.read(name) for name in names}
-    lines = open_note(files["files.txt"].decode(), key).splitlines()
+    keys, own = family(files, key), files["key.txt"].decode().strip()
+    need(own in keys, "key.txt: not the key you trust, nor one that it vouches for")
+    lines = open_note(files["files.txt"].decode(), own).splitlines()
     need(lines[0] == "sluis evidence pack v1", "files.txt is signed, but not a list of files")
     listed = dict(reversed(line.split("  ", 1)) for line in lines if line[64:66] == "  ")
     need(set(listed) | {"files.txt"} == set(files), "a file was added or removed")
     for name, digest in listed.items():
         need(hashlib.sha256(files[name]).hexdigest() == digest, name + ": changed since the pack was made")
-    need(files["key.txt"].decode().strip() == key.strip(), "key.txt: not the key you trust")
-    size, root = checkpoint(files["checkpoint.txt"].decode(), key)
+    size, root = checkpoint(files["checkpoint.txt"].decode(), own)
     sent = {}
     numbers = [name[8:-5] for name in files if name.startswith("entries/") and name[8:-5].isdigit()]
     for number in sorted(numbers):
@@ -117,32 +110,37 @@ def check_pack(path, key):
         leaf = hashlib.sha256(b"\x00" + bytes.fromhex(proof["salt"]) + exact).digest()
         need(leaf.hex() == proof["leaf"], f"entry {number}: its leaf hash differs")
         need(int(number) == proof["number"] and size == proof["tree_size"], f"entry {number}: another proof")
-        try:
-            check_inclusion(int(number), size, leaf, [bytes.fromhex(step) for step in proof["path"]], root)
-        except Wrong as wrong:
-            raise Wrong(f"entry {number}: {wrong}") from None
+        path = [bytes.fromhex(step) for step in proof["path"]]
+        stands = proof["number"] < size and climb(proof["number"], size - 1, leaf, leaf, path)[1] == root
+        need(stands, f"entry {number}: it does not stand in the signed ledger in this form at this place")
         entry = json.loads(exact)
         if entry["kind"] == "admitted":
             sent[f"messages/{entry['copy']}.eml"] = entry["sent_sha256"]
         print(f"entry {number}: {entry['at']} {entry['kind']}")
+    for name in sorted(name for name in files if name.startswith("anchors/") and name.endswith(".json")):
+        proof = json.loads(files[name])
+        pair = (files[name[:-4] + "txt"].decode(), files["checkpoint.txt"].decode())
+        need((proof["old"], proof["new"]) == pair, name + ": a proof between other checkpoints")
+        print(f"{name}: {size} entries begin with the {check_proof(proof, *keys)[0]} of this anchor")
     for name in (name for name in files if name.startswith("messages/") and name.endswith(".eml")):
         need(hashlib.sha256(files[name]).hexdigest() == sent.get(name), name + ": not the bytes that were sent")
         print(f"{name}: byte for byte what was sent")
     print(f"the pack is sound: {len(numbers)} entries under a root over {size}")
 
+def check_proof(proof, *keys):
+    (old, old_root), (new, new_root) = checkpoint(proof["old"], *keys), checkpoint(proof["new"], *keys)
+    check_consistency(old, old_root, new, new_root, [bytes.fromhex(step) for step in proof["proof"]])
+    return old, new
 
-def main(path, key):
+def main(path, *keys):
     if path.endswith(".json"):
         with open(path, encoding="utf-8") as file:
-            proof = json.load(file)
-        (old, old_root), (new, new_root) = checkpoint(proof["old"], key), checkpoint(proof["new"], key)
-        check_consistency(old, old_root, new, new_root, [bytes.fromhex(step) for step in proof["proof"]])
+            old, new = check_proof(json.load(file), *keys)
         print(f"the ledger of {new} entries begins with the {old} that were signed earlier")
     else:
-        check_pack(path, key)
-
+        check_pack(path, keys[0])
 
 try:
-    main(*sys.argv[1:])
+    main(*(argument.strip() for argument in sys.argv[1:]))
 except Wrong as wrong:
     sys.exit(f"WRONG: {wrong}")

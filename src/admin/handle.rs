@@ -11,7 +11,7 @@ use super::{Services, explain, inbox, ledger, outbox, queue, rows, text, undo};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentState, fold};
 use crate::ledger::{EntryNumber, Event, OwedId, Record, Side};
-use crate::mail::{Address, AddressKey, CopyId, SenderId};
+use crate::mail::{Address, AddressKey, CopyId, Language, SenderId};
 use crate::policy::{ConsentHistory, Profile, Unavailable};
 
 /// Answer one request. Reads run on a blocking thread; what is written is durable when this returns.
@@ -60,11 +60,11 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
             })
             .await
         }
-        Request::Pack { query } => {
+        Request::Pack { query, language } => {
             // A pack proves what a checkpoint covers: one is signed over the newest entries first.
             let wish = Record { events: Vec::new(), sides: vec![Side::Checkpoint] };
             match write(services, wish, false).await {
-                Ok(()) => ask(services, move |services| pack(services, &query)).await,
+                Ok(()) => ask(services, move |services| pack(services, &query, language)).await,
                 Err(answer) => answer,
             }
         }
@@ -242,8 +242,8 @@ fn reload(services: &Services) -> Answer {
     }
 }
 
-fn pack(services: &Services, query: &Query) -> Result<Answer, Unavailable> {
-    Ok(match services.books.pack(query)? {
+fn pack(services: &Services, query: &Query, language: Option<Language>) -> Result<Answer, Unavailable> {
+    Ok(match services.books.pack(query, language)? {
         Some(zip) => Answer::Pack { zip: BASE64.encode(zip) },
         None => Answer::Failed { error: format!("nothing is on record about {query}") },
     })

@@ -45,7 +45,7 @@ use crate::clock::{SharedClock, Timestamp};
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
 use crate::ledger::{EntryNumber, Fact, InboxView, OutboxView, Scribe, Suppressed};
-use crate::mail::{Address, AddressKey, CopyId, SenderId};
+use crate::mail::{Address, AddressKey, CopyId, Language, SenderId};
 use crate::policy::{Profile, Register, Rules, Unavailable};
 use crate::relay::SpoolView;
 
@@ -125,8 +125,9 @@ pub trait Books: Send + Sync + std::fmt::Debug {
     fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, Unavailable>;
     /// The number of the entry that holds the consent text with this SHA-256 (hex).
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable>;
-    /// The evidence pack of the entries asked for, a zip file; `None` when there are none.
-    fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable>;
+    /// The evidence pack of the entries asked for, a zip file; `None` when there are none. Its page is in `language`, or
+    /// in that of the sender it is about.
+    fn pack(&self, query: &Query, language: Option<Language>) -> Result<Option<Vec<u8>>, Unavailable>;
     /// Check the whole ledger against itself (leaves, roots, checkpoints, counts, projections, spool) and against
     /// checkpoints from outside.
     fn verify(&self, anchors: &[String]) -> Result<Verified, Unavailable>;

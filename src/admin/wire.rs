@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ledger::{LedgerAnswer, LedgerRequest};
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published, Relation};
 use crate::ledger::{Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, OwedId, Suppressed};
-use crate::mail::{Address, AddressKey, CopyId, Purpose, Reference, SenderId};
+use crate::mail::{Address, AddressKey, CopyId, Language, Purpose, Reference, SenderId};
 use crate::policy::Step;
 use crate::suppression::{Reason, Suppression};
 
@@ -110,6 +110,9 @@ pub enum Request {
     Pack {
         /// With which entries.
         query: Query,
+        /// The language of its page; that of the sender when absent.
+        #[serde(default)]
+        language: Option<Language>,
     },
     /// About the ledger as a whole.
     Ledger(LedgerRequest),

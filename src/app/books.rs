@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memmem;
+use tokio::sync::watch;
 
 use crate::admin::{Books, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Subject, Tally, Verified};
 use crate::clock::Timestamp;
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
 use crate::ledger::{Entry, EntryNumber, Event, Fact, Keep, Suppressed, pack};
-use crate::mail::{AddressKey, SenderId};
-use crate::policy::{Profile, Refusal, Unavailable};
+use crate::mail::{AddressKey, Language, SenderId};
+use crate::policy::{Profile, Refusal, Rules, Unavailable};
 use crate::store::{About, Archived, Findings, Found, ImportPlace, Page, Store, Window};
 
 /// Entries that are read in one go.
@@ -23,6 +24,9 @@ const PAGE: usize = 1_000;
 /// Entries that one request for refusals looks at.
 const STRETCH: usize = 200_000;
 
+/// Anchors after an entry that are looked at: the first of each place is among them, unless it was missed for days.
+const ANCHORS: usize = 16;
+
 /// Most entries of one evidence pack: one about a single address has a few per message.
 const MAX_ENTRIES: usize = 50_000;
 
@@ -30,13 +34,22 @@ const MAX_ENTRIES: usize = 50_000;
 #[derive(Debug, Clone)]
 pub struct StoreBooks {
     store: Store,
+    rules: watch::Receiver<Arc<Rules>>,
     progress: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 impl StoreBooks {
-    /// Over `store`.
-    pub fn new(store: Store) -> Self {
-        Self { store, progress: Arc::default() }
+    /// Over `store`; the languages of senders are those of `rules`.
+    pub fn new(store: Store, rules: watch::Receiver<Arc<Rules>>) -> Self {
+        Self { store, rules, progress: Arc::default() }
+    }
+
+    /// The language of the first sender that `found` names; Dutch, the law's own, when none does.
+    fn language_of(&self, found: &[Found]) -> Language {
+        let rules = self.rules.borrow();
+        let known = |id: &SenderId| rules.senders.iter().find(|sender| sender.id == *id);
+        let sender = found.iter().filter_map(|found| found.entry.event.sender()).find_map(known);
+        sender.map(|sender| sender.language).unwrap_or_default()
     }
 
     fn page(&self, query: &Query, after: Option<EntryNumber>, limit: usize) -> Result<Page, Unavailable> {
@@ -93,10 +106,53 @@ impl StoreBooks {
         for label in labels {
             found.extend(self.store.labelled(&label)?);
         }
+        // Not the file itself: it holds other people's data. Its hash, and who attested it, stand in the entry.
+        let imports: BTreeSet<String> =
+            found.iter().filter_map(|found| import_of(&found.entry.event)).map(str::to_owned).collect();
+        for import in imports {
+            if let Some(place) = self.store.import(&import)? {
+                found.extend(self.store.entries(place.begun..place.begun.saturating_add(1))?);
+            }
+        }
+        found.sort_by_key(|found| found.number);
+        found.dedup_by_key(|found| found.number);
+        self.add_anchors(found)
+    }
+
+    /// Add, for each entry in `found`, the first anchor of each place that covers it.
+    fn add_anchors(&self, found: &mut Vec<Found>) -> Result<(), Unavailable> {
+        let (mut covered, mut anchors) = (0, Vec::new());
+        for number in found.iter().map(|found| found.number) {
+            // What covers an entry covers those before it.
+            if number < covered {
+                continue;
+            }
+            let mut places = BTreeSet::new();
+            for anchor in self.store.anchors_of(number, ANCHORS)? {
+                let Event::Anchored(it) = &anchor.entry.event else { continue };
+                covered = covered.max(if places.is_empty() { it.size } else { covered });
+                if places.insert(it.to.clone()) {
+                    anchors.push(anchor);
+                }
+            }
+        }
+        found.extend(anchors);
         found.sort_by_key(|found| found.number);
         found.dedup_by_key(|found| found.number);
         Ok(())
     }
+}
+
+/// The import that brought an entry.
+fn import_of(event: &Event) -> Option<&str> {
+    let source = match event {
+        Event::Consent(it) => &it.source,
+        Event::Relation(it) => &it.source,
+        Event::Published(it) => &it.source,
+        Event::Suppression(it) => &it.suppression.source,
+        _ => return None,
+    };
+    source.rsplit_once("import ").map(|(_, id)| id)
 }
 
 /// The fact of the register that an entry took in.
@@ -265,7 +321,7 @@ impl Books for StoreBooks {
         Ok(self.store.labelled(sha256)?.map(|found| found.number))
     }
 
-    fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable> {
+    fn pack(&self, query: &Query, language: Option<Language>) -> Result<Option<Vec<u8>>, Unavailable> {
         let page = self.page(query, None, MAX_ENTRIES)?;
         if page.next.is_some() {
             return Err(Unavailable(format!(
@@ -277,8 +333,15 @@ impl Books for StoreBooks {
         if found.is_empty() {
             return Ok(None);
         }
+        // What was recorded since the checkpoint is for the next pack: a busy ledger never stands still.
+        let covered = self.store.latest_checkpoint()?.map_or(0, |(size, _)| size);
+        if found.iter().any(|found| found.number < covered) {
+            found.retain(|found| found.number < covered);
+        }
         self.add_evidence(&mut found)?;
+        let language = language.unwrap_or_else(|| self.language_of(&found));
         let pack = self.store.pack(&query.to_string(), found)?;
+        let pack = pack::Pack { language, ..pack };
         let zip = pack::write(&pack, self.store.signer(), Cursor::new(Vec::new()))
             .map_err(|error| Unavailable(error.to_string()))?;
         Ok(Some(zip.into_inner()))

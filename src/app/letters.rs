@@ -9,10 +9,9 @@ use tokio::sync::{Notify, watch};
 use crate::clock::SharedClock;
 use crate::config;
 use crate::consent::ConsentEvent;
-use crate::gateway::InForce;
-use crate::ledger::{DkimSigned, News, Party, Record, Side};
-use crate::mail::{Address, Class, Reference, Sender};
-use crate::message::{self, date_time};
+use crate::ledger::{News, Party, Record, Side};
+use crate::mail::{Address, Reference, Sender};
+use crate::message::date_time;
 use crate::notify::{self, Confirmation, Digests, Letterhead, Notice};
 use crate::relay::{Spool, notice};
 use crate::secret::{SharedEntropy, random};
@@ -27,7 +26,6 @@ pub(super) struct Letters {
     hostname: String,
     clock: SharedClock,
     entropy: SharedEntropy,
-    in_force: watch::Receiver<Arc<InForce>>,
     tell: watch::Receiver<Arc<notify::Settings>>,
     owing: Arc<Notify>,
 }
@@ -38,7 +36,6 @@ impl Letters {
         settings: &config::Settings,
         clock: SharedClock,
         entropy: SharedEntropy,
-        in_force: watch::Receiver<Arc<InForce>>,
         tell: watch::Receiver<Arc<notify::Settings>>,
         owing: Arc<Notify>,
     ) -> Self {
@@ -48,7 +45,6 @@ impl Letters {
             hostname: settings.name.ascii().to_owned(),
             clock,
             entropy,
-            in_force,
             tell,
             owing,
         }
@@ -63,29 +59,10 @@ impl Letters {
             about: about.to_owned(),
             sender: Some(Party { id: sender.id.clone(), name: sender.name.clone() }),
             message_id: Some(notice.message_id),
-            own: true,
-            dkim: Vec::new(),
+            from: Some(self.postmaster.clone()),
             bytes: notice.bytes.into(),
         };
         self.spool.enclose(record, letter, self.clock.now());
-    }
-
-    /// `bytes`, which are From `from`, with the signatures of its domain (RULES P11): this mail goes to strangers.
-    fn signed(&self, bytes: Vec<u8>, from: &Address) -> Result<(Vec<u8>, Vec<DkimSigned>), String> {
-        let settings = self.in_force.borrow().clone();
-        let signers = &settings.settings.signers;
-        let nearest = signers
-            .iter()
-            .filter(|one| from.domain().is_within(&one.domain))
-            .max_by_key(|one| one.domain.ascii().len());
-        let Some(signers) = nearest else { return Ok((bytes, Vec::new())) };
-        let now = self.clock.now().as_second();
-        let (bytes, names) = message::signed(bytes, Class::System, now, &signers.keys)?;
-        let dkim = names.into_iter().map(|name| {
-            let key = signers.names.iter().find(|key| key.name == name);
-            DkimSigned { key: key.map(|key| key.id.clone()).unwrap_or_default(), name }
-        });
-        Ok((bytes, dkim.collect()))
     }
 
     fn id(&self, now: jiff::Timestamp) -> String {
@@ -121,8 +98,7 @@ impl Notices for Letters {
             about: "returned".to_owned(),
             sender: None,
             message_id: None,
-            dkim: Vec::new(),
-            own: false,
+            from: None,
             bytes: [received.as_bytes(), &message].concat().into(),
         };
         self.spool.enclose(record, letter, now);
@@ -176,15 +152,13 @@ impl Mails for Letters {
             language: form.language,
         };
         let notice = notify::confirmation(&confirmation, to, &letterhead);
-        let (bytes, dkim) = self.signed(notice.bytes, &form.from)?;
         let letter = notice::Letter {
             to: notice.to,
             about: "confirmation".to_owned(),
             sender: Some(Party { id: form.sender.id.clone(), name: form.sender.name.clone() }),
             message_id: Some(notice.message_id),
-            dkim,
-            own: false,
-            bytes: bytes.into(),
+            from: Some(form.from.clone()),
+            bytes: notice.bytes.into(),
         };
         let mut record = Record::default();
         self.spool.enclose(&mut record, letter, now);

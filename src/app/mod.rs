@@ -3,6 +3,7 @@
 //! [`serve`] runs until a signal; [`Running`] is one gateway, so that the tour and the tests can have
 //! their own on free ports. Nothing but this room and `cli` knows the store and the config.
 
+mod anchors;
 mod books;
 mod certificate;
 mod control;
@@ -13,7 +14,9 @@ mod letters;
 mod links;
 mod mailbox;
 mod offline;
+mod purge;
 mod reload;
+mod restore;
 mod rooms;
 mod running;
 mod serve;
@@ -21,6 +24,7 @@ mod sockets;
 
 pub use books::StoreBooks;
 pub use offline::Offline;
+pub use restore::{Restored, restore};
 pub use rooms::structure;
 pub use running::{Bound, Running};
 pub use serve::serve;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use tokio::sync::watch;
 
 use super::keys::{KeyFolder, STORE};
 use super::{StoreBooks, rooms};
 use crate::admin::{Claim, Control, Services, Status};
 use crate::clock::SharedClock;
 use crate::config::Settings;
+use crate::ledger::{Event, Record};
 use crate::mail::CopyId;
 use crate::policy::Rules;
 use crate::secret::SharedEntropy;
@@ -30,16 +32,22 @@ impl Offline {
         folder.store_is_not_lost(&path)?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
         let store = Store::open(&path, rooms::store(settings, signer), clock.clone(), entropy)?;
+        // A key that came into use shows in what is exported next, not only once a gateway has run.
+        let key = store.key_in_force()?;
+        if store.labelled(&key.label())?.is_none() {
+            store.write(vec![Record::of(Event::KeyInForce(key))])?;
+        }
         let (scribe, closing) = store.start().context("the ledger's writer cannot start")?;
+        let rules = Arc::new(settings.rules.clone());
         let services = Services {
             scribe,
             register: Arc::new(store.clone()),
-            books: Arc::new(StoreBooks::new(store.clone())),
+            books: Arc::new(StoreBooks::new(store.clone(), watch::channel(rules.clone()).1)),
             spool: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
             inbox: Arc::new(store),
             mailbox: None,
-            control: Arc::new(Nobody { rules: Arc::new(settings.rules.clone()) }),
+            control: Arc::new(Nobody { rules }),
             clock,
         };
         Ok(Self { services, closing })

@@ -78,9 +78,8 @@ impl Reload {
             None => None,
         };
         let keys = keys_in_force(&settings, &self.store, &tokens).map_err(error)?;
-        self.relay
-            .replace(rooms::hops(&settings), &settings.relay.routes)
-            .map_err(|error| error.to_string())?;
+        let hops = rooms::hops(&settings, &self.entropy).map_err(error)?;
+        self.relay.replace(hops, &settings.relay.routes).map_err(|error| error.to_string())?;
         let returns = rooms::returns(&settings, &tokens);
         // Everything is made; from here on nothing can fail.
         let rules = Arc::new(settings.rules.clone());

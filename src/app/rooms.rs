@@ -127,11 +127,11 @@ pub(super) fn server_tls(
 }
 
 /// The next hops, in the order of the config.
-pub(super) fn hops(settings: &config::Settings) -> Vec<relay::Settings> {
-    settings.relay.hops.iter().map(|hop| self::hop(hop, settings.name.ascii())).collect()
+pub(super) fn hops(settings: &config::Settings, entropy: &SharedEntropy) -> Result<Vec<relay::Settings>> {
+    settings.relay.hops.iter().map(|hop| self::hop(hop, settings.name.ascii(), entropy)).collect()
 }
 
-fn hop(hop: &config::HopSettings, helo: &str) -> relay::Settings {
+fn hop(hop: &config::HopSettings, helo: &str, entropy: &SharedEntropy) -> Result<relay::Settings> {
     let next_hop = match &hop.next_hop {
         config::NextHop::Directory(folder) => relay::NextHop::Directory(folder.clone()),
         config::NextHop::Server { host, port } => relay::NextHop::Smtp(relay::SmtpHop {
@@ -152,9 +152,24 @@ fn hop(hop: &config::HopSettings, helo: &str) -> relay::Settings {
             credentials: hop.credentials.clone(),
             proxy: hop.proxy.clone(),
         }),
+        config::NextHop::Mx(mx) => relay::NextHop::Mx(relay::MxHop {
+            port: mx.port,
+            tls: hop.tls,
+            trust: hop.ca_file.clone().map_or(Trust::System, Trust::CaFile),
+            mta_sts: mx.mta_sts,
+            ip_versions: mx.ip_versions,
+            private: mx.private,
+            per_domain: mx.per_domain,
+            domains: mx.domains,
+            dns: mx.dns.clone(),
+            world: relay::World {
+                internet: Arc::new(relay::Online::new(&mx.dns).context("direct delivery")?),
+                entropy: entropy.clone(),
+            },
+        }),
     };
     let limits = &hop.limits;
-    relay::Settings {
+    Ok(relay::Settings {
         label: hop.name.clone(),
         next_hop,
         helo: helo.to_owned(),
@@ -174,7 +189,7 @@ fn hop(hop: &config::HopSettings, helo: &str) -> relay::Settings {
             ..relay::PoolSettings::default()
         },
         pass_through: hop.pass_through,
-    }
+    })
 }
 
 pub(super) fn spool(settings: &config::Settings) -> relay::SpoolSettings {

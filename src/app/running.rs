@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
+use super::anchors::{self, Anchors};
 use super::books::StoreBooks;
 use super::certificate::{self, Certificates};
 use super::control::{Facts, Remote};
@@ -17,12 +18,12 @@ use super::letters::Letters;
 use super::links::StoreLinks;
 use super::mailbox::{self, DnsVouch, Door, Letterbox, Post, StoreSendings};
 use super::reload::Reload;
-use super::rooms;
 use super::sockets::Sockets;
+use super::{purge, rooms};
 use crate::clock::SharedClock;
 use crate::config::{self, ListenerTls};
 use crate::gateway::{self, Gateway, InForce};
-use crate::ledger::{Event, KeyInForce, KeyUse, Record, Scribe, Side};
+use crate::ledger::{Event, KeyInForce, Record, Scribe, Side};
 use crate::limits::Limits;
 use crate::mail::Address;
 use crate::notify::{self, Outbox};
@@ -39,10 +40,6 @@ use crate::{admin, api, metrics, net};
 
 /// Connections that may wait to be accepted: a burst of 200 must not be dropped (DESIGN section 7).
 const BACKLOG: u32 = 1024;
-
-/// When the first purge after a start begins, and how long it is to the next one.
-const PURGE_FIRST: std::time::Duration = std::time::Duration::from_secs(3_600);
-const PURGE_EVERY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 /// A listener and where it is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +110,7 @@ impl Running {
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
-        let relay = Relay::with_routes(rooms::hops(&settings), &settings.relay.routes)?;
+        let relay = Relay::with_routes(rooms::hops(&settings, &entropy)?, &settings.relay.routes)?;
         relay.return_to(rooms::returns(&settings, &tokens));
         let spool = Spool::new(relay::Parts {
             relay: relay.clone(),
@@ -162,7 +159,15 @@ impl Running {
         sockets.finish()?;
         let metrics = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
-        shutdown.spawn(purge_daily(store.clone(), shutdown.clone()));
+        shutdown.spawn(purge::daily(store.clone(), shutdown.clone()));
+        let anchors = anchors::Parts {
+            store: store.clone(),
+            scribe: scribe.clone(),
+            spool: spool.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        shutdown.spawn(Anchors::new(&settings, anchors)?.run(shutdown.clone()));
         let outside = rooms::outside(&settings, unsubscribe)?;
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
         let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
@@ -172,7 +177,6 @@ impl Running {
             &settings,
             clock.clone(),
             entropy.clone(),
-            in_force_seen,
             tell_seen.clone(),
             owing.clone(),
         ));
@@ -291,7 +295,7 @@ impl Running {
         let services = admin::Services {
             scribe: scribe.clone(),
             register: Arc::new(store.clone()),
-            books: Arc::new(StoreBooks::new(store.clone())),
+            books: Arc::new(StoreBooks::new(store.clone(), reload.rules.subscribe())),
             spool: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
             inbox: Arc::new(store.clone()),
@@ -411,9 +415,10 @@ impl Running {
     /// An evidence pack of everything on record about `address`: a zip file.
     pub async fn pack_of(&self, address: &Address) -> Result<Vec<u8>> {
         self.scribe.record(Record { events: Vec::new(), sides: vec![Side::Checkpoint] }).await?;
-        let books = StoreBooks::new(self.store.clone());
+        let books = StoreBooks::new(self.store.clone(), self.reload.rules.subscribe());
         let subject = admin::Subject::Address(address.key().clone());
-        let pack = tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into())).await??;
+        let pack =
+            tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into(), None)).await??;
         pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))
     }
 
@@ -479,39 +484,13 @@ pub(super) fn config_entry(settings: &config::Settings) -> Record {
     })
 }
 
-/// Destroy what was kept long enough (RULES L11): an hour after the start, then daily, in steps that hold up
-/// nobody.
-async fn purge_daily(store: Store, shutdown: Shutdown) {
-    let mut wait = PURGE_FIRST;
-    loop {
-        tokio::select! {
-            () = shutdown.requested() => return,
-            () = tokio::time::sleep(wait) => {}
-        }
-        wait = PURGE_EVERY;
-        let (store, stop) = (store.clone(), shutdown.clone());
-        match tokio::task::spawn_blocking(move || store.purge(&|| stop.is_requested())).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(entries)) => tracing::info!(entries, "purged: their time had passed"),
-            Ok(Err(error)) => tracing::error!(%error, "the purge stopped; it is tried again tomorrow"),
-            Err(error) => tracing::error!(%error, "the purge ended by a panic"),
-        }
-    }
-}
-
 /// The keys that sign and seal from now on, as the ledger tells of them.
 pub(super) fn keys_in_force(
     settings: &config::Settings,
     store: &Store,
     tokens: &Keys,
 ) -> Result<Vec<KeyInForce>> {
-    let mut keys = vec![store.signer().in_force()];
-    keys.push(KeyInForce {
-        does: KeyUse::Token,
-        name: String::new(),
-        id: tokens.newest().to_string(),
-        public: None,
-    });
+    let mut keys = vec![store.key_in_force()?, KeyInForce::token(tokens.newest())];
     keys.extend(rooms::signers(settings)?.into_iter().flat_map(|signers| signers.names));
     Ok(keys)
 }

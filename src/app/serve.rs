@@ -52,6 +52,7 @@ impl Welcome {
         let one = |hop: &config::HopSettings| match &hop.next_hop {
             config::NextHop::Directory(folder) => format!("files in {}", folder.display()),
             config::NextHop::Server { host, port } => format!("{host}:{port}"),
+            config::NextHop::Mx(_) => "the servers of each recipient's domain (mx)".to_owned(),
         };
         let next_hop = settings.relay.hops.iter().map(one).collect::<Vec<_>>().join(", ");
         let domain = settings.rules.senders.first().and_then(|sender| sender.domains.first());

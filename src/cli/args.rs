@@ -11,7 +11,7 @@ use super::import::dates::Order;
 use crate::admin::Subject;
 use crate::consent::ConsentEventKind;
 use crate::ledger::OwedId;
-use crate::mail::{Address, CopyId, Domain};
+use crate::mail::{Address, CopyId, Domain, Language};
 use crate::suppression::Reason;
 
 /// SMTP relay and compliance gateway: nothing commercial leaves without a legal basis, and what left can be
@@ -85,6 +85,14 @@ pub enum Command {
         /// The file; it must not be there yet
         file: PathBuf,
     },
+    /// Put a backup in the place of a store that is gone, once it is found sound; nothing is written over
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// A checkpoint that was kept elsewhere, or a folder of them: the backup must continue each
+        #[arg(long = "checkpoint", value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
+    },
     /// Copies that wait for the next hop
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -130,11 +138,14 @@ pub enum KeysCommand {
     Dkim(DkimKey),
     /// Every key: what it is known by, when it was made, what it does
     List,
-    /// Make a new key beside the old ones, which go on opening what they sealed
+    /// Make a new key beside the old ones, which go on opening what they sealed and proving what they signed
     Rotate {
         /// Which
         #[arg(value_enum)]
         kind: Rotated,
+        /// Of the ledger's key: the one before is lost, so nobody vouches for the new one; and why that is so
+        #[arg(long, value_name = "WHY")]
+        lost: Option<String>,
     },
 }
 
@@ -171,6 +182,8 @@ pub enum KeyKind {
 pub enum Rotated {
     /// The key that seals unsubscribe links
     Token,
+    /// The key that signs checkpoints and packs; in force from the next start
+    Ledger,
 }
 
 /// Consents.
@@ -785,6 +798,9 @@ pub enum ProofCommand {
         /// The zip file to write; it must not be there yet
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
+        /// The language of its page: nl, en, de, fr [default: that of the sender]
+        #[arg(long, value_parser = language)]
+        language: Option<Language>,
     },
 }
 
@@ -818,9 +834,10 @@ pub enum LedgerCommand {
     Check {
         /// The proof
         proof: PathBuf,
-        /// The public key, or a file with it [default: keys/ledger.pub in the data folder]
+        /// The public key, or a file with it; after a change of keys, both [default: keys/ledger.pub in the data
+        /// folder]
         #[arg(long)]
-        key: Option<String>,
+        key: Vec<String>,
     },
 }
 
@@ -923,6 +940,11 @@ pub enum OutboxCommand {
         #[arg(required = true, value_parser = owed_id)]
         tellings: Vec<OwedId>,
     },
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    let known = Language::ALL.into_iter().find(|language| language.code() == text);
+    known.ok_or_else(|| "nl, en, de or fr".to_owned())
 }
 
 fn owed_id(text: &str) -> Result<OwedId, String> {

@@ -19,7 +19,14 @@ pub(super) fn run(command: KeysCommand, config: &Path, out: &mut Out) -> Result<
     match command {
         KeysCommand::Dkim(wanted) => dkim(wanted, config, out),
         KeysCommand::List => list(&load(config)?, out),
-        KeysCommand::Rotate { kind: Rotated::Token } => rotate_token(&load(config)?, out),
+        KeysCommand::Rotate { kind: Rotated::Token, lost: None } => rotate_token(&load(config)?, out),
+        KeysCommand::Rotate { kind: Rotated::Token, lost: Some(_) } => bail!(
+            "--lost is for the ledger's key; without the token keys no link that was sent works: put keys/token.key \
+             back from its backup"
+        ),
+        KeysCommand::Rotate { kind: Rotated::Ledger, lost } => {
+            rotate_ledger(&load(config)?, lost.as_deref(), out)
+        }
     }
 }
 
@@ -101,4 +108,24 @@ fn rotate_token(settings: &Settings, out: &mut Out) -> Result<bool> {
         Some(mut gateway) => done(gateway.ask(Request::Reload)?, out),
         None => Ok(true),
     }
+}
+
+fn rotate_ledger(settings: &Settings, lost: Option<&str>, out: &mut Out) -> Result<bool> {
+    let folder = KeyFolder::open(&settings.data)?;
+    let made = folder.rotate_ledger(settings.name.ascii(), lost, SystemClock.now(), &SystemEntropy)?;
+    out.line(format_args!(
+        "the ledger's next key was made; the gateway signs with it from its next start. Its public half:\n\n  {made}\n"
+    ))?;
+    out.line(match lost {
+        None => {
+            "The key before and this one vouch for each other, in an entry and in every pack from then on: packs and \
+             checkpoints of either can be checked with either."
+        }
+        Some(_) => {
+            "No key vouches for it: give the public half to everybody who checks packs or keeps checkpoints. What was \
+             signed before is checked with the key of before."
+        }
+    })?;
+    out.line(format_args!("Back up {}.", settings.data.join("keys").display()))?;
+    Ok(true)
 }

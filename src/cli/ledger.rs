@@ -60,11 +60,14 @@ pub(super) fn run(command: LedgerCommand, config: &Path, out: &mut Out) -> Resul
             Ok(true)
         }
         LedgerCommand::Check { proof, key } => {
-            let key = match key {
-                Some(key) => key,
-                None => load(config)?.data.join("keys/ledger.pub").display().to_string(),
+            let keys = match key {
+                keys if keys.is_empty() => {
+                    vec![load(config)?.data.join("keys/ledger.pub").display().to_string()]
+                }
+                keys => keys,
             };
-            check(&proof, &proof::public_key(&key)?, out)
+            let keys = keys.iter().map(|key| proof::public_key(key)).collect::<Result<Vec<_>>>()?;
+            check(&proof, &keys, out)
         }
     }
 }
@@ -116,7 +119,7 @@ fn read_note(path: &Path) -> Result<String> {
 }
 
 /// The checkpoints that are named: files, or folders of them.
-fn anchors(paths: &[PathBuf]) -> Result<Vec<String>> {
+pub(super) fn anchors(paths: &[PathBuf]) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -191,11 +194,11 @@ pub(super) fn fsck(checkpoints: &[PathBuf], config: &Path, out: &mut Out) -> Res
     Ok(sound)
 }
 
-fn check(path: &Path, key: &str, out: &mut Out) -> Result<bool> {
+fn check(path: &Path, keys: &[String], out: &mut Out) -> Result<bool> {
     let bytes = proof::read_bounded(path, MAX_NOTE)?;
     let proof: Consistency =
         serde_json::from_slice(&bytes).with_context(|| format!("{} is no proof", path.display()))?;
-    match proof.check(key, key) {
+    match proof.check(keys) {
         Ok((old, new)) => {
             out.line(format_args!(
                 "the ledger of {} entries of {} begins with the {} that were signed earlier",

@@ -21,6 +21,7 @@ mod preview;
 mod print;
 mod proof;
 mod register;
+mod restore;
 mod rules;
 mod table;
 mod text;
@@ -38,7 +39,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, LogFormat, Settings};
 use crate::mail::CopyId;
 use crate::secret::{Secret, SystemEntropy};
-use crate::{app, submission, subscribe, telemetry};
+use crate::{app, store, submission, subscribe, telemetry};
 use args::{Cli, Command, ImportCommand, QueueCommand, RulesCommand};
 use link::{Link, unexpected};
 use print::Out;
@@ -63,6 +64,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    quiet_in_the_store();
     let mut out = Out::new();
     let done = dispatch(cli, &mut out).and_then(|done| out.finish().map(|()| done));
     match done {
@@ -81,6 +83,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         },
     }
+}
+
+/// A panic that the store catches is told by it, in words that say what to do: the stack is for the log.
+fn quiet_in_the_store() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if store::is_guarded() {
+            tracing::error!(%panic, "the store's file is damaged")
+        } else {
+            before(panic)
+        }
+    }));
 }
 
 /// Whether everything was done as asked.
@@ -109,6 +123,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<bool> {
         Command::Ledger(command) => ledger::run(command, &path, out),
         Command::Erase(args) => erase::run(&args, &path, out),
         Command::Backup { file } => ledger::backup(&file, &path, out),
+        Command::Restore { file, checkpoints } => restore::run(&file, &checkpoints, &path, out),
         Command::Queue(command) => queue(command, &mut connect(&path)?, out),
         Command::UnsubscribeMail(command) => inbox::mail(command, &path, out),
         Command::Inbox(command) => inbox::inbox(command, &mut connect(&path)?, out),

@@ -16,7 +16,7 @@ use super::{connect, load};
 use crate::admin::{Answer, LedgerAnswer, LedgerRequest, MAX_PAGE, Query, Request, Subject};
 use crate::ledger::Keep;
 use crate::ledger::verify::verify_pack;
-use crate::mail::{Address, hex, sha256};
+use crate::mail::{Address, Language, hex, sha256};
 
 /// Longest complaint.
 const MAX_COMPLAINT: u64 = 64 << 20;
@@ -28,8 +28,8 @@ pub(super) fn run(command: ProofCommand, config: &Path, out: &mut Out) -> Result
         ProofCommand::Show { subject, period, json } => {
             show(&query(subject, &period)?, json, &mut connect(config)?, out)
         }
-        ProofCommand::Export { subject, period, output } => {
-            export(query(subject, &period)?, &output, &mut connect(config)?, out)
+        ProofCommand::Export { subject, period, output, language } => {
+            export(query(subject, &period)?, language, &output, &mut connect(config)?, out)
         }
         ProofCommand::Verify { pack: None, .. } => super::ledger::fsck(&[], config, out),
         ProofCommand::Message { subject, to } => message(subject, &to, &mut connect(config)?, out),
@@ -76,8 +76,14 @@ fn show(query: &Query, exact: bool, link: &mut Link, out: &mut Out) -> Result<bo
     }
 }
 
-fn export(query: Query, output: &Path, link: &mut Link, out: &mut Out) -> Result<bool> {
-    let zip = match link.ask(Request::Pack { query: query.clone() })? {
+fn export(
+    query: Query,
+    language: Option<Language>,
+    output: &Path,
+    link: &mut Link,
+    out: &mut Out,
+) -> Result<bool> {
+    let zip = match link.ask(Request::Pack { query: query.clone(), language })? {
         Answer::Pack { zip } => zip,
         other => return Err(unexpected(&other)),
     };
@@ -210,6 +216,9 @@ fn verify(pack: &Path, key: &str, out: &mut Out) -> Result<bool> {
     }
     for message in &report.messages {
         out.line(format_args!("message       {message} is byte for byte what was sent"))?;
+    }
+    for anchor in &report.anchors {
+        out.line(format_args!("anchor        {anchor}"))?;
     }
     for note in &report.notes {
         out.line(format_args!("note          {note}"))?;

@@ -9,13 +9,14 @@ use toml::de::DeTable;
 
 use super::problem::{Problem, Problems};
 use super::reader::{Doc, Section};
-use super::settings::{LedgerSettings, LogFormat, LogSettings, Settings};
+use super::settings::{Anchor, LedgerSettings, LogFormat, LogSettings, Settings};
 use super::value::{host_name, mailbox, seconds, socket};
-use super::{api, form, inbound, include, limits, next_hop, outbound, rules, tell};
+use super::{api, form, inbound, include, limits, next_hop, outbound, place, rules, tell};
 use crate::clock::Timestamp;
 use crate::ledger::keeping::Retention;
 use crate::ledger::{Archive, Keep};
 use crate::mail::Address;
+use crate::net::call::Target;
 
 /// Largest config file.
 pub const MAX_FILE: u64 = 4 << 20;
@@ -205,6 +206,7 @@ fn ledger(section: Section<'_>) -> LedgerSettings {
         quick_repair: section.flag("quick_repair").unwrap_or(defaults.quick_repair),
         archive: archive(section.section("archive")),
         retention: retention(section.section("retention")),
+        anchor: anchor(section.section("anchor")),
     };
     section.finish();
     settings
@@ -225,6 +227,30 @@ fn retention(section: Section<'_>) -> Retention {
     };
     section.finish();
     retention
+}
+
+/// Where checkpoints go outside.
+fn anchor(section: Section<'_>) -> Anchor {
+    let defaults = Anchor::default();
+    let ca_file = section.text("time_stamp_ca_file");
+    if let Some(file) = &ca_file
+        && let Err(message) = place::readable(Path::new(&file.value))
+    {
+        section.error_at(file, message);
+    }
+    let anchor = Anchor {
+        folder: section.text("folder").map(|folder| PathBuf::from(folder.value)),
+        mail: section.list("mail", mailbox),
+        time_stamp: section.list("time_stamp", |url| match Target::parse(url) {
+            Some(target) => Ok((url.to_owned(), target)),
+            None => Err(format!("\"{url}\" is no URL; write \"http://tsa.example/tsr\"")),
+        }),
+        time_stamp_ca_file: ca_file.map(|file| PathBuf::from(file.value)),
+        every: section.duration("every", seconds(60)..=seconds(31 * 86_400)).unwrap_or(defaults.every),
+        timeout: section.duration("timeout", seconds(1)..=seconds(120)).unwrap_or(defaults.timeout),
+    };
+    section.finish();
+    anchor
 }
 
 /// What is kept of each copy's bytes.

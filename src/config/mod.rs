@@ -20,6 +20,7 @@ mod inbound;
 mod include;
 mod limits;
 mod manner;
+mod mx;
 mod next_hop;
 mod outbound;
 mod place;
@@ -36,8 +37,8 @@ pub use check::{Environment, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems};
 pub use settings::{
     Account, Algorithm, Dkim, DkimKey, HopLimits, HopSettings, LedgerSettings, Limits, Listener, ListenerTls,
-    LogFormat, LogSettings, NextHop, RelaySettings, Settings, Tell, TlsFiles, Trusted, UnsubscribeSettings,
-    WebhookSettings,
+    LogFormat, LogSettings, MxSettings, NextHop, RelaySettings, Settings, Tell, TlsFiles, Trusted,
+    UnsubscribeSettings, WebhookSettings,
 };
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use toml::de::DeValue;
 
 use super::check::Environment;
-use super::place;
 use super::reader::{Section, Spot, meant};
 use super::rules::Senders;
 use super::settings::{HopLimits, HopSettings, Listener, NextHop, RelaySettings, TlsFiles};
 use super::value::{count, seconds};
+use super::{mx, place};
 use crate::mail::Domain;
 use crate::net::socks::Proxy;
 use crate::relay::{Credentials, Routes, TlsMode};
@@ -23,7 +23,7 @@ use crate::secret::Secret;
 /// What `[relay]` calls its own next hop in logs and status.
 pub(super) const OWN: &str = "relay";
 /// Keys of a next hop that mean nothing in a `[relay]` that only names others.
-const OF_ONE_HOP: [&str; 12] = [
+const OF_ONE_HOP: [&str; 19] = [
     "directory",
     "tls",
     "verify",
@@ -36,6 +36,13 @@ const OF_ONE_HOP: [&str; 12] = [
     "proxy",
     "proxy_credentials_file",
     "messages_per_minute",
+    "connections_per_domain",
+    "dns_servers",
+    "dnssec",
+    "ip_versions",
+    "mta_sts",
+    "private_mx",
+    "remembered_domains",
 ];
 
 /// The next hops of the file, and who uses which. `None` after an error.
@@ -91,6 +98,11 @@ pub(super) fn is_near(next_hop: &NextHop) -> bool {
         NextHop::Server { host, .. } => {
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
         }
+        // A try: who connects to private addresses because a name server of this machine says so.
+        NextHop::Mx(mx) => {
+            let servers = &mx.dns.servers;
+            mx.private && !servers.is_empty() && servers.iter().all(|server| server.ip().is_loopback())
+        }
     }
 }
 
@@ -103,6 +115,11 @@ pub(super) fn pass_through(root: &Section<'_>, relay: &mut RelaySettings, listen
     let Some(section) = sections.get(at) else { return };
     if matches!(hop.next_hop, NextHop::Directory(_)) {
         section.error("auth", "nobody can sign in to a folder; write a server in relay.next_hop");
+    } else if matches!(hop.next_hop, NextHop::Mx(_)) {
+        section.error(
+            "auth",
+            "nobody can sign in to the servers of recipients; write a server in relay.next_hop",
+        );
     } else if hop.tls == TlsMode::None && !is_near(&hop.next_hop) {
         section.error(
             "auth",
@@ -136,7 +153,7 @@ fn named(
     let name = section.required("name", right);
     if let Some(name) = &name {
         let sound = name.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if !sound || name.value == "directory" || name.value.len() > 64 {
+        if !sound || ["directory", "mx"].contains(&name.value.as_str()) || name.value.len() > 64 {
             section.error_at(name, format!("\"{}\" is no name for a next hop; {right}", name.value));
         } else if others.iter().any(|other| other.name == name.value) {
             section.error_at(name, format!("there already is a next hop \"{}\"", name.value));
@@ -155,6 +172,12 @@ fn hop(
     data: &Path,
     environment: &Environment,
 ) -> Option<HopSettings> {
+    if let Some(DeValue::String(text)) = section.raw(address)
+        && let Some(port) = mx::port(text)
+    {
+        return mx::hop(section, name, port, limits);
+    }
+    mx::only_elsewhere(section, address);
     let next_hop = next_hop(section, address, data);
     let implied = match &next_hop {
         Some(NextHop::Directory(_)) => TlsMode::None,
@@ -225,7 +248,7 @@ fn limits(section: &Section<'_>, defaults: HopLimits) -> HopLimits {
 
 fn next_hop(section: &Section<'_>, key: &'static str, data: &Path) -> Option<NextHop> {
     let directory = section.text("directory");
-    let right = "write \"directory\" to keep copies as files, or the server as \"host:port\"";
+    let right = "write \"directory\" to keep copies as files, the server as \"host:port\", or \"mx\"";
     let text = section.required(key, right)?;
     if text.value == "directory" {
         let directory = directory.map_or_else(|| "outbox".to_owned(), |directory| directory.value);
@@ -284,7 +307,7 @@ fn client_certificate(section: &Section<'_>) -> Option<TlsFiles> {
     certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key })
 }
 
-fn readable(file: &str) -> Result<PathBuf, String> {
+pub(super) fn readable(file: &str) -> Result<PathBuf, String> {
     place::readable(Path::new(file))?;
     Ok(PathBuf::from(file))
 }

@@ -10,7 +10,7 @@ use super::check::Environment;
 use super::manner::Manner;
 use super::reader::Section;
 use super::rules::Senders;
-use super::settings::{Algorithm, Dkim, DkimKey, RelaySettings, TlsFiles, UnsubscribeSettings};
+use super::settings::{Algorithm, Dkim, DkimKey, NextHop, RelaySettings, TlsFiles, UnsubscribeSettings};
 use super::value::{count, days, host_name, mailbox, network, seconds, socket};
 use super::{inbound, next_hop, place};
 use crate::mail::Domain;
@@ -39,6 +39,14 @@ pub(super) fn relay(
     let queue_when_down = section.flag("queue_when_down").unwrap_or(false);
     let in_doubt = section.choice("in_doubt", &[("retry", InDoubt::Retry), ("hold", InDoubt::Hold)]);
     let background = count(&section, "background", 1..=1_000, 10);
+    let direct = hops.iter().flat_map(|(hops, _)| hops).any(|hop| matches!(hop.next_hop, NextHop::Mx(_)));
+    if direct && !queue_when_down {
+        section.warn(
+            "queue_when_down",
+            "a recipient's server that is away, or says come again (greylisting), is the mail tool's to wait for; \
+             with true the gateway waits",
+        );
+    }
     section.finish();
     let (hops, routes) = hops?;
     Some(RelaySettings {

@@ -20,9 +20,10 @@ use crate::ledger::keeping::Retention;
 use crate::mail::{Address, Domain, SenderId};
 use crate::message::Templates;
 use crate::net::call::Target;
+use crate::net::dns;
 use crate::net::socks::Proxy;
 use crate::policy::Rules;
-use crate::relay::{Credentials, InDoubt, Routes, TlsMode};
+use crate::relay::{Credentials, InDoubt, IpVersions, Routes, TlsMode};
 use crate::secret::Secret;
 use crate::subscribe::Form;
 use crate::unsubscribe::Look;
@@ -254,6 +255,27 @@ pub enum NextHop {
         /// Port.
         port: u16,
     },
+    /// The servers of each recipient's domain.
+    Mx(MxSettings),
+}
+
+/// Direct delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MxSettings {
+    /// Port of mail servers (25).
+    pub port: u16,
+    /// Whether MTA-STS is honoured (default true).
+    pub mta_sts: bool,
+    /// Which addresses are connected to (default both).
+    pub ip_versions: IpVersions,
+    /// Whether private addresses are connected to (default false).
+    pub private: bool,
+    /// Connections to one domain at once (default 5).
+    pub per_domain: usize,
+    /// Domains whose connections, failures and policies are remembered (default 10,000).
+    pub domains: usize,
+    /// Name servers, and whether DNSSEC is asked for.
+    pub dns: dns::Settings,
 }
 
 /// The unsubscribe page and links.
@@ -598,6 +620,38 @@ pub struct LedgerSettings {
     pub archive: Archive,
     /// How long entries are kept, in months.
     pub retention: Retention,
+    /// Where checkpoints go outside.
+    pub anchor: Anchor,
+}
+
+/// Where checkpoints go, so that nobody can rewrite what they cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// A folder, best on another machine: one file for each.
+    pub folder: Option<PathBuf>,
+    /// Addresses of people who keep the mail.
+    pub mail: Vec<Address>,
+    /// Time-stamping services (RFC 3161): as written, and as called.
+    pub time_stamp: Vec<(String, Target)>,
+    /// Who vouches for their signers: PEM. Without it, any signer will do.
+    pub time_stamp_ca_file: Option<PathBuf>,
+    /// How often (default a day).
+    pub every: Duration,
+    /// How long a time-stamping service may take (default 30 s).
+    pub timeout: Duration,
+}
+
+impl Default for Anchor {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            mail: Vec::new(),
+            time_stamp: Vec::new(),
+            time_stamp_ca_file: None,
+            every: Duration::from_secs(86_400),
+            timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 impl Default for LedgerSettings {
@@ -608,6 +662,7 @@ impl Default for LedgerSettings {
             quick_repair: false,
             archive: Archive::default(),
             retention: Retention::default(),
+            anchor: Anchor::default(),
         }
     }
 }

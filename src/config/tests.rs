@@ -64,6 +64,7 @@ fn files() -> tempfile::TempDir {
         ("api-crm.hash", HASH),
         ("webhook-crm.key", "0123456789abcdef0123456789abcdef"),
         ("crm-ca.pem", "certificate"),
+        ("tsa-ca.pem", "certificate"),
         ("logo.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
         ("footer.de.txt", FOOTER),
         (
@@ -114,7 +115,13 @@ fn every_key_is_documented_and_every_documented_default_is_the_default() {
     assert_eq!(settings.limits, plain.limits);
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.log, plain.log);
-    assert_eq!(settings.ledger, plain.ledger);
+    let (anchor, none) = (&settings.ledger.anchor, plain.ledger.anchor.clone());
+    assert_eq!((anchor.every, anchor.timeout), (none.every, none.timeout));
+    assert!(
+        anchor.folder.is_some() && anchor.mail.len() + anchor.time_stamp.len() == 2,
+        "shown, and off by default"
+    );
+    assert_eq!(LedgerSettings { anchor: none, ..settings.ledger.clone() }, plain.ledger);
     assert_eq!(settings.listeners, plain.listeners);
     assert_eq!(settings.postmaster, plain.postmaster);
     assert_eq!(settings.data, plain.data);
@@ -194,7 +201,39 @@ fn the_examples_are_sound() {
         assert_eq!(settings.warnings, [], "{}", path.display());
         seen += 1;
     }
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 4);
+}
+
+#[test]
+fn direct_delivery_has_keys_of_its_own() {
+    let of = |text: &str| match &check(text).unwrap().relay.hops[0].next_hop {
+        NextHop::Mx(mx) => mx.clone(),
+        other => panic!("{other:?}"),
+    };
+    let base = "name = \"a.example\"\ndkim = \"next-hop\"\n[unsubscribe]\nurl = \"https://a.example\"\n\
+                [[listener]]\naddress = \"127.0.0.1:0\"\n[trusted]\nnetworks = [\"::1\"]\n[relay]\n";
+    let plain = of(&format!("{base}next_hop = \"mx\"\n"));
+    assert_eq!((plain.port, plain.mta_sts, plain.private, plain.dns.dnssec), (25, true, false, false));
+    let keys = "mta_sts = false\nip_versions = \"6\"\ndns_servers = [\"127.0.0.1\", \"[::1]:5353\"]\ndnssec = true\n";
+    let set = of(&format!("{base}next_hop = \"mx:2525\"\n{keys}"));
+    assert_eq!((set.port, set.mta_sts, set.dns.dnssec), (2525, false, true));
+    assert_eq!(set.dns.servers, ["127.0.0.1:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
+    for (wrong, why) in [
+        ("next_hop = \"mx\"\ncredentials_file = \"x\"\n", "relay.credentials_file: means nothing"),
+        ("next_hop = \"mx\"\ntls = \"implicit\"\n", "\"opportunistic\", \"starttls\", \"none\""),
+        ("next_hop = \"mx\"\ndns_servers = [\"dns.example\"]\n", "no name server"),
+        ("next_hop = \"127.0.0.1:25\"\ntls = \"none\"\ndnssec = true\n", "only used with next_hop = \"mx\""),
+        ("next_hop = \"mx:0\"\n", "is no next hop"),
+    ] {
+        let error = check(&format!("{base}{wrong}")).unwrap_err().to_string();
+        assert!(error.contains(why), "{wrong}: {error}");
+    }
+    // A mail tool that has to wait for strangers' servers is worth a word.
+    let worried = |more: &str| {
+        let warnings = check(&format!("{base}next_hop = \"mx\"\n{more}")).unwrap().warnings;
+        warnings.iter().any(|one| one.to_string().contains("greylisting"))
+    };
+    assert!(worried("") && !worried("queue_when_down = true\n"));
 }
 
 #[test]

@@ -99,8 +99,12 @@ impl Gateway {
             [] => Record::default(),
             rejected => Record::of(refused_event(journey, rejected)),
         };
+        // A stranger's server that asks to come again is ours to wait for, if the config says so.
+        let waits = journey.in_force.settings.queue_when_down
+            && drafts.iter().any(|draft| self.parts.relay.is_by_domain(&draft.route));
         match <[_; 1]>::try_from(drafts) {
-            Ok([draft]) => self.straight_through(journey, draft, refused_record, &rejected).await,
+            Ok([draft]) if !waits => self.straight_through(journey, draft, refused_record, &rejected).await,
+            Ok(draft) => self.by_way_of_spool(journey, draft.into(), refused_record, &rejected).await,
             Err(drafts) => self.by_way_of_spool(journey, drafts, refused_record, &rejected).await,
         }
     }

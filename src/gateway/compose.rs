@@ -72,7 +72,9 @@ impl Gateway {
         let mut drafts = Vec::new();
         let mut rejected = Vec::new();
         let mut plans = Plans::default();
-        let groups = grouped(permits, |permit| self.parts.relay.route(handed(journey, permit)));
+        let relay = &self.parts.relay;
+        let route = |permit: &Permit| relay.route(handed(journey, permit));
+        let groups = grouped(permits, route, |route| relay.is_by_domain(route));
         let octets = journey.message.original().len().saturating_mul(groups.len());
         aside(octets, || {
             for (index, (route, group)) in (0..).zip(groups) {
@@ -98,7 +100,7 @@ impl Gateway {
         let permit = recipients[0].1.clone();
         let class = permit.class();
         let (unsubscribe, token) = self.way_out(journey, &permit);
-        let next_hop_8bit = self.parts.relay.abilities_for(&route).eight_bit;
+        let next_hop_8bit = self.parts.relay.abilities_for(&route, Some(permit.recipient())).eight_bit;
         let attempt = Attempt { id, permit: &permit, next_hop_8bit };
         let mut compose = |class, unsubscribe| self.compose_as(journey, plans, &attempt, class, unsubscribe);
         let (composed, observed) = match compose(class, unsubscribe.as_ref()) {
@@ -217,20 +219,24 @@ fn aside<T>(octets: usize, work: impl FnOnce() -> T) -> T {
     if several && octets > LARGE { tokio::task::block_in_place(work) } else { work() }
 }
 
-/// Marketing gets a copy per recipient; recipients of any other class, sender and route share one.
+/// Marketing gets a copy per recipient; recipients of any other class, sender and route share one, or, where the
+/// route leads to the recipients' own servers, those of one domain.
 fn grouped(
     permits: Vec<(usize, Permit)>,
     route: impl Fn(&Permit) -> Route,
+    by_domain: impl Fn(&Route) -> bool,
 ) -> Vec<(Route, Vec<(usize, Permit)>)> {
     let mut groups: Vec<(Route, Vec<(usize, Permit)>)> = Vec::new();
     for (index, permit) in permits {
         let own = route(&permit);
+        let apart = by_domain(&own);
         let alike = |(route, group): &&mut (Route, Vec<(usize, Permit)>)| {
             let first = &group[0].1;
             permit.class() != Class::Marketing
                 && first.class() == permit.class()
                 && first.sender().map(|s| &s.id) == permit.sender().map(|s| &s.id)
                 && *route == own
+                && (!apart || first.recipient().domain() == permit.recipient().domain())
         };
         match groups.iter_mut().find(alike) {
             Some((_, group)) => group.push((index, permit)),

@@ -11,8 +11,12 @@ use signed_note::{Note, Signer as _, StandardSigner, StandardVerifier, VerifierL
 
 use super::counts::Counts;
 use super::event::{KeyInForce, KeyUse};
+use super::succession;
 use super::tree::Hash;
 use crate::secret::{Entropy, Secret, random};
+
+/// Begins the line of a key file that says why the key below it is not vouched for.
+pub const LOST: &str = "# lost: ";
 
 /// The algorithm octet of Ed25519 in C2SP signed-note keys.
 const ED25519: u8 = 1;
@@ -26,6 +30,9 @@ pub enum KeyError {
     /// Not a signer key.
     #[error("not a signing key: expected one line PRIVATE+KEY+name+id+base64 ({0})")]
     Signer(String),
+    /// A file without a key in it.
+    #[error("there is no key in it: expected a line PRIVATE+KEY+name+id+base64")]
+    Empty,
     /// Not a verifier key.
     #[error("not a public key: expected one line name+id+base64 ({0})")]
     Verifier(String),
@@ -51,6 +58,10 @@ pub struct Signer {
     inner: StandardSigner,
     text: Secret,
     verifier: String,
+    /// Those that signed before, newest first.
+    older: Vec<Signer>,
+    /// Why no key before vouches for this one.
+    lost: Option<String>,
 }
 
 impl std::fmt::Debug for Signer {
@@ -84,7 +95,43 @@ impl Signer {
         let seed = private.expose().get(1..).unwrap_or_default();
         let verifier =
             format!("{}+{:08x}+{}", inner.name(), inner.key_id(), BASE64_STANDARD.encode(public_of(seed)?));
-        Ok(Self { inner, text: Secret::new(text.as_bytes()), verifier })
+        Ok(Self { inner, text: Secret::new(text.as_bytes()), verifier, older: Vec::new(), lost: None })
+    }
+
+    /// Read a key file: one line for each key, of which the first signs and the others did before. A line that
+    /// begins with `# lost: ` above a key says why none of those below vouches for it; other lines with `#` are
+    /// notes.
+    pub fn parse_file(text: &str) -> Result<Self, KeyError> {
+        let (mut keys, mut lost) = (Vec::new(), None);
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            if let Some(why) = line.strip_prefix(LOST) {
+                lost = Some(why.to_owned());
+            } else if !line.starts_with('#') {
+                keys.push(Self { lost: lost.take(), ..Self::parse(line)? });
+            }
+        }
+        let mut keys = keys.into_iter();
+        let first = keys.next().ok_or(KeyError::Empty)?;
+        Ok(Self { older: keys.collect(), ..first })
+    }
+
+    /// Those that signed before, newest first.
+    pub fn older(&self) -> &[Self] {
+        &self.older
+    }
+
+    /// Why no key before vouches for this one, when that is so.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
+    }
+
+    /// The note by which it and the older key `verifier` vouch for each other, if that one is at hand.
+    pub fn vouched_by(&self, verifier: &str) -> Option<String> {
+        if self.lost.is_some() {
+            return None;
+        }
+        let old = self.older.iter().find(|old| old.verifier == verifier)?;
+        succession::vouch(old, self).ok()
     }
 
     /// The line for the key file.
@@ -104,6 +151,8 @@ impl Signer {
             name: self.name().to_owned(),
             id: format!("{:08x}", self.inner.key_id()),
             public: Some(self.verifier.clone()),
+            succeeds: None,
+            lost: None,
         }
     }
 
@@ -114,11 +163,20 @@ impl Signer {
 
     /// Sign `text` (which ends in a newline) as a note.
     pub fn sign(&self, text: &str) -> Result<String, NoteError> {
-        let failed = |error: signed_note::NoteError| NoteError::Signature(error.to_string());
-        let mut note = Note::new(text.as_bytes(), &[]).map_err(failed)?;
-        note.add_sigs(&[&self.inner]).map_err(failed)?;
-        String::from_utf8(note.to_bytes()).map_err(|_| NoteError::Malformed)
+        signed(text, &[&self.inner])
     }
+
+    /// The same, with the signature of `other` under it as well.
+    pub fn sign_with(&self, other: &Self, text: &str) -> Result<String, NoteError> {
+        signed(text, &[&self.inner, &other.inner])
+    }
+}
+
+fn signed(text: &str, signers: &[&dyn signed_note::Signer]) -> Result<String, NoteError> {
+    let failed = |error: signed_note::NoteError| NoteError::Signature(error.to_string());
+    let mut note = Note::new(text.as_bytes(), &[]).map_err(failed)?;
+    note.add_sigs(signers).map_err(failed)?;
+    String::from_utf8(note.to_bytes()).map_err(|_| NoteError::Malformed)
 }
 
 fn public_of(seed: &[u8]) -> Result<Vec<u8>, KeyError> {

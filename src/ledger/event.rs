@@ -141,6 +141,8 @@ pub enum Event {
     },
     /// Something was done about keeping: a hold, a purge, an erasure.
     Keeping(Keeping),
+    /// A checkpoint went outside, or could not.
+    Anchored(Anchored),
     /// A checkpoint was signed.
     Checkpoint {
         /// Entries before it.
@@ -179,6 +181,12 @@ pub struct KeyInForce {
     pub id: String,
     /// The public half: the DNS record of a DKIM key, the verifier key of checkpoints.
     pub public: Option<String>,
+    /// Of a ledger key that follows another: the note by which both vouch for each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeds: Option<String>,
+    /// Why the key before could not vouch for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 /// What a key does.
@@ -197,7 +205,21 @@ impl KeyInForce {
     /// A DKIM key by its DNS name and record.
     pub fn dkim(name: String, record: &str) -> Self {
         let id = hex(&sha256(record.as_bytes())[..8]);
-        Self { does: KeyUse::Dkim, name, id, public: Some(record.to_owned()) }
+        let public = Some(record.to_owned());
+        Self { does: KeyUse::Dkim, name, id, public, succeeds: None, lost: None }
+    }
+
+    /// A key that seals links, by its number.
+    pub fn token(id: u8) -> Self {
+        let (does, id) = (KeyUse::Token, id.to_string());
+        Self { does, name: String::new(), id, public: None, succeeds: None, lost: None }
+    }
+
+    /// The label of the entry of a ledger key, by its public half `name+id+base64`.
+    pub fn ledger_label(verifier: &str) -> String {
+        let mut parts = verifier.split('+');
+        let (name, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        format!("ledger {name} {id}")
     }
 
     /// Under which label the entry is found again.
@@ -221,6 +243,42 @@ pub struct DkimSigned {
     pub name: String,
     /// Which key: the id of the entry that holds the record as it was published.
     pub key: String,
+}
+
+/// A checkpoint that went outside the gateway's reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchored {
+    /// Entries it covers.
+    pub size: u64,
+    /// Where to: `folder` and a path, `mail` and an address, `time stamp` and a URL.
+    pub to: String,
+    /// Why it did not arrive there; `None` when it did. A mail that bounces is an entry of its own.
+    pub missed: Option<String>,
+    /// What the time-stamping service answered (`TimeStampResp` of RFC 3161 over the SHA-256 of the note), in
+    /// base64 as it came.
+    pub stamp: Option<String>,
+    /// The time that it says.
+    pub stamped_at: Option<Timestamp>,
+}
+
+impl Anchored {
+    /// Labels of anchors begin with this; it sorts after every consent text.
+    pub const LABEL: &str = "outside ";
+
+    /// Under which label the entry is found again, from the size of its checkpoint on.
+    pub fn label(size: u64, to: &str) -> String {
+        format!("{}{size:020} {to}", Self::LABEL)
+    }
+
+    /// One line.
+    pub(super) fn summary(&self) -> String {
+        let (size, to) = (self.size, &self.to);
+        match (&self.missed, self.stamped_at) {
+            (Some(why), _) => format!("the checkpoint of {size} entries missed {to}: {why}"),
+            (None, Some(at)) => format!("the checkpoint of {size} entries was there at {at}, says {to}"),
+            (None, None) => format!("the checkpoint of {size} entries went to {to}"),
+        }
+    }
 }
 
 /// Who handed the message over, and how (RULES L15).
@@ -475,6 +533,7 @@ impl Event {
             Self::Cancelled(_) => "cancelled",
             Self::NoticeSent { .. } => "notice_sent",
             Self::Keeping(_) => "keeping",
+            Self::Anchored(_) => "anchored",
             Self::Checkpoint { .. } => "checkpoint",
         })
     }
@@ -512,6 +571,7 @@ impl Event {
             | Self::Refused { .. }
             | Self::NoticeSent { .. }
             | Self::Keeping(_)
+            | Self::Anchored(_)
             | Self::Checkpoint { .. } => None,
         }
     }
@@ -524,6 +584,23 @@ impl Event {
             Self::Returned(returned) => returned.copy,
             Self::Ignored(ignored) => ignored.copy,
             other => other.outcome().map(|outcome| outcome.copy),
+        }
+    }
+
+    /// Whom it was done for, or whose register it changed.
+    pub fn sender(&self) -> Option<&SenderId> {
+        match self {
+            Self::Admitted(it) => it.sender.as_ref().map(|sender| &sender.id),
+            Self::Consent(it) => Some(&it.sender),
+            Self::Relation(it) => Some(&it.sender),
+            Self::Published(it) => Some(&it.sender),
+            Self::TakenBack(it) => Some(&it.sender),
+            Self::Suppression(it) => Some(&it.sender),
+            Self::Unsubscribed(it) => Some(&it.sender),
+            Self::Corrected(it) => Some(&it.sender),
+            Self::Explained(it) => Some(&it.sender),
+            Self::Told(it) => Some(&it.sender),
+            _ => None,
         }
     }
 
@@ -562,6 +639,7 @@ impl Event {
             Self::NoticeSent { to, .. } => vec![to.key()],
             Self::Keeping(Keeping::Held { about: Some(about), .. }) => vec![about],
             Self::Keeping(_)
+            | Self::Anchored(_)
             | Self::ConfigInForce { .. }
             | Self::KeyInForce(_)
             | Self::ConsentText { .. }
@@ -614,6 +692,7 @@ impl Event {
         match self {
             Self::ConsentText { sha256, .. } => Some(sha256.clone()),
             Self::KeyInForce(key) => Some(key.label()),
+            Self::Anchored(it) if it.missed.is_none() => Some(Anchored::label(it.size, &it.to)),
             _ => None,
         }
     }
@@ -704,6 +783,7 @@ impl Event {
             }
             Self::NoticeSent { to, about, copy } => format!("{copy} {about} to {to}"),
             Self::Keeping(keeping) => keeping.summary(),
+            Self::Anchored(it) => it.summary(),
             Self::Checkpoint { size, root, counts, .. } => format!("{size} entries, root {root}, {counts}"),
             Self::Relayed(it)
             | Self::Bounced(it)

@@ -22,6 +22,8 @@ mod page;
 pub mod pieces;
 mod record;
 mod scribe;
+pub mod stamp;
+pub mod succession;
 pub mod tree;
 pub mod verify;
 
@@ -29,9 +31,9 @@ pub use choice::{Corrected, Explained, News, Why};
 pub use counts::Counts;
 pub use elsewhere::{ElsewhereRecipient, SentElsewhere};
 pub use event::{
-    Admitted, AdmittedRecipient, Consented, DkimSigned, Entry, EntryNumber, Event, Handover, KeyInForce,
-    KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed, Unsubscribed,
-    Way, head,
+    Admitted, AdmittedRecipient, Anchored, Consented, DkimSigned, Entry, EntryNumber, Event, Handover,
+    KeyInForce, KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed,
+    Unsubscribed, Way, head,
 };
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack};
 pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned, Unblocked};

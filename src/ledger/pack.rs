@@ -5,8 +5,9 @@
 //! as far as they are kept, a page that tells what happened in order, and VERIFY.md, which explains how to
 //! check all of it by hand. A signed list of the files makes a file that was taken out show as well.
 
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,20 +15,23 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::checkpoint::{self, NoteError, Signer};
-use super::event::{Entry, EntryNumber};
+use super::consistency::Consistency;
+use super::event::{Anchored, Entry, EntryNumber, Event};
 use super::page::{self, Story};
 use super::tree::{Hash, Salt, leaf};
-use crate::mail::{CopyId, hex, sha256};
+use crate::mail::{CopyId, Language, hex, sha256};
 
 /// First line of the signed list of files; a checkpoint cannot begin like this, as its first line is a
 /// gateway's name, which has no spaces.
 pub(super) const TITLE: &str = "sluis evidence pack v1";
 /// Version of the page: a check renders it anew and compares, which only the same version can.
-pub(super) const PAGE: u32 = 1;
+pub(super) const PAGE: u32 = 2;
 
 /// What goes into a pack.
 #[derive(Debug, Clone)]
 pub struct Pack {
+    /// The language of its page.
+    pub language: Language,
     /// What it is about, in words: an address, a reference.
     pub about: String,
     /// When it was made.
@@ -42,6 +46,21 @@ pub struct Pack {
     pub entries: Vec<Exhibit>,
     /// Messages of copies that its entries admit.
     pub messages: Vec<Sent>,
+    /// Checkpoints that went outside, as its entries of kind `anchored` say.
+    pub anchors: Vec<Anchor>,
+    /// The notes by which the gateway's keys vouch for each other, oldest first.
+    pub successions: Vec<String>,
+}
+
+/// A checkpoint that went outside, and that the one of the pack continues it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// Entries it covers.
+    pub size: u64,
+    /// The signed note.
+    pub note: String,
+    /// The consistency proof between it and the checkpoint of the pack, hashes in hex.
+    pub proof: Vec<String>,
 }
 
 /// One entry with its proof.
@@ -117,6 +136,17 @@ pub(super) fn message_name(copy: CopyId, whole: bool) -> String {
     format!("messages/{copy}.{}", if whole { "eml" } else { "headers.txt" })
 }
 
+/// Where the changes of keys are.
+pub(super) const KEYS: &str = "keys/";
+
+pub(super) fn anchor_name(size: u64, extension: &str) -> String {
+    format!("anchors/{size:012}.{extension}")
+}
+
+pub(super) fn stamp_name(size: u64, number: EntryNumber) -> String {
+    format!("anchors/{size:012}-{number:012}.tsr")
+}
+
 /// Write `pack` as a zip, its list of files signed by `signer`.
 pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W, PackError> {
     let signed = checkpoint::verify(&pack.checkpoint, &pack.verifier)?;
@@ -140,8 +170,28 @@ pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W
     for sent in &pack.messages {
         zip.add(&message_name(sent.copy, sent.whole), &sent.bytes)?;
     }
+    for (place, note) in pack.successions.iter().enumerate() {
+        zip.add(&format!("{KEYS}{place:03}.txt"), note.as_bytes())?;
+    }
+    for anchor in &pack.anchors {
+        let (old, new) = (anchor.note.clone(), pack.checkpoint.clone());
+        let proof = Consistency { old, new, proof: anchor.proof.clone() };
+        zip.add(&anchor_name(anchor.size, "txt"), anchor.note.as_bytes())?;
+        zip.add(
+            &anchor_name(anchor.size, "json"),
+            &serde_json::to_vec_pretty(&proof).map_err(io::Error::from)?,
+        )?;
+    }
+    for (number, entry) in &entries {
+        if let Event::Anchored(Anchored { size, stamp: Some(stamp), .. }) = &entry.event {
+            let broken =
+                |error: base64::DecodeError| PackError::Entry { number: *number, why: error.to_string() };
+            zip.add(&stamp_name(*size, *number), &BASE64_STANDARD.decode(stamp).map_err(broken)?)?;
+        }
+    }
     let about = one_line(&pack.about);
     let story = Story {
+        language: pack.language,
         about: &about,
         made_at: pack.made_at,
         note: &pack.checkpoint,
@@ -178,8 +228,11 @@ impl<W: Write + Seek> Files<W> {
     fn finish(mut self, pack: &Pack, signer: &Signer) -> Result<W, PackError> {
         let about = one_line(&pack.about);
         let text = format!(
-            "{TITLE}\ngateway {}\nabout {about}\nmade {}\npage {PAGE}\n{}",
-            pack.origin, pack.made_at, self.list
+            "{TITLE}\ngateway {}\nabout {about}\nmade {}\npage {PAGE} {}\n{}",
+            pack.origin,
+            pack.made_at,
+            pack.language.code(),
+            self.list
         );
         let note = signer.sign(&text)?;
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);

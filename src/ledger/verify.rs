@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use zip::ZipArchive;
 
 use super::checkpoint::{self, Checkpoint};
-use super::event::{Entry, EntryNumber, Event};
-use super::pack::{PAGE, Proof, TITLE, entry_name, message_name, proof_name};
+use super::consistency::Consistency;
+use super::event::{Anchored, Entry, EntryNumber, Event};
+use super::pack::{KEYS, PAGE, Proof, TITLE, anchor_name, entry_name, message_name, proof_name, stamp_name};
 use super::page::{self, Story};
 use super::tree::{self, Hash, leaf};
-use crate::mail::{hex, sha256, unhex};
+use super::{stamp, succession};
+use crate::mail::{Language, hex, sha256, unhex};
 
 /// Files in a pack, at most.
 const MAX_FILES: usize = 200_000;
@@ -28,6 +31,8 @@ pub struct Report {
     pub entries: Vec<(EntryNumber, Entry)>,
     /// Messages that are byte for byte what the ledger says was sent, by file name.
     pub messages: Vec<String>,
+    /// Anchors outside that the checkpoint continues, one line each.
+    pub anchors: Vec<String>,
     /// What could not be looked at, one line each.
     pub notes: Vec<String>,
     /// What is wrong, one line each.
@@ -62,25 +67,49 @@ impl Report {
 pub fn verify_pack<R: Read + Seek>(reader: R, trusted: &str) -> Result<Report, VerifyError> {
     let files = unzip(reader)?;
     let mut report = Report::default();
-    let list = check_list(&files, trusted, &mut report);
+    let keys = keys(&files, trusted, &mut report);
+    let (own, family) = (keys.own.as_str(), keys.family.as_slice());
+    let list = check_list(&files, own, &mut report);
     let note = text(&files, "checkpoint.txt");
-    match checkpoint::verify(&note, trusted) {
+    match checkpoint::verify(&note, own) {
         Ok(signed) => report.checkpoint = Some(signed),
         Err(error) => report.problems.push(format!("checkpoint.txt: {error}")),
-    }
-    if text(&files, "key.txt").trim() != trusted.trim() {
-        report.problems.push("key.txt: not the key you trust".to_owned());
     }
     if let Some(signed) = report.checkpoint.clone() {
         check_entries(&files, &signed, &mut report);
     }
     check_messages(&files, &mut report);
+    check_anchors(&files, family, &mut report);
     if report.is_sound()
         && let Some(list) = list
     {
         check_page(&files, &list, &mut report);
     }
     Ok(report)
+}
+
+/// The keys to check a pack with.
+struct PackKeys {
+    /// The one that signed it.
+    own: String,
+    /// All that the trusted one leads to, itself included.
+    family: Vec<String>,
+}
+
+/// Follow the changes of keys from the `trusted` one to the one that signed the pack.
+fn keys(files: &Files, trusted: &str, report: &mut Report) -> PackKeys {
+    let names = files.keys().filter(|name| name.starts_with(KEYS));
+    let notes: Vec<String> = names.map(|name| text(files, name)).collect();
+    let family = succession::family(trusted, notes.iter().map(String::as_str));
+    let own = text(files, "key.txt").trim().to_owned();
+    if !family.contains(&own) {
+        report.problems.push("key.txt: not the key you trust, nor one that it vouches for".to_owned());
+        return PackKeys { own: trusted.trim().to_owned(), family };
+    }
+    if own != trusted.trim() {
+        report.notes.push(format!("signed by {own}, for which the key you trust vouches"));
+    }
+    PackKeys { own, family }
 }
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -216,11 +245,62 @@ fn check_messages(files: &Files, report: &mut Report) {
     }
 }
 
+/// Each anchor that an entry tells of: a checkpoint that the pack's own one continues, and the time stamp on it.
+fn check_anchors(files: &Files, keys: &[String], report: &mut Report) {
+    let (mut anchors, mut problems) = (Vec::new(), Vec::new());
+    for (number, entry) in &report.entries {
+        let Event::Anchored(anchored) = &entry.event else { continue };
+        if anchored.missed.is_some() {
+            continue;
+        }
+        match check_anchor(files, keys, *number, anchored) {
+            Ok(()) => anchors.push(anchored.summary()),
+            Err(why) => problems.push(format!("{}: {why}", anchor_name(anchored.size, "txt"))),
+        }
+    }
+    report.anchors = anchors;
+    report.problems.extend(problems);
+}
+
+fn check_anchor(
+    files: &Files,
+    keys: &[String],
+    number: EntryNumber,
+    anchored: &Anchored,
+) -> Result<(), String> {
+    let note = text(files, &anchor_name(anchored.size, "txt"));
+    let proof = text(files, &anchor_name(anchored.size, "json"));
+    let proof: Consistency =
+        serde_json::from_str(&proof).map_err(|error| format!("the proof that it is continued: {error}"))?;
+    if proof.old != note || proof.new != text(files, "checkpoint.txt") {
+        return Err("the proof that it is continued is for other checkpoints".to_owned());
+    }
+    let (old, _) = proof.check(keys).map_err(|error| error.to_string())?;
+    if old.size != anchored.size {
+        return Err(format!("it covers {} entries", old.size));
+    }
+    let Some(stamped) = &anchored.stamp else { return Ok(()) };
+    let answer = files.get(&stamp_name(anchored.size, number)).ok_or("its time stamp is missing")?;
+    if BASE64_STANDARD.encode(answer) != *stamped {
+        return Err("its time stamp is not the one in the entry".to_owned());
+    }
+    let stamp =
+        stamp::check(answer, &sha256(note.as_bytes()), None, None).map_err(|error| error.to_string())?;
+    if Some(stamp.at) == anchored.stamped_at {
+        Ok(())
+    } else {
+        Err("its time stamp says another time".to_owned())
+    }
+}
+
 /// The page is what most people read, and whoever holds the signing key could sign one that tells another
 /// story than the entries: it is rendered anew and compared.
 fn check_page(files: &Files, list: &str, report: &mut Report) {
     let word = |name: &str| list.lines().find_map(|line| line.strip_prefix(name));
-    let version = word("page ").and_then(|version| version.parse().ok()).unwrap_or(0u32);
+    let mut page = word("page ").unwrap_or_default().split(' ');
+    let version = page.next().and_then(|version| version.parse().ok()).unwrap_or(0u32);
+    let code = page.next().unwrap_or_default();
+    let language = Language::ALL.into_iter().find(|language| language.code() == code).unwrap_or_default();
     let (Some(signed), Some(made_at)) = (&report.checkpoint, word("made ").and_then(|at| at.parse().ok()))
     else {
         return report.problems.push("files.txt: does not say when the pack was made".to_owned());
@@ -237,6 +317,7 @@ fn check_page(files: &Files, list: &str, report: &mut Report) {
         _ => None,
     });
     let story = Story {
+        language,
         about: &report.about,
         made_at,
         note: &text(files, "checkpoint.txt"),

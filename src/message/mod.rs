@@ -31,7 +31,7 @@ pub use fingerprint::Fingerprint;
 pub use footer::Templates;
 pub use plan::Plan;
 pub use rope::{Piece, Rope};
-pub use sign::signed;
+pub use sign::seal;
 pub use template::{Flavour, Template, TemplateError};
 pub use trace::date_time;
 

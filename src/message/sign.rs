@@ -189,23 +189,6 @@ fn plain_run(chunk: &[u8]) -> usize {
     }
 }
 
-/// A message of the gateway's own with its signatures before it, and the names of their keys. `now` in seconds
-/// since 1970.
-pub fn signed(
-    message: Vec<u8>,
-    class: Class,
-    now: i64,
-    signers: &[Signer],
-) -> Result<(Vec<u8>, Vec<String>), String> {
-    let block = scan(&message, 0..message.len(), Bounds { fields: usize::MAX, bytes: usize::MAX });
-    let body = HashedBody::of(&[&message[block.body..]]);
-    let now = u64::try_from(now).unwrap_or(0);
-    let made = sign(&message[..block.body], &block, &body, class, now, signers)?;
-    let (mut fields, names): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-    fields.push(message);
-    Ok((fields.concat(), names))
-}
-
 /// Sign `head` (header and the empty line) with `body`: one DKIM-Signature field per signer, and its name for
 /// the ledger; none when a field to be signed has white space before its colon. `now` in seconds since 1970.
 pub(crate) fn sign(
@@ -262,6 +245,21 @@ fn has_odd_name(head: &[u8], block: &Block) -> bool {
         .iter()
         .filter(odd)
         .any(|field| OVERSIGNED.iter().chain(&SIGNED).any(|name| field.is(head, name)))
+}
+
+/// Sign a whole message of our own: its bytes with the signatures on top, and their names for the ledger. One
+/// whose header cannot be read, or without signers, stays as it is.
+pub fn seal(message: &[u8], now: u64, signers: &[Signer]) -> Result<(Vec<u8>, Vec<String>), String> {
+    let bounds = Bounds { fields: usize::MAX, bytes: usize::MAX };
+    let block = scan(message, 0..message.len(), bounds);
+    if signers.is_empty() || block.junk || block.over {
+        return Ok((message.to_vec(), Vec::new()));
+    }
+    let body = HashedBody::of(&[&message[block.body..]]);
+    let made = sign(message, &block, &body, Class::System, now, signers)?;
+    let (mut fields, names): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    fields.push(message.to_vec());
+    Ok((fields.concat(), names))
 }
 
 /// The names for `h=` and the fields they mean, each taken from the bottom up (RFC 6376 5.4.2).

@@ -7,6 +7,7 @@
 //! [`erasure_letter`] is the letter to somebody who was erased (L18).
 //! Deliberately absent: tables (the store's) and the spool (the relay's).
 
+mod checkpoint;
 mod confirmation;
 mod erasure;
 mod outbox;
@@ -15,6 +16,7 @@ mod unsubscribed;
 pub mod webhook;
 mod words;
 
+pub use checkpoint::checkpoint;
 pub use confirmation::{Confirmation, confirmation};
 pub use erasure::erasure_letter;
 pub use outbox::{Digests, Links, OneClick, Outbox, Parts, Settings};

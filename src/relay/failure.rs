@@ -109,6 +109,21 @@ pub enum Failure {
     /// The bytes of the copy are not fit to be sent (promise 9); nothing was sent.
     #[error("the copy is not fit to be sent: {0}")]
     Unfit(String),
+    /// DNS knows no such domain, for good.
+    #[error("there is no domain {0}")]
+    NoSuchDomain(String),
+    /// The domain says that it takes no mail (RFC 7505).
+    #[error("{0} takes no mail (null MX)")]
+    NullMx(String),
+    /// It has no server that can be connected to, for good.
+    #[error("{0}")]
+    NoHost(String),
+    /// The best server of the domain is this gateway.
+    #[error("the mail for {0} would come back to this gateway")]
+    Loop(String),
+    /// DNS could not say, this time.
+    #[error("DNS: {0}")]
+    Dns(String),
     /// A folder that is the next hop cannot be written.
     #[error("cannot write to the folder: {0}")]
     Disk(String),
@@ -120,7 +135,10 @@ impl Failure {
         match self {
             Self::Said(answer) => answer.code != 421,
             Self::LacksSmtpUtf8 | Self::LacksEightBit | Self::TooLarge(_) | Self::Unfit(_) => true,
+            // Mail to other domains goes.
+            Self::NoSuchDomain(_) | Self::NullMx(_) | Self::NoHost(_) | Self::Loop(_) => true,
             Self::Connect(_)
+            | Self::Dns(_)
             | Self::Busy
             | Self::OutOfTurn
             | Self::Timeout(_)
@@ -143,7 +161,9 @@ impl Failure {
         match self {
             Self::Said(answer) => answer.code < 500,
             Self::LacksSmtpUtf8 | Self::LacksEightBit | Self::TooLarge(_) => false,
+            Self::NoSuchDomain(_) | Self::NullMx(_) | Self::NoHost(_) | Self::Loop(_) => false,
             Self::Connect(_)
+            | Self::Dns(_)
             | Self::Busy
             | Self::OutOfTurn
             | Self::Timeout(_)
@@ -178,6 +198,11 @@ impl Failure {
             Self::LacksSmtpUtf8 => ours(550, "5.6.7"),
             Self::LacksEightBit => ours(554, "5.6.3"),
             Self::TooLarge(_) => ours(552, "5.3.4"),
+            Self::NoSuchDomain(_) => ours(550, "5.1.2"),
+            Self::NullMx(_) => ours(556, "5.1.10"),
+            Self::NoHost(_) => ours(550, "5.4.4"),
+            Self::Loop(_) => ours(554, "5.4.6"),
+            Self::Dns(_) => ours(451, "4.4.3"),
             Self::Unfit(_) => ours(451, "4.6.0"),
             Self::Disk(_) => ours(452, "4.3.1"),
         }
@@ -202,6 +227,11 @@ mod tests {
             (Failure::LacksSmtpUtf8, true, false, "550 5.6.7"),
             (Failure::LacksEightBit, true, false, "554 5.6.3"),
             (Failure::TooLarge(10), true, false, "552 5.3.4"),
+            (Failure::NoSuchDomain("x".to_owned()), true, false, "550 5.1.2"),
+            (Failure::NullMx("x".to_owned()), true, false, "556 5.1.10"),
+            (Failure::NoHost("x".to_owned()), true, false, "550 5.4.4"),
+            (Failure::Loop("x".to_owned()), true, false, "554 5.4.6"),
+            (Failure::Dns("x".to_owned()), false, true, "451 4.4.3"),
             (Failure::Unfit("bare LF".to_owned()), true, true, "451 4.6.0"),
         ] {
             assert_eq!(failure.due_to_message(), due_to_message, "{failure}");

@@ -14,9 +14,10 @@ use std::time::Duration;
 use super::directory::Directory;
 use super::failure::Failure;
 use super::login::{Login, Logins, NotSignedIn};
+use super::mx::{Direct, Room};
 use super::pool::Pool;
 use super::{Abilities, Answer, Copy, Delivery, Fate, Handed, MayGo, NextHop, Routes, Settings};
-use crate::mail::{Class, Domain, ReversePath, SenderId};
+use crate::mail::{Address, Class, Domain, Recipient, ReversePath, SenderId};
 use crate::net::tls::{TlsError, Trust};
 use crate::smtp::sasl::{Credentials, Mechanism};
 use crate::token::Keys;
@@ -64,6 +65,7 @@ struct Hop {
 enum Way {
     Directory(Directory),
     Smtp(Pool),
+    Mx(Direct),
 }
 
 /// How a next hop fares.
@@ -183,12 +185,18 @@ impl Relay {
     /// What all next hops can do, as last seen: what EHLO may offer before anybody knows where a message
     /// will go.
     pub fn abilities(&self) -> Abilities {
-        abilities_of(&self.network().hops)
+        abilities_of(&self.network().hops, None)
     }
 
-    /// What all next hops of `route` can do, so that any of them can take what is made for it.
-    pub fn abilities_for(&self, route: &Route) -> Abilities {
-        abilities_of(&self.hops_of(route))
+    /// What all next hops of `route` can do, so that any of them can take what is made for it; with direct
+    /// delivery, what the servers of `to`'s domain can.
+    pub fn abilities_for(&self, route: &Route, to: Option<&Address>) -> Abilities {
+        abilities_of(&self.hops_of(route), to)
+    }
+
+    /// Whether some next hop of `route` is the recipients' own domain: a copy for it has recipients of one.
+    pub fn is_by_domain(&self, route: &Route) -> bool {
+        self.hops_of(route).iter().any(|hop| matches!(hop.way, Way::Mx(_)))
     }
 
     /// The name of the preferred one in entries and logs.
@@ -230,13 +238,23 @@ impl Relay {
         down.or(unable).unwrap_or_else(|| nowhere(copy))
     }
 
-    /// How long copies of this route had better wait: none of its next hops could be used a moment ago.
-    pub(super) fn rest(&self, route: &Route) -> Option<Duration> {
+    /// How long a copy to `recipients` by this route had better wait: none of its next hops could be used a moment
+    /// ago.
+    pub(super) fn rest(&self, route: &Route, recipients: &[Recipient]) -> Option<Duration> {
         let mut rests = Vec::new();
         for hop in self.hops_of(route).iter() {
-            rests.push(hop.rest()?);
+            rests.push(hop.rest(recipients)?);
         }
         rests.into_iter().min()
+    }
+
+    /// Room for one more waiting copy to `recipients`, beside those that the spool is trying: `None` when their domain
+    /// has as many under way as it has connections, so that the worker is there for others.
+    pub(super) fn room(&self, route: &Route, recipients: &[Recipient]) -> Option<Room> {
+        match self.hops_of(route).first().map(|hop| &hop.way) {
+            Some(Way::Mx(direct)) => direct.room(recipients.iter().map(|recipient| &recipient.address)),
+            _ => Some(Room::default()),
+        }
     }
 
     /// How many copies they take at once.
@@ -320,6 +338,7 @@ impl Settings {
         match &self.next_hop {
             NextHop::Directory(_) => false,
             NextHop::Smtp(hop) => hop.identity.is_some() || matches!(hop.trust, Trust::CaFile(_)),
+            NextHop::Mx(hop) => matches!(hop.trust, Trust::CaFile(_)),
         }
     }
 }
@@ -331,6 +350,7 @@ impl Hop {
             NextHop::Smtp(smtp) => {
                 Way::Smtp(Pool::new(smtp, settings.helo.clone(), settings.timeouts, settings.pool)?)
             }
+            NextHop::Mx(mx) => Way::Mx(Direct::new(mx, &settings)?),
         };
         Ok(Self { settings, way, logins: Logins::default() })
     }
@@ -339,12 +359,13 @@ impl Hop {
         match &self.way {
             Way::Directory(directory) => directory.name(),
             Way::Smtp(pool) => pool.name(),
+            Way::Mx(direct) => direct.name(),
         }
     }
 
     fn status(&self) -> HopStatus {
         let down = match &self.way {
-            Way::Directory(_) => None,
+            Way::Directory(_) | Way::Mx(_) => None,
             Way::Smtp(pool) => pool.down().map(|failure| failure.to_string()),
         };
         HopStatus { label: self.settings.label.clone(), name: self.name().to_owned(), down }
@@ -352,22 +373,24 @@ impl Hop {
 
     async fn probe(&self) -> Result<(), Answer> {
         match &self.way {
-            Way::Directory(_) => Ok(()),
+            Way::Directory(_) | Way::Mx(_) => Ok(()),
             Way::Smtp(pool) => pool.probe().await.map_err(|failure| failure.answer()),
         }
     }
 
     /// `None` as long as nobody has seen it.
-    fn abilities(&self) -> Option<Abilities> {
+    fn abilities(&self, to: Option<&Address>) -> Option<Abilities> {
         match &self.way {
             Way::Directory(_) => Some(Abilities { eight_bit: true, smtputf8: true, size: None }),
             Way::Smtp(pool) => pool.abilities(),
+            Way::Mx(direct) => Some(direct.abilities(to.map(|to| to.domain().ascii()))),
         }
     }
 
     async fn deliver(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
         match &self.way {
             Way::Directory(directory) => directory.deliver(copy, may_go).await,
+            Way::Mx(direct) => direct.deliver(copy, may_go).await,
             Way::Smtp(pool) => match self.connections_of(copy) {
                 Some(own) => own.deliver(copy, may_go).await,
                 None => pool.failed(copy, &Failure::NobodySignedIn, false),
@@ -392,7 +415,7 @@ impl Hop {
     /// What a copy would meet there, as long as nobody has got through since it failed.
     fn failed_before(&self, copy: &Copy) -> Option<Delivery> {
         match &self.way {
-            Way::Directory(_) => None,
+            Way::Directory(_) | Way::Mx(_) => None,
             Way::Smtp(_) => {
                 let pool = self.connections_of(copy)?;
                 pool.down().map(|failure| pool.failed(copy, &failure, true))
@@ -403,15 +426,16 @@ impl Hop {
     /// See in the background whether it is there again, unless somebody does, or did a moment ago.
     fn look_again(&self) {
         match &self.way {
-            Way::Directory(_) => {}
+            Way::Directory(_) | Way::Mx(_) => {}
             Way::Smtp(pool) => pool.look_again(),
         }
     }
 
-    fn rest(&self) -> Option<Duration> {
+    fn rest(&self, recipients: &[Recipient]) -> Option<Duration> {
         match &self.way {
             Way::Directory(_) => None,
             Way::Smtp(pool) => pool.rest(),
+            Way::Mx(direct) => direct.rest(recipients.iter().map(|recipient| &recipient.address)),
         }
     }
 
@@ -419,6 +443,7 @@ impl Hop {
         match &self.way {
             Way::Directory(_) => FOLDER_SLOTS,
             Way::Smtp(pool) => pool.connections(),
+            Way::Mx(direct) => direct.connections(),
         }
     }
 
@@ -426,13 +451,14 @@ impl Hop {
         match &self.way {
             Way::Directory(_) => {}
             Way::Smtp(pool) => pool.close().await,
+            Way::Mx(direct) => direct.close().await,
         }
     }
 }
 
 /// What all can do, of those that somebody has seen.
-fn abilities_of(hops: &[Arc<Hop>]) -> Abilities {
-    hops.iter().filter_map(|hop| hop.abilities()).reduce(Abilities::and).unwrap_or_default()
+fn abilities_of(hops: &[Arc<Hop>], to: Option<&Address>) -> Abilities {
+    hops.iter().filter_map(|hop| hop.abilities(to)).reduce(Abilities::and).unwrap_or_default()
 }
 
 /// The config names at least one next hop for everything; without any, nothing leaves.

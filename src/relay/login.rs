@@ -79,7 +79,9 @@ impl Logins {
         {
             return Ok(login);
         }
-        let pool = pool.signing_in_with(credentials.clone());
+        let Some(pool) = pool.signing_in_with(credentials.clone()) else {
+            return Err(NotSignedIn::Unavailable("nobody has an account there".to_owned()));
+        };
         match pool.probe().await {
             Ok(()) => {}
             Err(Failure::Turned(Phase::Auth, answer)) if answer.code >= 500 => {

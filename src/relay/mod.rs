@@ -13,6 +13,7 @@ pub mod dsn;
 mod failure;
 mod hops;
 mod login;
+mod mx;
 pub mod notice;
 mod pool;
 mod rate;
@@ -32,6 +33,7 @@ use crate::suppression::says_no_mailbox;
 pub use failure::{Failure, Phase};
 pub use hops::{HopStatus, Relay, Returns, Route};
 pub use login::{Login, NotSignedIn};
+pub use mx::{Asked, Internet, IpVersions, MxHop, Online, World};
 pub use settings::{
     Credentials, Handed, InDoubt, NextHop, PoolSettings, Routes, Settings, SmtpHop, SpoolSettings, Timeouts,
     TlsMode,
@@ -196,12 +198,14 @@ impl From<Held> for Fate {
 pub struct Delivery {
     /// In the order of the copy's recipients.
     pub fates: Vec<Fate>,
-    /// The next hop, as `host:port` or `directory var/outbox`.
+    /// The next hop, as `host:port` or `directory var/outbox`; `mx example.org` when none of a domain's servers
+    /// could be used.
     pub next_hop: String,
     /// TLS version and certificate, when there was TLS: `TLSv1.3 sha256=<hex>`.
     pub tls: Option<String>,
     /// The next hop could not be used at all (no connection, no TLS, no sign-in, no free connection): no
-    /// command about this copy was answered, and any other copy would have fared the same.
+    /// command about this copy was answered, and any other copy would have fared the same (with direct delivery:
+    /// any other to the same domain).
     pub down: bool,
     /// It lacks an extension that this copy needs, or takes nothing so large: another one may not.
     pub unable: bool,

@@ -22,11 +22,10 @@ pub struct Letter {
     pub sender: Option<Party>,
     /// Its Message-ID, with angle brackets.
     pub message_id: Option<String>,
-    /// The signatures in it.
-    pub dkim: Vec<DkimSigned>,
-    /// Whether it is From the postmaster, and is signed on its way into the spool.
-    pub own: bool,
-    /// Its exact bytes, but for that.
+    /// Whom it is From, when it is ours: the keys of that domain sign it. Without one, somebody else wrote it and
+    /// we only pass it on.
+    pub from: Option<Address>,
+    /// Its exact bytes, but for the signature that an own one gets.
     pub bytes: Bytes,
 }
 
@@ -48,7 +47,7 @@ pub fn seal(bytes: Bytes, from: &Address, seals: &[Seal], now: Timestamp) -> (By
         .filter(|seal| from.domain().is_within(&seal.domain))
         .max_by_key(|seal| seal.domain.ascii().len());
     let Some(nearest) = nearest else { return (bytes, Vec::new()) };
-    match message::signed(bytes.to_vec(), Class::System, now.as_second(), &nearest.keys) {
+    match message::seal(&bytes, u64::try_from(now.as_second()).unwrap_or(0), &nearest.keys) {
         Ok((sealed, made)) => {
             let names = nearest.names.iter().filter(|one| made.contains(&one.name)).cloned().collect();
             (sealed.into(), names)
@@ -73,13 +72,15 @@ pub struct Postmark {
     pub now: Timestamp,
     /// When it is given up.
     pub expires_at: Timestamp,
+    /// Its signatures.
+    pub dkim: Vec<DkimSigned>,
 }
 
 /// Add `letter` to `record`: entries `notice_sent` and `admitted` (class `system`), its bytes, and its
 /// place in the spool, due at once. It goes out with the null reverse-path: its failure bounces to nobody.
 pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
-    let Letter { to, about, sender, message_id, dkim, own: _, bytes } = letter;
-    let Postmark { copy, rules_sha256, next_hop, now, expires_at } = postmark;
+    let Letter { to, about, sender, message_id, from: _, bytes } = letter;
+    let Postmark { copy, rules_sha256, next_hop, now, expires_at, dkim } = postmark;
     let rope = Rope::whole(bytes.clone());
     let sha256 = rope.sha256();
     let spelled = hex(&sha256);

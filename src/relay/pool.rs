@@ -8,11 +8,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::client::{Connection, Dialer, all_deferred, obstacle};
 use super::failure::{Failure, Phase};
+use super::mx::dial::Domain;
 use super::rate::Rate;
 use super::{Abilities, Copy, Delivery, Fate, MayGo, PoolSettings, SmtpHop, Timeouts};
 use crate::net::tls::TlsError;
@@ -33,12 +34,39 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Shared {
-    dialer: Dialer,
+    dial: Dial,
     settings: PoolSettings,
     name: String,
     slots: Semaphore,
+    /// Copies from the spool that are under way at once: as many as there are connections.
+    rooms: Arc<Semaphore>,
     rate: Option<Arc<Rate>>,
     kept: Mutex<Kept>,
+}
+
+/// Who makes the connections.
+#[derive(Debug)]
+enum Dial {
+    /// To one server.
+    Server(Box<Dialer>),
+    /// To the servers of a domain.
+    Domain(Domain),
+}
+
+impl Dial {
+    async fn dial(&self) -> Result<Connection, Failure> {
+        match self {
+            Self::Server(dialer) => dialer.dial().await,
+            Self::Domain(domain) => domain.dial().await,
+        }
+    }
+
+    fn connect_limit(&self) -> Duration {
+        match self {
+            Self::Server(dialer) => dialer.connect_limit(),
+            Self::Domain(domain) => domain.connect_limit(),
+        }
+    }
 }
 
 /// What is remembered between transactions.
@@ -79,25 +107,31 @@ impl Pool {
             false => format!("{}:{}", hop.host, hop.port),
         };
         let dialer = Dialer::new(hop, helo, timeouts)?;
-        let slots = Semaphore::new(settings.connections.max(1));
         let rate = settings.per_minute.map(|count| Arc::new(Rate::new(count)));
-        Ok(Self { shared: Arc::new(Shared { dialer, settings, name, slots, rate, kept: Mutex::default() }) })
+        Ok(Self::of(Dial::Server(Box::new(dialer)), settings, name, rate))
+    }
+
+    /// Connections to the servers of one domain; `rate` counts messages to all domains.
+    pub(super) fn of_domain(domain: Domain, settings: PoolSettings, rate: Option<Arc<Rate>>) -> Self {
+        let name = domain.name();
+        Self::of(Dial::Domain(domain), settings, name, rate)
+    }
+
+    fn of(dial: Dial, settings: PoolSettings, name: String, rate: Option<Arc<Rate>>) -> Self {
+        let slots = Semaphore::new(settings.connections.max(1));
+        let rooms = Arc::new(Semaphore::new(settings.connections.max(1)));
+        let kept = Mutex::default();
+        Self { shared: Arc::new(Shared { dial, settings, name, slots, rooms, rate, kept }) }
     }
 
     /// Connections to the same next hop that are signed in with `credentials`, and are never shared with
     /// anybody else's. Its messages in a minute are counted together.
-    pub(super) fn signing_in_with(&self, credentials: Credentials) -> Self {
+    /// `None` for a domain's servers: nobody has an account there.
+    pub(super) fn signing_in_with(&self, credentials: Credentials) -> Option<Self> {
         let shared = &self.shared;
-        Self {
-            shared: Arc::new(Shared {
-                dialer: shared.dialer.signing_in_with(credentials),
-                settings: shared.settings,
-                name: shared.name.clone(),
-                slots: Semaphore::new(self.connections()),
-                rate: shared.rate.clone(),
-                kept: Mutex::default(),
-            }),
-        }
+        let Dial::Server(dialer) = &shared.dial else { return None };
+        let dial = Dial::Server(Box::new(dialer.signing_in_with(credentials)));
+        Some(Self::of(dial, shared.settings, shared.name.clone(), shared.rate.clone()))
     }
 
     /// The ways to sign in there, as last seen; `None` as long as nobody has seen it.
@@ -111,6 +145,22 @@ impl Pool {
 
     pub(super) fn connections(&self) -> usize {
         self.shared.settings.connections.max(1)
+    }
+
+    /// Room for one more copy from the spool, when there is.
+    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        self.shared.rooms.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether somebody is at work with it.
+    pub(super) fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1 || self.shared.rooms.available_permits() < self.connections()
+    }
+
+    /// Whether it knows nothing that a new one would not.
+    pub(super) fn is_forgettable(&self) -> bool {
+        let kept = self.shared.kept();
+        !self.is_in_use() && kept.idle.is_empty() && kept.failed.is_none()
     }
 
     pub(super) fn abilities(&self) -> Option<Abilities> {
@@ -152,7 +202,7 @@ impl Pool {
             self.keep(connection);
             Ok(())
         };
-        match timeout(self.shared.dialer.connect_limit(), probe).await {
+        match timeout(self.shared.dial.connect_limit(), probe).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Timeout(Phase::Greeting)),
         }
@@ -177,9 +227,9 @@ impl Pool {
             Ok(Attempt::Stale) => match self.attempt(copy, may_go, true).await {
                 Ok(Attempt::Done(delivery)) => delivery,
                 Ok(Attempt::Stale) => self.failed(copy, &Failure::Busy, true),
-                Err(failure) => self.failed(copy, &failure, true),
+                Err(failure) => self.failed(copy, &failure, failure.retryable()),
             },
-            Err(failure) => self.failed(copy, &failure, true),
+            Err(failure) => self.failed(copy, &failure, failure.retryable()),
         }
     }
 
@@ -187,38 +237,45 @@ impl Pool {
     async fn attempt(&self, copy: &Copy, may_go: MayGo<'_>, fresh: bool) -> Result<Attempt, Failure> {
         let mut connection = self.connection(fresh).await?;
         if let Some(failure) = obstacle(copy, &connection) {
-            let delivery = self.failed(copy, &failure, false);
+            let delivery = self.delivery(all_deferred(copy, &failure), &connection);
             self.keep(connection);
-            return Ok(Attempt::Done(Delivery { unable: true, ..delivery }));
+            return Ok(Attempt::Done(Delivery { unable: true, tls: None, ..delivery }));
         }
         // The wait for a connection may have been long (promise 6).
         if let Err(held) = may_go() {
-            self.keep(connection);
             let fates = vec![Fate::from(held); copy.recipients.len()];
-            return Ok(Attempt::Done(self.delivery(fates)));
+            let delivery = self.delivery(fates, &connection);
+            self.keep(connection);
+            return Ok(Attempt::Done(Delivery { tls: None, ..delivery }));
         }
         let stale_if_silent = connection.messages > 0;
         let warm = connection.last_used.elapsed() < WARM;
-        let tls = connection.tls_peer();
-        let dsn_passed_on = connection.capabilities.dsn;
         let sent = connection.send(copy, warm).await;
+        let delivery = self.delivery(sent.fates, &connection);
+        if let (Dial::Domain(domain), Some(host)) = (&self.shared.dial, connection.peer())
+            && delivery.fates.iter().any(|fate| fate.answer().code == 421)
+        {
+            domain.tire(host.rsplit_once(':').map_or(host, |(host, _)| host));
+        }
         if sent.usable {
             self.keep(connection);
         }
         if sent.untouched && stale_if_silent {
             return Ok(Attempt::Stale);
         }
-        Ok(Attempt::Done(Delivery { tls, dsn_passed_on, ..self.delivery(sent.fates) }))
+        Ok(Attempt::Done(delivery))
     }
 
     /// The same failure for every recipient.
     pub(super) fn failed(&self, copy: &Copy, failure: &Failure, down: bool) -> Delivery {
-        Delivery { down, ..self.delivery(all_deferred(copy, failure)) }
+        let (fates, next_hop) = (all_deferred(copy, failure), self.shared.name.clone());
+        Delivery { fates, next_hop, tls: None, down, unable: false, dsn_passed_on: false }
     }
 
-    fn delivery(&self, fates: Vec<Fate>) -> Delivery {
-        let next_hop = self.shared.name.clone();
-        Delivery { fates, next_hop, tls: None, down: false, unable: false, dsn_passed_on: false }
+    fn delivery(&self, fates: Vec<Fate>, connection: &Connection) -> Delivery {
+        let next_hop = connection.peer().unwrap_or(&self.shared.name).to_owned();
+        let (tls, dsn_passed_on) = (connection.tls_peer(), connection.capabilities.dsn);
+        Delivery { fates, next_hop, tls, down: false, unable: false, dsn_passed_on }
     }
 
     async fn slot(&self) -> Result<SemaphorePermit<'_>, Failure> {
@@ -248,7 +305,7 @@ impl Pool {
         {
             return Err(trouble.failure.clone());
         }
-        let dialled = self.shared.dialer.dial().await;
+        let dialled = self.shared.dial.dial().await;
         let mut kept = self.shared.kept();
         match dialled {
             Ok(connection) => {
@@ -261,6 +318,8 @@ impl Pool {
                 kept.mechanisms = Some(connection.mechanisms());
                 Ok(connection)
             }
+            // It is about the domain, and another connect would tell no more.
+            Err(failure) if !failure.retryable() => Err(failure),
             Err(failure) => {
                 tracing::warn!(next_hop = self.shared.name, %failure, "the next hop cannot be used");
                 let times = kept.failed.take().map_or(1, |trouble| trouble.times.saturating_add(1));
@@ -272,6 +331,12 @@ impl Pool {
 
     /// Put a connection back, and see to it that it does not idle for ever.
     fn keep(&self, connection: Connection) {
+        if let Dial::Domain(domain) = &self.shared.dial
+            && domain.is_waited_for()
+        {
+            tokio::spawn(connection.quit());
+            return;
+        }
         let mut kept = self.shared.kept();
         kept.idle.push(connection);
         if !kept.reaping {

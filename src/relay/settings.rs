@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::mx::MxHop;
 use crate::mail::{Address, SenderId};
 use crate::message;
 use crate::net::socks::Proxy;
@@ -70,12 +71,13 @@ pub struct Handed<'a> {
 
 /// Where copies go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there are a handful of them, for as long as the gateway runs")]
 pub enum NextHop {
     /// Each copy becomes `<copy>.eml`, with `<copy>.json` (its envelope) beside it, in this folder.
     Directory(PathBuf),
     /// An SMTP server.
     Smtp(SmtpHop),
+    /// The servers of each recipient's own domain.
+    Mx(MxHop),
 }
 
 /// An SMTP server and how to talk to it.
@@ -115,7 +117,7 @@ impl SmtpHop {
     }
 }
 
-/// How TLS starts at the next hop. Never downgraded.
+/// How TLS starts at the next hop. Only [`TlsMode::Opportunistic`] may end in the clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
     /// Not at all.
@@ -124,6 +126,8 @@ pub enum TlsMode {
     StartTls,
     /// RFC 8314, from the first byte.
     Implicit,
+    /// RFC 7435: RFC 3207 where it is offered and works, else in the clear. For the servers of recipients.
+    Opportunistic,
 }
 
 /// A user name and a password. Its `Debug` shows no password.

@@ -9,14 +9,15 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
+use super::line::AUTH_LIMIT;
 use crate::secret::Secret;
 
 /// Longest account name in octets.
 const MAX_NAME: usize = 255;
 /// Longest password in octets: more is no password, and hashing it would cost.
 const MAX_PASSWORD: usize = 1024;
-/// Longest response with a bearer token in octets.
-const MAX_BEARER: usize = 8 * 1024;
+/// Longest response with a bearer token in octets: what a line of its own holds in base64.
+const MAX_BEARER: usize = (AUTH_LIMIT - 2) / 4 * 3;
 
 /// Some clients leave the padding out.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(

@@ -8,6 +8,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, Key, ReadTransaction, ReadableTableMetadata as _, TableDefinition, Value};
 
 use super::error::{Fault, OpenError};
+use super::guard::guarded;
 use super::inbox::INBOX;
 use super::outbox::{LANES, OUTBOX, OWED_DUE};
 use super::read::closed;
@@ -117,7 +118,7 @@ impl Store {
             }
             Ok(())
         };
-        copy().map_err(|fault| fault.to_string())
+        guarded(copy).map_err(|fault| fault.to_string())
     }
 
     fn check_copy(&self, path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Findings, BackupError> {

@@ -7,6 +7,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database};
 
 use super::error::OpenError;
+use super::guard::caught;
 
 /// Opens the database, at start-up and again after a write has failed.
 pub trait Disk: Send + Sync + std::fmt::Debug {
@@ -47,12 +48,9 @@ impl Disk for FileDisk {
         }
         let backend = FileBackend::new(file).map_err(|error| OpenError::from_redb(path.clone(), error))?;
         // redb trusts a file that was closed cleanly, and may panic on one that was changed since.
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)
-        }));
-        match opened {
+        match caught(|| Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)) {
             Ok(opened) => opened.map_err(|error| OpenError::from_redb(path, error)),
-            Err(_) => Err(OpenError::Corrupted { path, why: "its pages do not hold together".to_owned() }),
+            Err(why) => Err(OpenError::Corrupted { path, why }),
         }
     }
 

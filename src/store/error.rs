@@ -51,6 +51,19 @@ pub enum OpenError {
         /// The name of the key.
         config: String,
     },
+    /// Another key than the one that signed last.
+    #[error(
+        "the ledger {path} was signed last by {store}, and keys/ledger.key holds {ours}; put the key file back from \
+         its backup, or, if that key is lost, make one that nobody vouches for: sluis keys rotate ledger --lost WHY"
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The public key in it.
+        store: String,
+        /// The public half of the key at hand.
+        ours: String,
+    },
     /// The folder is not there, not writable, or the disk fails.
     #[error("the store {path} cannot be opened: {why}")]
     Io {
@@ -99,6 +112,11 @@ pub(super) enum Fault {
     /// A record that is not what it should be.
     #[error("{0}")]
     Format(String),
+    /// The file does not hold together: redb panicked.
+    #[error(
+        "the store is damaged ({0}); stop the gateway, check the disk, and restore the last backup: sluis restore FILE"
+    )]
+    Damaged(String),
 }
 
 impl Fault {
@@ -106,6 +124,7 @@ impl Fault {
     pub(super) fn spends_the_handle(&self) -> bool {
         match self {
             Self::Format(_) => false,
+            Self::Damaged(_) => true,
             Self::Redb(error) => !matches!(error, redb::Error::ValueTooLarge(_)),
         }
     }

@@ -8,6 +8,7 @@ use redb::ReadTransaction;
 
 use super::Store;
 use super::error::Fault;
+use super::guard::guarded;
 use super::read::{Found, find, found};
 use super::tables::{
     BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, ENTRIES, Scope, copy_key, minute, number_in,
@@ -64,7 +65,7 @@ impl Store {
     /// the page of its admission.
     pub fn page(&self, about: About<'_>, window: &Window) -> Result<Page, Unavailable> {
         let reading = self.transaction()?;
-        Ok(page(&reading, about, window)?)
+        Ok(guarded(|| page(&reading, about, window))?)
     }
 
     /// At most `limit` entries about one submission, in order.

@@ -4,6 +4,7 @@ use redb::{ReadableTableMetadata as _, TableDefinition, WriteTransaction};
 
 use super::Store;
 use super::error::Fault;
+use super::guard::guarded;
 use super::tables::{read_row, write_row};
 use crate::ledger::{EntryNumber, InboxView, Letter};
 use crate::policy::Unavailable;
@@ -44,7 +45,7 @@ impl InboxView for Store {
             })
             .collect()
         };
-        Ok(list()?)
+        Ok(guarded(list)?)
     }
 
     fn find_letter(&self, number: EntryNumber) -> Result<Option<Letter>, Unavailable> {
@@ -52,12 +53,12 @@ impl InboxView for Store {
         let find = || -> Result<Option<Letter>, Fault> {
             reading.open_table(INBOX)?.get(number)?.map(|row| read_row(row.value())).transpose()
         };
-        Ok(find()?)
+        Ok(guarded(find)?)
     }
 
     fn count_letters(&self) -> Result<u64, Unavailable> {
         let reading = self.transaction()?;
         let count = || -> Result<u64, Fault> { Ok(reading.open_table(INBOX)?.len()?) };
-        Ok(count()?)
+        Ok(guarded(count)?)
     }
 }

@@ -15,8 +15,11 @@ mod erase;
 mod error;
 mod find;
 mod fsck;
+mod guard;
 mod inbox;
 mod outbox;
+mod prepare;
+mod prove;
 mod read;
 mod recent;
 mod recover;
@@ -47,11 +50,12 @@ pub use disk::{Disk, FileDisk};
 pub use error::OpenError;
 pub use find::{About, Page, Window};
 pub use fsck::Findings;
+pub use guard::is_guarded;
 pub use read::{Archived, Found, ImportPlace, Known};
 pub use recover::Recovered;
 pub use retain::Hold;
 
-use error::Fault;
+use guard::{caught, guarded};
 use recent::Recent;
 use write::Writer;
 
@@ -106,6 +110,16 @@ struct Inner {
     settings: Settings,
     clock: SharedClock,
     entropy: SharedEntropy,
+}
+
+impl Drop for Inner {
+    /// Closing writes as well: a file that is damaged must not take the process with it.
+    fn drop(&mut self) {
+        let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Err(why) = caught(|| drop(database)) {
+            tracing::error!(why, "the store could not be closed well");
+        }
+    }
 }
 
 /// The writer's thread; join it after the last [`Scribe`] is gone, to be sure that the final checkpoint
@@ -215,7 +229,7 @@ impl Store {
         let database = database
             .as_ref()
             .ok_or_else(|| Unavailable("the store is closed after a disk error".to_owned()))?;
-        database.begin_read().map_err(|error| Fault::from(error).into())
+        Ok(guarded(|| Ok(database.begin_read()?))?)
     }
 
     /// A panic while writing leaves the tip as it was before the batch: it is replaced only after a

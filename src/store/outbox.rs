@@ -6,6 +6,7 @@ use redb::{ReadTransaction, ReadableTable as _, Table, TableDefinition, WriteTra
 
 use super::Store;
 use super::error::Fault;
+use super::guard::guarded;
 use super::tables::{ENTRIES, StoredEntry, read_entry, read_row, write_row};
 use crate::ledger::{EntryNumber, OutboxView, Owed, OwedId, OwedState};
 use crate::policy::Unavailable;
@@ -157,7 +158,7 @@ impl OutboxView for Store {
             }
             Ok(all)
         };
-        Ok(owed()?)
+        Ok(guarded(owed)?)
     }
 
     fn next_owed(&self) -> Result<Option<Timestamp>, Unavailable> {
@@ -169,7 +170,7 @@ impl OutboxView for Store {
                 .transpose()
                 .map_err(|error| Fault::Format(error.to_string()))
         };
-        Ok(next()?)
+        Ok(guarded(next)?)
     }
 
     fn entry(&self, number: EntryNumber) -> Result<Option<Vec<u8>>, Unavailable> {
@@ -182,7 +183,7 @@ impl OutboxView for Store {
                 StoredEntry::Erased { .. } => None,
             })
         };
-        Ok(entry()?)
+        Ok(guarded(entry)?)
     }
 
     fn lane(&self, lane: &str, limit: usize) -> Result<Vec<(OwedId, Owed)>, Unavailable> {
@@ -199,7 +200,7 @@ impl OutboxView for Store {
             }
             Ok(all)
         };
-        Ok(all()?)
+        Ok(guarded(all)?)
     }
 
     fn list_owed(&self, after: Option<OwedId>, limit: usize) -> Result<Vec<(OwedId, Owed)>, Unavailable> {
@@ -216,7 +217,7 @@ impl OutboxView for Store {
             }
             Ok(all)
         };
-        Ok(list()?)
+        Ok(guarded(list)?)
     }
 
     fn find_owed(&self, id: OwedId) -> Result<Option<Owed>, Unavailable> {
@@ -225,6 +226,6 @@ impl OutboxView for Store {
             let table = reading.open_table(OUTBOX)?;
             table.get((id.fact, id.index))?.map(|row| read_row(row.value())).transpose()
         };
-        Ok(find()?)
+        Ok(guarded(find)?)
     }
 }

@@ -11,6 +11,7 @@ use serde::de::value::StrDeserializer;
 
 use super::Store;
 use super::error::Fault;
+use super::guard::guarded;
 use super::retain::forgotten;
 use super::tables::{
     self, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, IMPORTS, Imported, KEYS, KeptCopy, OPEN,
@@ -19,10 +20,9 @@ use super::tables::{
 use super::write::StoredHashes;
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::consistency::{self, Consistency};
-use crate::ledger::pack::{Exhibit, Pack, Sent};
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Salt};
-use crate::ledger::{Entry, EntryNumber, Event, Spooled};
+use crate::ledger::{Entry, EntryNumber, Spooled};
 use crate::mail::{AddressKey, CopyId, SenderId};
 use crate::message::Rope;
 use crate::policy::{Profile, Register, Unavailable};
@@ -78,7 +78,7 @@ impl Register for Store {
     fn profile(&self, sender: &SenderId, address: &AddressKey) -> Result<Profile, Unavailable> {
         self.inner.recent.profile(sender, address, || {
             let reading = self.transaction()?;
-            Ok(merged_profile(&reading, sender, address)?)
+            Ok(guarded(|| merged_profile(&reading, sender, address))?)
         })
     }
 }
@@ -110,7 +110,7 @@ impl SpoolView for Store {
             let until = (now.as_nanosecond(), &[u8::MAX; 20]);
             table.range(..=until)?.take(limit).map(|row| Ok(CopyId::from_bytes(*row?.0.value().1))).collect()
         };
-        Ok(due()?)
+        Ok(guarded(due)?)
     }
 
     fn next_due(&self) -> Result<Option<Timestamp>, Unavailable> {
@@ -122,7 +122,7 @@ impl SpoolView for Store {
                 .transpose()
                 .map_err(|error| Fault::Format(error.to_string()))
         };
-        Ok(next()?)
+        Ok(guarded(next)?)
     }
 
     fn find(&self, copy: CopyId) -> Result<Option<Spooled>, Unavailable> {
@@ -130,7 +130,7 @@ impl SpoolView for Store {
             let table = self.transaction().map_err(closed)?.open_table(SPOOL)?;
             table.get(&copy.to_bytes())?.map(|row| read_spooled(row.value())).transpose()
         };
-        Ok(find()?)
+        Ok(guarded(find)?)
     }
 
     fn load(&self, copy: CopyId) -> Result<Option<(Spooled, Rope)>, Unavailable> {
@@ -143,7 +143,7 @@ impl SpoolView for Store {
                 _ => Err(Fault::Format(format!("the bytes of the spooled copy {copy} are missing"))),
             }
         };
-        Ok(load()?)
+        Ok(guarded(load)?)
     }
 
     fn list(&self, after: Option<CopyId>, limit: usize) -> Result<Vec<Spooled>, Unavailable> {
@@ -157,13 +157,13 @@ impl SpoolView for Store {
                 .map(|row| read_spooled(row?.1.value()))
                 .collect()
         };
-        Ok(list()?)
+        Ok(guarded(list)?)
     }
 
     fn count(&self) -> Result<u64, Unavailable> {
         let count =
             || -> Result<u64, Fault> { Ok(self.transaction().map_err(closed)?.open_table(SPOOL)?.len()?) };
-        Ok(count()?)
+        Ok(guarded(count)?)
     }
 }
 
@@ -234,7 +234,7 @@ impl Store {
             let table = self.transaction().map_err(closed)?.open_table(ENTRIES)?;
             Ok(table.last()?.map_or(0, |(number, _)| number.value() + 1))
         };
-        Ok(size()?)
+        Ok(guarded(size)?)
     }
 
     /// The entries in `range`, erased ones left out.
@@ -248,7 +248,7 @@ impl Store {
             }
             Ok(all)
         };
-        Ok(entries()?)
+        Ok(guarded(entries)?)
     }
 
     /// Show at most `limit` entries from number `from` on to `see`, as their exact bytes: what was erased is
@@ -259,7 +259,7 @@ impl Store {
         limit: usize,
         mut see: impl FnMut(EntryNumber, &[u8]),
     ) -> Result<Option<EntryNumber>, Unavailable> {
-        let mut scan = || -> Result<Option<EntryNumber>, Fault> {
+        let scan = || -> Result<Option<EntryNumber>, Fault> {
             let table = self.transaction().map_err(closed)?.open_table(ENTRIES)?;
             for (seen, row) in table.range(from..)?.enumerate() {
                 let (number, value) = row?;
@@ -272,7 +272,7 @@ impl Store {
             }
             Ok(None)
         };
-        Ok(scan()?)
+        Ok(guarded(scan)?)
     }
 
     /// The entry that others refer to by this label: a consent text by its SHA-256 (hex), a key.
@@ -284,7 +284,7 @@ impl Store {
             };
             Ok(find(&reading, &[number])?.pop())
         };
-        Ok(entry()?)
+        Ok(guarded(entry)?)
     }
 
     /// The entries of at most `limit` consent texts, in order of their SHA-256 (hex), after `after`.
@@ -297,7 +297,7 @@ impl Store {
             let numbers = rows.map(|row| Ok(row?.1.value())).collect::<Result<Vec<_>, Fault>>()?;
             find(&reading, &numbers)
         };
-        Ok(texts()?)
+        Ok(guarded(texts)?)
     }
 
     /// The latest checkpoint: how many entries it covers, and its signed note.
@@ -306,7 +306,7 @@ impl Store {
             let table = self.transaction().map_err(closed)?.open_table(CHECKPOINTS)?;
             Ok(table.last()?.map(|(size, note)| (size.value(), note.value().to_owned())))
         };
-        Ok(latest()?)
+        Ok(guarded(latest)?)
     }
 
     /// The proof that the checkpoint `new` (the newest when absent) continues `old`; both are signed notes. The
@@ -350,13 +350,13 @@ impl Store {
             let proof = consistency::prove(&signed_old, &signed_new, &StoredHashes(&hashes))?;
             Ok(Ok(Consistency { old: old.to_owned(), new, proof }))
         };
-        Ok(prove()?)
+        Ok(guarded(prove)?)
     }
 
     /// What is kept of a copy's bytes.
     pub fn rebuild(&self, copy: CopyId) -> Result<Option<Archived>, Unavailable> {
         let reading = self.transaction()?;
-        Ok(archived(&reading, copy)?)
+        Ok(guarded(|| archived(&reading, copy))?)
     }
 
     /// At most `limit` rows of the register, of `sender` only, if given; in order of sender and address, after
@@ -379,7 +379,7 @@ impl Store {
             }
             Ok(all)
         };
-        Ok(rows()?)
+        Ok(guarded(rows)?)
     }
 
     /// At most `limit` rows of the register that have suppressions, of `sender` only, if given; in order of
@@ -406,7 +406,7 @@ impl Store {
             }
             Ok(all)
         };
-        Ok(rows()?)
+        Ok(guarded(rows)?)
     }
 
     /// At most `limit` imports in order of their ids, after `after`: the id, and the entries that say that it
@@ -425,7 +425,7 @@ impl Store {
                 })
                 .collect()
         };
-        Ok(rows()?)
+        Ok(guarded(rows)?)
     }
 
     /// Where the import `id` is.
@@ -440,62 +440,13 @@ impl Store {
                 undone,
             }))
         };
-        Ok(row()?)
+        Ok(guarded(row)?)
     }
 
     /// Admitted copies of which some recipient has no outcome yet.
     pub fn open_copies(&self) -> Result<u64, Unavailable> {
         let count =
             || -> Result<u64, Fault> { Ok(self.transaction().map_err(closed)?.open_table(OPEN)?.len()?) };
-        Ok(count()?)
-    }
-
-    /// An evidence pack of `entries`, with the messages they admit as far as those are kept. Entries that
-    /// no checkpoint covers yet are an error: call [`Store::checkpoint`] (or record a
-    /// `Side::Checkpoint`) first.
-    pub fn pack(&self, about: &str, entries: Vec<Found>) -> Result<Pack, Unavailable> {
-        let pack = || -> Result<Pack, Fault> {
-            let reading = self.transaction().map_err(closed)?;
-            let (size, note) = reading
-                .open_table(CHECKPOINTS)?
-                .last()?
-                .map(|(size, note)| (size.value(), note.value().to_owned()))
-                .ok_or_else(|| Fault::Format("there is no checkpoint yet".to_owned()))?;
-            let hashes = reading.open_table(HASHES)?;
-            let mut messages = Vec::new();
-            let mut exhibits = Vec::with_capacity(entries.len());
-            for found in entries {
-                if found.number >= size {
-                    return Err(Fault::Format(format!("no checkpoint covers entry {} yet", found.number)));
-                }
-                if let Event::Admitted(admitted) = &found.entry.event
-                    && let Some(archived) = archived(&reading, admitted.copy)?
-                {
-                    messages.push(match archived {
-                        Archived::Whole(rope) => {
-                            Sent { copy: admitted.copy, whole: true, bytes: rope.to_vec().into() }
-                        }
-                        Archived::Headers(bytes) => Sent { copy: admitted.copy, whole: false, bytes },
-                    });
-                }
-                let path = tree::prove_inclusion(size, found.number, &StoredHashes(&hashes))?;
-                exhibits.push(Exhibit { number: found.number, salt: found.salt, bytes: found.bytes, path });
-            }
-            Ok(Pack {
-                about: about.to_owned(),
-                made_at: self.inner.clock.now(),
-                origin: self.origin().to_owned(),
-                verifier: self.verifier().to_owned(),
-                checkpoint: note,
-                entries: exhibits,
-                messages,
-            })
-        };
-        Ok(pack()?)
-    }
-
-    /// The key that signs this gateway's packs and checkpoints.
-    pub fn signer(&self) -> &crate::ledger::checkpoint::Signer {
-        &self.inner.settings.signer
+        Ok(guarded(count)?)
     }
 }

@@ -6,6 +6,7 @@ use redb::ReadableTable as _;
 
 use super::Store;
 use super::error::Fault;
+use super::guard::guarded;
 use super::tables::{OPEN, Open, SPOOL, read_row, read_spooled};
 use crate::ledger::{Event, Outcome, Record, RecordError, Side, SpoolState, Spooled};
 use crate::mail::CopyId;
@@ -35,8 +36,8 @@ impl Store {
         let mut recovered =
             Recovered { spooled: SpoolView::count(self).map_err(store)?, ..Recovered::default() };
         loop {
-            let records =
-                self.interrupted(in_doubt, now).map_err(|fault| RecordError::Store(fault.to_string()))?;
+            let records = guarded(|| self.interrupted(in_doubt, now));
+            let records = records.map_err(|fault| RecordError::Store(fault.to_string()))?;
             if records.is_empty() {
                 break;
             }
@@ -44,7 +45,7 @@ impl Store {
             self.write(records)?;
         }
         loop {
-            let records = self.silent().map_err(|fault| RecordError::Store(fault.to_string()))?;
+            let records = guarded(|| self.silent()).map_err(|fault| RecordError::Store(fault.to_string()))?;
             if records.is_empty() {
                 break;
             }
@@ -52,6 +53,25 @@ impl Store {
             self.write(records)?;
         }
         Ok(recovered)
+    }
+
+    /// Hold every copy in the spool that is not held: it is of another time, and may have gone since. Gives how many
+    /// are held now that were not.
+    pub fn hold_spool(&self) -> Result<u64, RecordError> {
+        let unread = |unavailable: Unavailable| RecordError::Store(unavailable.0);
+        let (mut after, mut held) = (None, 0);
+        loop {
+            let page = SpoolView::list(self, after, AT_ONCE).map_err(unread)?;
+            let Some(last) = page.last() else { return Ok(held) };
+            after = Some(last.copy);
+            let moving = page.into_iter().filter(|spooled| spooled.state != SpoolState::Held);
+            let records: Vec<Record> = moving
+                .map(|spooled| Spooled { state: SpoolState::Held, ..spooled })
+                .map(|spooled| Record { events: Vec::new(), sides: vec![Side::Spool(Box::new(spooled))] })
+                .collect();
+            held += records.len() as u64;
+            self.write(records)?;
+        }
     }
 
     /// Spooled copies that were being tried.

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use redb::Database;
 
 use super::Store;
+use super::guard::{caught, guarded};
 use super::write::{Tip, Writer};
 use crate::ledger::{Event, Outcome, Ready, Record, RecordError, Side};
 
@@ -32,7 +33,10 @@ impl Limbo {
 
 impl Store {
     pub(super) fn close(&self, writer: &mut Writer) {
-        *self.inner.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let database = self.inner.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Err(why) = caught(|| drop(database)) {
+            tracing::error!(why, "the store could not be closed well");
+        }
         self.inner.recent.outdate();
         writer.closed_until = Some(self.inner.clock.now());
     }
@@ -85,7 +89,7 @@ impl Store {
         let events = admitted.iter().cloned().map(Event::Cancelled).collect();
         let batch = [Ready::new(Record { events, sides })?];
         let mut cleared = tip;
-        self.try_commit(database, &batch, &mut cleared, &mut Vec::new())
+        guarded(|| self.try_commit(database, &batch, &mut cleared, &mut Vec::new()))
             .map_err(|fault| RecordError::Store(fault.to_string()))?;
         Ok(cleared)
     }

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::apply::profile_of;
 use super::error::Fault;
 use super::find::{About, numbers_about};
+use super::guard::guarded;
 use super::read::{closed, find};
 use super::tables::{
     self, BY_ADDRESS, BY_MINUTE, ENTRIES, ERASED, FORGOTTEN, HOLDS, META, OPEN, SPOOL, StoredEntry,
@@ -38,6 +39,11 @@ pub struct Hold {
     /// Whose entries; all when absent.
     pub about: Option<AddressKey>,
 }
+
+/// Nothing recorded for so long: a rest, or a clock that jumped.
+const JUMP: SignedDuration = SignedDuration::from_hours(60 * 24);
+/// What the ledger goes on for until such a rest is believed.
+const SETTLED: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// One step of a purge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,10 +73,35 @@ impl Store {
         Ok(purged)
     }
 
+    /// When nothing was recorded for so long that either the gateway rested or the clock jumped: the last moment
+    /// before and the first one after, if that is not long ago. A purge by a clock that is ten years ahead would
+    /// destroy all proof there is, so nothing is purged of itself until the ledger has gone on for a while, or a
+    /// person says that the time is right.
+    pub fn jump(&self) -> Result<Option<(Timestamp, Timestamp)>, Unavailable> {
+        let now = self.inner.clock.now();
+        let jump = || -> Result<Option<(Timestamp, Timestamp)>, Fault> {
+            let table = self.transaction().map_err(closed)?.open_table(BY_MINUTE)?;
+            let mut after = now;
+            for row in table.range(..=(tables::minute(now), u64::MAX))?.rev() {
+                let minute = row?.0.value().0;
+                let Ok(at) = Timestamp::from_second(minute.saturating_mul(60)) else { break };
+                if after.duration_since(at) > JUMP {
+                    return Ok(Some((at, after)));
+                }
+                if now.duration_since(at) > SETTLED {
+                    break;
+                }
+                after = at;
+            }
+            Ok(None)
+        };
+        Ok(guarded(jump)?)
+    }
+
     /// The holds that stand.
     pub fn holds(&self) -> Result<Vec<Hold>, Unavailable> {
         let reading = self.transaction()?;
-        Ok(holds(&reading)?)
+        Ok(guarded(|| holds(&reading))?)
     }
 
     /// Erase one person (RULES L18): profile and refusals at once; proof of mail sent, and the consents it
@@ -132,13 +163,13 @@ impl Store {
             erasure.suppressed = suppressions(&reading, address, &named)?;
             Ok((erasure, due))
         };
-        Ok(plan()?)
+        Ok(guarded(plan)?)
     }
 
     /// The keyed hash of an address: what the ledger knows of somebody who was erased.
     pub(super) fn keyed_hash(&self, address: &AddressKey) -> Result<[u8; 32], Unavailable> {
         let reading = self.transaction()?;
-        Ok(keyed_hash(&reading, address)?)
+        Ok(guarded(|| keyed_hash(&reading, address))?)
     }
 
     fn step(&self, from: EntryNumber) -> Result<Step, Unavailable> {
@@ -152,7 +183,7 @@ impl Store {
             let judge = Judge { reading: &reading, retention: self.inner.settings.retention, now, holds };
             judge.step(from)
         };
-        Ok(step()?)
+        Ok(guarded(step)?)
     }
 }
 
@@ -208,8 +239,14 @@ impl Judge<'_> {
         let event = &entry.event;
         Ok(match event {
             Event::Admitted(admitted) => self.copy_due(entry, self.retention.of(admitted.class))?,
-            Event::Refused { .. } if self.is_past(entry.at, self.retention.refused) => vec![number],
-            Event::SentElsewhere(_) if self.is_past(entry.at, self.retention.marketing) => vec![number],
+            // Why somebody left is no proof of anything: it helps the sender for a year.
+            Event::Refused { .. } | Event::Explained(_) if self.is_past(entry.at, self.retention.refused) => {
+                vec![number]
+            }
+            // That the sender was told (RULES L10) is proof of the same kind as a send.
+            Event::Told(_) | Event::SentElsewhere(_) if self.is_past(entry.at, self.retention.marketing) => {
+                vec![number]
+            }
             other if other.outcome().is_some() || matches!(other, Event::NoticeSent { .. }) => {
                 if self.is_admitted(other)? || !self.is_past(entry.at, self.retention.marketing) {
                     Vec::new()

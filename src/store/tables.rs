@@ -291,3 +291,47 @@ fn body(value: &[u8]) -> Result<&[u8], Fault> {
         None => Err(Fault::Format("an empty record".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::SpoolState;
+    use crate::mail::{Class, Recipient, ReversePath};
+
+    #[test]
+    fn rows_of_the_spool_are_read_in_both_versions() {
+        let at: Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
+        let spooled = Spooled {
+            copy: CopyId { reference: Reference::from_bytes([3; 16]), index: 2 },
+            class: Class::Marketing,
+            sender: None,
+            purpose: None,
+            rule: Some("newsletter".to_owned()),
+            reverse_path: ReversePath::Null,
+            recipients: vec![Recipient::new(Address::parse("a@example.org").unwrap())],
+            ret: None,
+            envid: Some("x".to_owned()),
+            original_sha256: [7; 32],
+            eight_bit: true,
+            smtputf8: false,
+            state: SpoolState::Waiting { next: at },
+            attempts: 3,
+            admitted_at: at,
+            expires_at: at,
+            last_reply: "451 4.4.1 later".to_owned(),
+            account: None,
+            delay_told: false,
+        };
+        let row = write_spooled(&spooled).unwrap();
+        assert_eq!(read_spooled(&row).unwrap(), spooled);
+        // As the first release wrote it: another version octet, and nothing after the last reply.
+        let (body, new) = row[1..].split_at(row.len() - 3);
+        assert_eq!(new, [0, 0], "no account, not told");
+        assert_eq!(read_spooled(&[&[V1], body].concat()).unwrap(), spooled);
+        let signed_in = Spooled { account: Some("shop".to_owned()), delay_told: true, ..spooled };
+        assert_eq!(read_spooled(&write_spooled(&signed_in).unwrap()).unwrap(), signed_in);
+        for broken in [&[][..], &[9], &[V1], &[&[9], body].concat(), &row[..row.len() - 1]] {
+            assert!(read_spooled(broken).is_err(), "{broken:?}");
+        }
+    }
+}

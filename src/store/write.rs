@@ -10,13 +10,14 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Tabl
 use super::apply::Projections;
 use super::disk::Disk;
 use super::error::{Fault, OpenError};
+use super::guard::{caught, guarded};
 use super::inbox;
 use super::outbox::Outbox;
+use super::prepare::prepare;
 use super::reopen::{CLOSED, Limbo};
 use super::tables::{
-    self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
-    FORGOTTEN, FORMAT, HASHES, HOLDS, IMPORTS, KEYS, KeptCopy, META, OPEN, ORIGINAL_USES, ORIGINALS,
-    PROFILES, SPOOL, SUPPRESSED, write_entry, write_original, write_row, write_spooled,
+    self, BY_MINUTE, CHECKPOINTS, COPIES, DUE, ENTRIES, HASHES, KeptCopy, META, ORIGINAL_USES, ORIGINALS,
+    SPOOL, write_entry, write_original, write_row, write_spooled,
 };
 use super::{Inner, Settings, Store};
 use crate::ledger::checkpoint;
@@ -71,119 +72,14 @@ impl Writer {
         entropy: &dyn Entropy,
     ) -> Result<(Database, Self), OpenError> {
         let database = disk.open(settings.cache_bytes)?;
-        prepare(&database, disk, settings, entropy)?;
-        let tip = Tip::read(&database).map_err(|fault| OpenError::from_fault(disk.path(), fault))?;
-        Ok((database, Self { tip, closed_until: None, limbo: None }))
+        // The database is moved into the guard: should closing it panic as well, that is caught, too.
+        let opened = caught(|| {
+            prepare(&database, disk, settings, entropy)?;
+            let tip = Tip::read(&database).map_err(|fault| OpenError::from_fault(disk.path(), fault))?;
+            Ok((database, Self { tip, closed_until: None, limbo: None }))
+        });
+        opened.unwrap_or_else(|why| Err(OpenError::Corrupted { path: disk.path(), why }))
     }
-}
-
-/// See that the file is ours; make the tables of a new one.
-fn prepare(
-    database: &Database,
-    disk: &dyn Disk,
-    settings: &Settings,
-    entropy: &dyn Entropy,
-) -> Result<(), OpenError> {
-    let path = disk.path();
-    let fault = |fault: Fault| OpenError::from_fault(disk.path(), fault);
-    let reading = database.begin_read().map_err(|error| fault(error.into()))?;
-    let mut missing = vec![redb::TableHandle::name(&SUPPRESSED), redb::TableHandle::name(&IMPORTS)];
-    for table in reading.list_tables().map_err(|error| fault(error.into()))? {
-        missing.retain(|name| *name != redb::TableHandle::name(&table));
-    }
-    let is_new = reading.list_tables().map_err(|error| fault(error.into()))?.next().is_none();
-    if !is_new {
-        let meta = match reading.open_table(META) {
-            Ok(meta) => meta,
-            Err(redb::TableError::Storage(error)) => return Err(fault(error.into())),
-            Err(error) => return Err(OpenError::NotAStore { path, why: error.to_string() }),
-        };
-        let value = |key: &str| -> Result<Vec<u8>, OpenError> {
-            let row = meta.get(key).map_err(|error| fault(error.into()))?;
-            Ok(row.map(|row| row.value().to_vec()).unwrap_or_default())
-        };
-        let format = value("format")?;
-        if format != [FORMAT] {
-            let found = format.first().map_or_else(|| "none".to_owned(), u8::to_string);
-            return Err(OpenError::Version { path, found, ours: FORMAT });
-        }
-        let store = String::from_utf8_lossy(&value("origin")?).into_owned();
-        if store != settings.signer.name() {
-            return Err(OpenError::Origin { path, store, config: settings.signer.name().to_owned() });
-        }
-    }
-    initialise(database, is_new, settings, entropy).map_err(fault)?;
-    if missing.is_empty() { Ok(()) } else { add_tables(database).map_err(fault) }
-}
-
-/// A store from before there were lists of the suppressed and of imports: make the first from the profiles, all
-/// or nothing.
-fn add_tables(database: &Database) -> Result<(), Fault> {
-    let transaction = database.begin_write()?;
-    {
-        transaction.open_table(IMPORTS)?;
-        let mut suppressed = transaction.open_table(SUPPRESSED)?;
-        for row in transaction.open_table(PROFILES)?.iter()? {
-            let (key, value) = row?;
-            if !tables::read_profile(Some(value.value()))?.suppressions.is_empty() {
-                suppressed.insert(key.value(), ())?;
-            }
-        }
-    }
-    Ok(transaction.commit()?)
-}
-
-fn initialise(
-    database: &Database,
-    is_new: bool,
-    settings: &Settings,
-    entropy: &dyn Entropy,
-) -> Result<(), Fault> {
-    let transaction = database.begin_write()?;
-    // A store of a release that had no outbox or no inbox gets them.
-    let complete = {
-        let mut tables = transaction.list_tables()?;
-        tables.any(|table| redb::TableHandle::name(&table) == redb::TableHandle::name(&inbox::INBOX))
-    };
-    {
-        let mut keys = transaction.open_table(KEYS)?;
-        let entries = transaction.open_table(ENTRIES)?;
-        let verifier = settings.signer.verifier();
-        let known = keys.last()?.is_some_and(|(_, key)| key.value() == verifier);
-        if known && !is_new && complete {
-            return Ok(());
-        }
-        Outbox::open(&transaction)?;
-        transaction.open_table(inbox::INBOX)?;
-        let size = entries.last()?.map_or(0, |(number, _)| number.value() + 1);
-        keys.insert(size, verifier)?;
-        let mut meta = transaction.open_table(META)?;
-        if is_new {
-            meta.insert("format", &[FORMAT][..])?;
-            meta.insert("origin", settings.signer.name().as_bytes())?;
-            meta.insert("commits", &0u64.to_be_bytes()[..])?;
-            meta.insert("counts", write_row(&Counts::default())?.as_slice())?;
-            meta.insert("hash_key", &random::<32>(entropy)[..])?;
-            transaction.open_table(HASHES)?;
-            transaction.open_table(CHECKPOINTS)?;
-            transaction.open_table(PROFILES)?;
-            transaction.open_table(OPEN)?;
-            transaction.open_table(SPOOL)?;
-            transaction.open_table(DUE)?;
-            transaction.open_table(ORIGINALS)?;
-            transaction.open_table(ORIGINAL_USES)?;
-            transaction.open_table(COPIES)?;
-            transaction.open_table(BY_COPY)?;
-            transaction.open_table(BY_ADDRESS)?;
-            transaction.open_table(BY_MESSAGE)?;
-            transaction.open_table(BY_TEXT)?;
-            transaction.open_table(BY_MINUTE)?;
-            transaction.open_table(HOLDS)?;
-            transaction.open_table(FORGOTTEN)?;
-            transaction.open_table(ERASED)?;
-        }
-    }
-    Ok(transaction.commit()?)
 }
 
 impl Tip {
@@ -228,7 +124,7 @@ impl Store {
         let answer = {
             let database = self.inner.database.read().unwrap_or_else(PoisonError::into_inner);
             let database = database.as_ref().ok_or_else(|| RecordError::Store(CLOSED.to_owned()))?;
-            self.try_commit(database, batch, &mut tip, &mut numbers)
+            guarded(|| self.try_commit(database, batch, &mut tip, &mut numbers))
         };
         match answer {
             Ok(()) => {

@@ -2,6 +2,11 @@
 # git send-email: a patch as developers send it, without TLS from a trusted network.
 . "$(dirname "$0")/lib.sh"
 needs git perl
+if ! [ -x "$(git --exec-path)/git-send-email" ] && [ -x "${PACKAGES:-}/usr/lib/git-core/git-send-email" ]; then
+    # Unpacked: Debian's git, with its commands beside it.
+    export GIT_EXEC_PATH="$PACKAGES/usr/lib/git-core" PATH="$PACKAGES/usr/bin:$PATH"
+    export PERL5LIB="$PACKAGES/usr/share/perl5"
+fi
 [ -x "$(git --exec-path)/git-send-email" ] || { echo "skipped: git send-email is not installed"; exit 77; }
 perl -MNet::SMTP -e 1 2>/dev/null || { echo "skipped: perl has no Net::SMTP"; exit 77; }
 

@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # mutt: mail of a person at a terminal, with STARTTLS and sign-in.
 . "$(dirname "$0")/lib.sh"
-needs mutt
+mutt=$(program mutt)
+case $mutt in
+    # Unpacked, and its libraries beside it.
+    "${PACKAGES:-/nonexistent}"/*) export LD_LIBRARY_PATH="$PACKAGES/usr/lib/x86_64-linux-gnu" ;;
+esac
 
 invoices="facturen@voorbeeldhypotheken.nl"
 folder=$(mktemp -d)
@@ -19,6 +23,6 @@ set envelope_from_address = "$invoices"
 set copy = no
 set hostname = "localhost"
 RC
-printf 'mutt-starttls\n.\nend\n' | HOME="$folder" mutt -n -F "$folder/muttrc" -s interop -- klant@example.org
+printf 'mutt-starttls\n.\nend\n' | HOME="$folder" "$mutt" -n -F "$folder/muttrc" -s interop -- klant@example.org
 sent_with mutt-starttls >/dev/null
 echo "ok: STARTTLS with sign-in"

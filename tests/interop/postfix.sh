@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Postfix as the next hop: a gateway of its own in front of a Postfix of its own, on free ports. What Postfix
-# takes is in its mailbox, with its dots; what it refuses, the client hears in its words.
+# takes is in its mailbox, with its dots; what it refuses, the client hears in its words. And as a client, of the
+# gateway under test.
 . "$(dirname "$0")/lib.sh"
 needs postfix curl python3
 [ "$(id -u)" -eq 0 ] || { echo "skipped: Postfix starts as root only"; exit 77; }
@@ -14,8 +15,7 @@ finish() {
     rm -rf "$folder"
 }
 trap finish EXIT
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-port=$(free_port) listen=$(free_port) page=$(free_port)
+port=$(free_port)
 
 mkdir -p "$folder"/{etc,spool,data,mail}
 chmod 755 "$folder" "$folder/etc"
@@ -37,7 +37,13 @@ virtual_mailbox_maps = inline:{ klant@example.org=klant/ }
 virtual_uid_maps = static:$(id -u postfix)
 virtual_gid_maps = static:$(id -g postfix)
 virtual_minimum_uid = 1
-smtpd_relay_restrictions = reject_unauth_destination
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+relayhost = [localhost]:${SMTP##*:}
+smtp_host_lookup = native
+smtp_tls_security_level = secure
+smtp_tls_CAfile = $AUTHORITY
+smtp_tls_loglevel = 1
+smtp_tls_secure_cert_match = nexthop
 maillog_file = $folder/log
 maillog_file_prefixes = $folder
 CF
@@ -53,6 +59,7 @@ trace unix - - n - 0 bounce
 verify unix - - n - 1 verify
 proxymap unix - - n - - proxymap
 smtp unix - - n - - smtp
+tlsmgr unix - - n 1000? 1 tlsmgr
 error unix - - n - - error
 retry unix - - n - - error
 virtual unix - n n - - virtual
@@ -61,35 +68,17 @@ postlog unix-dgram n - n - 1 postlogd
 CF
 postfix -c "$folder/etc" start >/dev/null 2>"$folder/start" || { cat "$folder/start" >&2; fail "Postfix did not start"; }
 
-# The same gateway, but for where it listens and where mail goes.
-sed -e "s|^data = .*|data = \"$folder/var\"|" \
-    -e "s|^next_hop = .*|next_hop = \"127.0.0.1:$port\"\ntls = \"none\"|" \
-    -e "0,/^address = .*/s||address = \"127.0.0.1:$listen\"|" \
-    -e "s|127.0.0.1:${PAGE##*:}\"|127.0.0.1:$page\"|" "$CONFIG" >"$folder/sluis.toml"
-mkfifo "$folder/said"
-"$SLUIS" --config "$folder/sluis.toml" serve >"$folder/said" 2>"$folder/gateway.log" &
-gateway=$!
-exec 4<"$folder/said"
-while read -r -u 4 what _; do [ "$what" = try ] && break; done
-[ "$what" = try ] || { cat "$folder/gateway.log" >&2; fail "the gateway did not start"; }
+gateway_before "$folder" "$port"
+hand_over klant@example.org postfix-taken || { cat "$folder/dialog" "$folder/log" >&2; fail "not taken"; }
+was_told "250 2.0.0 Ok: .*queued as "
+arrives postfix-taken "$folder/mail"
+if hand_over nobody@example.org postfix-refused; then fail "an unknown user was taken"; fi
+was_told "550 5.1.1 <nobody@example.org>: Recipient address rejected"
 
-invoices="facturen@voorbeeldhypotheken.nl"
-send() {
-    message "$invoices" "$1" "$2" | curl --silent --show-error --url "smtp://127.0.0.1:$listen" \
-        --mail-from "$invoices" --mail-rcpt "$1" --upload-file - --verbose 2>"$folder/dialog"
-}
-send klant@example.org postfix-taken || { cat "$folder/dialog" "$folder/log" >&2; fail "not taken"; }
-grep -q "^< 250 2.0.0 Ok: .*queued as " "$folder/dialog" ||
-    { cat "$folder/dialog" >&2; fail "the queue id did not reach the client"; }
-for _ in $(seq 100); do
-    found=$(grep -lr postfix-taken "$folder/mail" || true)
-    [ -z "$found" ] || break
-    sleep 0.1
-done
-[ -n "$found" ] || { cat "$folder/log" >&2; fail "it never arrived"; }
-# The body as it was sent, with its dot; below it stands who sent it (service mail).
-tr -d '\r' <"$found" | grep -Pzq '\n\npostfix-taken\n\.\nend\n' || { cat "$found" >&2; fail "the body was changed"; }
-if send nobody@example.org postfix-refused; then fail "an unknown user was taken"; fi
-grep -q "^< 550 5.1.1 <nobody@example.org>: Recipient address rejected" "$folder/dialog" ||
-    { cat "$folder/dialog" >&2; fail "Postfix's own words did not reach the client"; }
-echo "ok: as the next hop, its queue id and its refusals reach the client"
+# As a client: what is for others goes to the gateway under test, by STARTTLS, its certificate believed.
+message facturen@voorbeeldhypotheken.nl klant@elders.example postfix-client |
+    curl --silent --show-error --url "smtp://127.0.0.1:$port" --mail-from facturen@voorbeeldhypotheken.nl \
+        --mail-rcpt klant@elders.example --upload-file - || { cat "$folder/log" >&2; fail "Postfix did not take it"; }
+comes_in postfix-client || { cat "$folder/log" >&2; exit 1; }
+grep -q "Verified TLS connection established to localhost.*TLSv1.3" "$folder/log" || { cat "$folder/log" >&2; fail "no TLS"; }
+echo "ok: as the next hop, its queue id and its refusals reach the client; as a client, STARTTLS and pipelining"

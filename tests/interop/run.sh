@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
 # Real mail programs against the real binary: starts it with a config of its own on free ports, runs each
 # script, stops it. A program that is not installed is named and passed over; with --strict that fails.
+# --fetch unpacks those that exclude each other, or are missing, into a folder that is thrown away (fetch.sh);
+# PACKAGES and NODE_PATH name them when they are unpacked already. Names of scripts run only those.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
 
-strict=no
-if [ "${1:-}" = "--strict" ]; then strict=yes; fi
+strict=no fetch=no scripts=""
+for option in "$@"; do
+    case $option in
+        --strict) strict=yes ;;
+        --fetch) fetch=yes ;;
+        -*) echo "unknown option $option; known are --strict and --fetch" >&2; exit 64 ;;
+        *) scripts="$scripts $option" ;;
+    esac
+done
 if [ -z "${SLUIS:-}" ]; then
     cargo build --quiet
     SLUIS="${CARGO_TARGET_DIR:-target}/debug/sluis"
@@ -23,6 +32,13 @@ finish() {
     rm -rf "$home"
 }
 trap finish EXIT
+
+chmod 755 "$home"
+export PACKAGES="${PACKAGES:-}" NODE_PATH="${NODE_PATH:-}"
+if [ $fetch = yes ]; then
+    "$here/fetch.sh" "$home/fetched"
+    PACKAGES="$home/fetched/root" NODE_PATH="$home/fetched/node_modules"
+fi
 
 ACCOUNT=mailtool
 PASSWORD='correct horse battery'
@@ -125,7 +141,8 @@ start
 export SLUIS SMTP SMTPS ACCOUNT PASSWORD PAGE="$page"
 export CONFIG="$home/sluis.toml" OUTBOX="$home/var/outbox" AUTHORITY="$home/var/tls/ca.pem"
 failed=0
-for script in ${SCRIPTS:-curl swaks msmtp python git mutt nodemailer postfix proxy browser}; do
+all="curl swaks msmtp python git mutt nodemailer postfix exim opensmtpd proxy browser timestamp rewrite"
+for script in ${scripts:-$all}; do
     status=0
     said=$("$here/$script.sh" 2>&1) || status=$?
     printf "%-10s %s\n" "$script" "$said"

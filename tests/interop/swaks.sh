@@ -2,6 +2,9 @@
 # swaks: STARTTLS with AUTH PLAIN and LOGIN, a wrong password, a refusal at RCPT.
 . "$(dirname "$0")/lib.sh"
 needs swaks perl
+if [ -d "${PACKAGES:-/nonexistent}/usr/lib/x86_64-linux-gnu/perl5" ]; then
+    export PERL5LIB=$(echo "$PACKAGES"/usr/lib/x86_64-linux-gnu/perl5/*)
+fi
 perl -MNet::SSLeay -e 1 2>/dev/null || { echo "skipped: swaks has no TLS here (Perl's Net::SSLeay)"; exit 77; }
 
 invoices="facturen@voorbeeldhypotheken.nl"

@@ -122,7 +122,7 @@ async fn one_that_lacks_what_the_copy_needs_is_passed_over() {
     assert_eq!(brief(&relay.deliver(&eight_bit(), &free).await.fates[0]), "relayed 250 2.0.0");
     able.next().await;
     // What is made for a route is made for any of its next hops.
-    let both = relay.abilities_for(&relay.route(Handed::default()));
+    let both = relay.abilities_for(&relay.route(Handed::default()), None);
     assert_eq!((both.eight_bit, both.size), (false, Some(5000)));
     // Nobody can: refused. Nobody can, but one was not asked: not now.
     let relay = Relay::new(to(plain_hop.address)).unwrap();

@@ -7,10 +7,12 @@ mod dialog;
 mod folder;
 mod hops;
 mod journey;
+mod mx;
 mod pool;
 mod samotop;
 mod secure;
 mod spool;
+mod trail;
 mod unproven;
 
 use std::net::SocketAddr;

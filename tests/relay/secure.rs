@@ -9,24 +9,30 @@ use sluis::secret::Secret;
 use super::support::next_hop::{Answer, EVERYTHING, NextHop};
 use super::{MESSAGE, brief, copy_of, free, plain, settings};
 
-/// A server's certificate for `localhost`, and the file that lets a client believe it.
-struct Certificate {
+/// A server's certificate, and the file that lets a client believe it.
+pub struct Certificate {
     _folder: tempfile::TempDir,
-    server: Arc<rustls::ServerConfig>,
-    trust: Trust,
+    pub server: Arc<rustls::ServerConfig>,
+    pub trust: Trust,
+    pub der: Vec<u8>,
 }
 
 fn certificate() -> Certificate {
+    certificate_of("localhost")
+}
+
+pub fn certificate_of(name: &str) -> Certificate {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let server = tls::server_config(&certificate, &key).unwrap();
-    Certificate { _folder: folder, server, trust: Trust::CaFile(certificate) }
+    let der = made.cert.der().to_vec();
+    Certificate { _folder: folder, server, trust: Trust::CaFile(certificate), der }
 }
 
-fn offering(extra: &'static str) -> Vec<&'static str> {
+pub fn offering(extra: &'static str) -> Vec<&'static str> {
     EVERYTHING.iter().copied().chain([extra]).collect()
 }
 

@@ -70,6 +70,27 @@ impl Hook {
         Self { address, sent, task }
     }
 
+    /// Answer each request with 200 and what `answer` makes of its body.
+    pub async fn answering(mut answer: impl FnMut(&Sent) -> Vec<u8> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, sent) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let mut stream = Stream::Plain(tcp);
+                let Some(request) = read(&mut stream).await else { continue };
+                let body = answer(&request);
+                let head = format!("HTTP/1.1 200 X\r\nContent-Length: {}\r\n\r\n", body.len());
+                let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+                let _ = stream.shutdown().await;
+                if sender.send(request).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { address, sent, task }
+    }
+
     /// The next request.
     pub async fn next(&mut self) -> Sent {
         self.sent.recv().await.unwrap()

@@ -9,6 +9,7 @@ pub mod http;
 pub mod ledger;
 pub mod next_hop;
 pub mod smtp;
+pub mod tsa;
 
 use std::sync::Arc;
 

@@ -102,8 +102,18 @@ impl NextHop {
         extensions: &[&str],
         script: impl Fn(Moment, &str) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
+        Self::at_with_tls(address, extensions, None, script).await
+    }
+
+    /// As [`NextHop::at`], with TLS when the client says STARTTLS.
+    pub async fn at_with_tls(
+        address: SocketAddr,
+        extensions: &[&str],
+        tls: Option<Arc<rustls::ServerConfig>>,
+        script: impl Fn(Moment, &str) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
-        Self::over(listener, extensions, None, false, script)
+        Self::over(listener, extensions, tls, false, script)
     }
 
     fn over(

@@ -239,7 +239,7 @@ impl Books for Memory {
         Ok(state.entries.iter().position(is_it).map(|number| number as u64))
     }
 
-    fn pack(&self, query: &Query) -> Result<Option<Vec<u8>>, Unavailable> {
+    fn pack(&self, query: &Query, _language: Option<Language>) -> Result<Option<Vec<u8>>, Unavailable> {
         Ok((query.subject != Subject::Entry(404)).then(|| b"zip".to_vec()))
     }
 

@@ -166,7 +166,8 @@ async fn what_is_on_record_is_shown() {
     let answer =
         handle(Request::Ledger(LedgerRequest::Verify { anchors: Vec::new() }), &house.services).await;
     assert_eq!(answer, Answer::Failed { error: Unavailable("disk".to_owned()).to_string() });
-    let answer = handle(Request::Pack { query: Subject::Entry(404).into() }, &house.services).await;
+    let answer =
+        handle(Request::Pack { query: Subject::Entry(404).into(), language: None }, &house.services).await;
     assert_eq!(answer, Answer::Failed { error: "nothing is on record about #404".to_owned() });
     let Answer::Status(status) = handle(Request::Status, &house.services).await else { panic!() };
     assert_eq!((status.entries, status.mode.as_str()), (2, "enforce"));

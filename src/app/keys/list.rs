@@ -32,11 +32,19 @@ pub fn list(settings: &config::Settings) -> Result<Vec<KeyLine>> {
     let mut lines = Vec::new();
     let ledger = settings.data.join("keys/ledger.key");
     if let Some(text) = read_private(&ledger)? {
-        let signer = Signer::parse(utf8(&ledger, &text)?).with_context(|| ledger.display().to_string())?;
-        // name+hash+key (C2SP signed note): the first two are what a signature line shows.
-        let id = signer.verifier().splitn(3, '+').take(2).collect::<Vec<_>>().join("+");
-        let does = "signs checkpoints".to_owned();
-        lines.push(KeyLine { kind: "ledger", id, made: modified(&ledger), does, file: ledger });
+        let text = utf8(&ledger, &text)?;
+        let signer = Signer::parse_file(text).with_context(|| ledger.display().to_string())?;
+        let notes: Vec<_> =
+            text.lines().filter_map(|line| line.trim().strip_prefix(NOTE)?.parse().ok()).collect();
+        for (place, key) in std::iter::once(&signer).chain(signer.older()).enumerate() {
+            // name+hash+key (C2SP signed note): the first two are what a signature line shows.
+            let id = key.verifier().splitn(3, '+').take(2).collect::<Vec<_>>().join("+");
+            let does = if place == 0 { "signs checkpoints" } else { "signed checkpoints" }.to_owned();
+            // The first key of all has no note of its own: the file was made with it.
+            let made = notes.get(place).copied();
+            let made = made.or_else(|| if signer.older().is_empty() { modified(&ledger) } else { None });
+            lines.push(KeyLine { kind: "ledger", id, made, does, file: ledger.clone() });
+        }
     }
     tokens(&settings.data.join("keys/token.key"), &mut lines)?;
     let mut known = Vec::new();

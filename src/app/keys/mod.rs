@@ -2,7 +2,8 @@
 //!
 //! | file below the data folder | what it is |
 //! | --- | --- |
-//! | `keys/ledger.key`, `keys/ledger.pub` | signs checkpoints; the public half is all that checking needs |
+//! | `keys/ledger.key`, `keys/ledger.pub` | signs checkpoints: one line per key, the first signs; the public half is all that checking needs |
+//! | `keys/ledger-<id>.pub` | the public half of a key that signed before |
 //! | `keys/token.key` | seals unsubscribe links: one line per key, `id hex`, the first seals and all open |
 //! | `keys/dkim/*.pem` | what `sluis keys dkim` made, where it was not told another place |
 //! | `tls/ca.key`, `tls/ca.pem` | a development authority of this machine alone |
@@ -31,11 +32,11 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::ledger::checkpoint::Signer;
 use crate::secret::{Entropy, Secret};
 use crate::token::Keys;
 
 mod dkim;
+mod ledger;
 mod list;
 
 pub use dkim::{DkimKey, dkim_file, dkim_folder, make_dkim, read_dkim, zone_strings};
@@ -95,34 +96,6 @@ impl KeyFolder {
         Ok(())
     }
 
-    /// The key that signs checkpoints, made for the gateway `name` when there is none.
-    pub fn ledger(&self, name: &str, entropy: &dyn Entropy) -> Result<Signer> {
-        let path = self.data.join("keys/ledger.key");
-        let signer = match read_private(&path)? {
-            Some(text) => Signer::parse(utf8(&path, &text)?)
-                .with_context(|| format!("{}: cannot be used", path.display()))?,
-            None => {
-                let signer = Signer::generate(name, entropy)?;
-                write_new(&path, &[signer.key_text().expose(), b"\n"].concat())?;
-                signer
-            }
-        };
-        let public = self.data.join("keys/ledger.pub");
-        let line = format!("{}\n", signer.verifier());
-        if fs::read(&public).ok().as_deref() != Some(line.as_bytes()) {
-            write_public(&public, line.as_bytes())?;
-        }
-        if signer.name() != name {
-            bail!(
-                "{}: belongs to the gateway {:?}, but the config says {name:?}; put the old name back, or \
-                 begin a new data folder",
-                path.display(),
-                signer.name()
-            );
-        }
-        Ok(signer)
-    }
-
     /// The keys that seal unsubscribe links; one is made when there is no file.
     pub fn token(&self, entropy: &dyn Entropy) -> Result<Keys> {
         let path = self.data.join("keys/token.key");
@@ -140,10 +113,7 @@ impl KeyFolder {
     /// it with its next reload.
     pub fn rotate_token(&self, now: Timestamp, entropy: &dyn Entropy) -> Result<u8> {
         let path = self.data.join("keys/token.key");
-        // Two rotations at once would each keep the old keys and one of the new ones.
-        let folder = folder_of(&path);
-        let lock = fs::File::open(folder).with_context(|| folder.display().to_string())?;
-        lock.lock().with_context(|| format!("{}: cannot be locked", folder.display()))?;
+        let _lock = lock(folder_of(&path))?;
         let Some(text) = read_private(&path)? else {
             bail!(
                 "{}: no such file; `sluis serve` makes the first token key at its first start",
@@ -205,6 +175,13 @@ impl KeyFolder {
         write_public(&files.certificate, chain.as_bytes())?;
         Ok(files)
     }
+}
+
+/// One rotation at a time: two at once would each keep the old keys and one of the new ones.
+fn lock(folder: &Path) -> Result<fs::File> {
+    let lock = fs::File::open(folder).with_context(|| folder.display().to_string())?;
+    lock.lock().with_context(|| format!("{}: cannot be locked", folder.display()))?;
+    Ok(lock)
 }
 
 /// What a TLS listener needs: TLS 1.2 and 1.3 with the chain in `certificate` and the key in `key`.
@@ -448,15 +425,6 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         let text = fs::read_to_string(path).unwrap();
         assert_eq!(text.matches(NOTE).count(), 4, "when each was made is on record");
-    }
-
-    #[test]
-    fn the_ledger_key_belongs_to_one_gateway() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = KeyFolder::open(home.path()).unwrap();
-        folder.ledger("old.example", &SystemEntropy).unwrap();
-        let error = folder.ledger("new.example", &SystemEntropy).unwrap_err().to_string();
-        assert!(error.contains("old.example") && error.contains("new.example"), "{error}");
     }
 
     #[test]

@@ -10,13 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::failure::{Failure, Phase};
 use super::{Answer, SmtpHop, Timeouts, TlsMode};
 use crate::net::tls::{self, TlsError};
 use crate::net::{self, Buffered, Stream};
+use crate::secret::Secret;
 use crate::smtp::capability::Capabilities;
+use crate::smtp::line::AUTH_LIMIT;
 use crate::smtp::response::{Response, ResponseParser};
 use crate::smtp::sasl::{self, Mechanism};
 
@@ -34,6 +38,8 @@ pub(super) struct Dialer {
     tls: Option<Arc<ClientConfig>>,
     /// What it signs in with.
     credentials: Option<sasl::Credentials>,
+    /// A server that greets with our own name is ourselves, and a loop.
+    may_be_us: bool,
 }
 
 /// A connection that is ready for MAIL.
@@ -49,6 +55,10 @@ pub(super) struct Connection {
     pub last_used: Instant,
     /// TLS version and the next hop's certificate, in the words of the ledger.
     tls_peer: Option<String>,
+    /// Its name in entries, where it is not that of the pool.
+    peer: Option<String>,
+    /// Its place among the connections of several pools.
+    pub place: Option<OwnedSemaphorePermit>,
     broken: bool,
 }
 
@@ -63,7 +73,7 @@ impl Dialer {
     pub(super) fn new(hop: SmtpHop, helo: String, timeouts: Timeouts) -> Result<Self, TlsError> {
         let tls = match hop.tls {
             TlsMode::None => None,
-            TlsMode::StartTls | TlsMode::Implicit => {
+            TlsMode::StartTls | TlsMode::Implicit | TlsMode::Opportunistic => {
                 Some(tls::client_config(&hop.trust, hop.identity.as_ref())?)
             }
         };
@@ -73,7 +83,17 @@ impl Dialer {
             password: own.password,
             mechanism: Mechanism::Plain,
         });
-        Ok(Self { hop, helo, timeouts, tls, credentials })
+        Ok(Self { hop, helo, timeouts, tls, credentials, may_be_us: false })
+    }
+
+    /// For a server that DNS named, with the certificates that `tls` believes.
+    pub(super) fn to_mail_server(
+        hop: SmtpHop,
+        helo: String,
+        timeouts: Timeouts,
+        tls: Arc<ClientConfig>,
+    ) -> Self {
+        Self { hop, helo, timeouts, tls: Some(tls), credentials: None, may_be_us: true }
     }
 
     /// The same, for somebody else.
@@ -84,6 +104,7 @@ impl Dialer {
             timeouts: self.timeouts,
             tls: self.tls.clone(),
             credentials: Some(credentials),
+            may_be_us: self.may_be_us,
         }
     }
 
@@ -100,21 +121,33 @@ impl Dialer {
             None => net::connect(host, port, limit).await,
             Some(proxy) => net::socks::connect_through(proxy, host, port, limit).await,
         };
-        let tcp = tcp.map_err(|error| Failure::Connect(error.to_string()))?;
+        self.over(tcp.map_err(|error| Failure::Connect(error.to_string()))?).await
+    }
+
+    /// The same, over a connection that is there.
+    pub(super) async fn over(&self, tcp: TcpStream) -> Result<Connection, Failure> {
         let stream = match self.hop.tls {
             TlsMode::Implicit => self.start_tls(tcp).await?,
-            TlsMode::None | TlsMode::StartTls => Stream::Plain(tcp),
+            TlsMode::None | TlsMode::StartTls | TlsMode::Opportunistic => Stream::Plain(tcp),
         };
         let mut connection = Connection::new(stream, self.timeouts);
-        connection.positive(Phase::Greeting, "").await?;
+        let greeting = connection.positive(Phase::Greeting, "").await?;
+        if self.may_be_us && greeting.text().split(' ').next().is_some_and(|name| self.is_our_name(name)) {
+            return Err(Failure::Loop(self.hop.host.clone()));
+        }
         connection.hello(&self.helo).await?;
-        if self.hop.tls == TlsMode::StartTls {
+        let offered = connection.capabilities.starttls;
+        if self.hop.tls == TlsMode::StartTls || (self.hop.tls == TlsMode::Opportunistic && offered) {
             connection = self.upgrade(connection).await?;
         }
         if let Some(credentials) = &self.credentials {
             connection.sign_in(credentials).await?;
         }
         Ok(connection)
+    }
+
+    fn is_our_name(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(&self.helo)
     }
 
     async fn upgrade(&self, mut connection: Connection) -> Result<Connection, Failure> {
@@ -133,7 +166,7 @@ impl Dialer {
         Ok(connection)
     }
 
-    async fn start_tls(&self, tcp: tokio::net::TcpStream) -> Result<Stream, Failure> {
+    async fn start_tls(&self, tcp: TcpStream) -> Result<Stream, Failure> {
         let Some(config) = &self.tls else { return Err(Failure::Tls("TLS is not set up".to_owned())) };
         let name = self.hop.tls_name.as_deref().unwrap_or(&self.hop.host);
         match timeout(self.timeouts.connect, tls::handshake(config, name, tcp)).await {
@@ -153,8 +186,23 @@ impl Connection {
             capabilities: Capabilities::default(),
             messages: 0,
             last_used: Instant::now(),
+            peer: None,
+            place: None,
             broken: false,
         }
+    }
+
+    /// `name` is what entries call this peer; `believed` says why its certificate is believed, ` dane`.
+    pub(super) fn name_peer(&mut self, name: String, believed: &str) {
+        self.peer = Some(name);
+        if let Some(tls) = &mut self.tls_peer {
+            tls.push_str(believed);
+        }
+    }
+
+    /// Its name in entries, where it is not that of the pool.
+    pub(super) fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
     }
 
     pub(super) fn tls_version(&self) -> Option<&'static str> {
@@ -212,8 +260,7 @@ impl Connection {
             return self.show_token(bearer, credentials).await;
         }
         if self.offers(Mechanism::Plain) {
-            let response = sasl::plain_response(credentials);
-            self.secret(b"AUTH PLAIN ", response.expose()).await?;
+            self.respond(Mechanism::Plain, &sasl::plain_response(credentials)).await?;
         } else if self.offers(Mechanism::Login) {
             self.write(Phase::Auth, b"AUTH LOGIN\r\n").await?;
             for answer in sasl::login_responses(credentials) {
@@ -223,7 +270,7 @@ impl Connection {
         } else {
             return Err(Failure::NoAuth("neither PLAIN nor LOGIN"));
         }
-        self.positive(Phase::Auth, "").await
+        self.positive(Phase::Auth, "").await.map(drop)
     }
 
     /// A bearer token, in one go. A server that does not take it sends a challenge that says why, and its
@@ -236,18 +283,33 @@ impl Connection {
         if !self.offers(mechanism) {
             return Err(Failure::NoAuth("it takes no such token"));
         }
-        let command = format!("AUTH {} ", mechanism.as_str());
-        self.secret(command.as_bytes(), sasl::bearer_response(credentials).expose()).await?;
+        self.respond(mechanism, &sasl::bearer_response(credentials)).await?;
         let response = self.response(Phase::Auth, self.timeouts.command).await?;
         match response.code {
             200..=299 => Ok(()),
             334 => {
                 let empty: &[u8] = if mechanism == Mechanism::XOauth2 { b"\r\n" } else { b"AQ==\r\n" };
                 self.write(Phase::Auth, empty).await?;
-                self.positive(Phase::Auth, "").await
+                self.positive(Phase::Auth, "").await.map(drop)
             }
             _ => Err(turned(Phase::Auth, response.into())),
         }
+    }
+
+    /// AUTH with its response in the same line, or, where that would be longer than RFC 4954 4 lets it be, after the
+    /// next hop has asked for it. A client of ours may send a response that fits only so.
+    async fn respond(&mut self, mechanism: Mechanism, response: &Secret) -> Result<(), Failure> {
+        let command = format!("AUTH {}", mechanism.as_str());
+        let response = response.expose();
+        if response.len() + 2 > AUTH_LIMIT {
+            return Err(Failure::NoAuth("the token is longer than a line may be"));
+        }
+        if command.len() + 1 + response.len() + 2 <= AUTH_LIMIT {
+            return self.secret(format!("{command} ").as_bytes(), response).await;
+        }
+        self.write(Phase::Auth, format!("{command}\r\n").as_bytes()).await?;
+        self.challenge().await?;
+        self.secret(b"", response).await
     }
 
     async fn challenge(&mut self) -> Result<(), Failure> {
@@ -262,12 +324,12 @@ impl Connection {
     }
 
     /// Write `command` and want 2xx, before MAIL.
-    async fn positive(&mut self, phase: Phase, command: &str) -> Result<(), Failure> {
+    async fn positive(&mut self, phase: Phase, command: &str) -> Result<Response, Failure> {
         if !command.is_empty() {
             self.write(phase, command.as_bytes()).await?;
         }
         let response = self.response(phase, self.timeouts.command).await?;
-        if response.is_success() { Ok(()) } else { Err(turned(phase, response.into())) }
+        if response.is_success() { Ok(response) } else { Err(turned(phase, response.into())) }
     }
 
     async fn write(&mut self, phase: Phase, bytes: &[u8]) -> Result<(), Failure> {

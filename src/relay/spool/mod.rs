@@ -199,7 +199,7 @@ impl Spool {
             boundary: format!("={reference}="),
             now,
             full_up_to: parts.settings.dsn_full,
-            eight_bit: parts.relay.abilities_for(&Route::default()).eight_bit,
+            eight_bit: parts.relay.abilities_for(&Route::default(), Some(to)).eight_bit,
         };
         let bytes = dsn::compose(returned, &reports, &style);
         let letter = notice::Letter {
@@ -207,8 +207,7 @@ impl Spool {
             about: "dsn".to_owned(),
             sender: None,
             message_id: Some(format!("<{}>", style.message_id)),
-            dkim: Vec::new(),
-            own: true,
+            from: Some(self.inner.parts.settings.postmaster.clone()),
             bytes: bytes.into(),
         };
         self.enclose_as(record, letter, reference, now);
@@ -230,9 +229,10 @@ impl Spool {
         now: Timestamp,
     ) {
         let parts = &self.inner.parts;
-        if letter.own {
+        let mut dkim = Vec::new();
+        if let Some(from) = &letter.from {
             let seals = parts.seals.borrow().clone();
-            (letter.bytes, letter.dkim) = notice::seal(letter.bytes, &parts.settings.postmaster, &seals, now);
+            (letter.bytes, dkim) = notice::seal(letter.bytes, from, &seals, now);
         }
         let postmark = notice::Postmark {
             copy: CopyId { reference, index: 0 },
@@ -240,6 +240,7 @@ impl Spool {
             next_hop: parts.relay.name_for(&Route::default()),
             now,
             expires_at: later(now, parts.settings.expire_after),
+            dkim,
         };
         notice::enclose(record, letter, postmark);
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::super::dsn::{self, Returned};
 use super::super::{Answer, Copy, CopyRecipient, Delivery, Held, Login, Route};
 use super::outcome::{Terms, given_up, settle};
-use super::{Flight, Spool};
+use super::{Flight, Spool, later};
 use crate::ledger::{Event, Outcome, Record, Side, SpoolState, Spooled};
 use crate::mail::{Class, CopyId, Recipient};
 use crate::message::{Message, Rope};
@@ -20,6 +20,19 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// Copies that are looked at in one go.
 const PAGE: usize = 64;
+
+/// When the domain of a copy has as many under way as it has connections, the copy is looked at again so much later.
+const CROWDED: Duration = Duration::from_secs(10);
+
+/// Whether a try was begun.
+enum Started {
+    /// It was, or somebody else has the copy.
+    Yes,
+    /// Its domain has no room now.
+    Crowded,
+    /// There is no use in starting more.
+    Stop,
+}
 
 /// What the permits say, asked again.
 pub(super) struct Asked {
@@ -46,11 +59,15 @@ impl Spool {
             if due.is_empty() {
                 self.idle().await;
             }
-            for copy in self.sift(due).await {
-                if !self.start(copy).await {
-                    break;
+            let mut crowded = Vec::new();
+            for spooled in self.sift(due).await {
+                match self.start(&spooled).await {
+                    Started::Yes => {}
+                    Started::Crowded => crowded.push(spooled.copy),
+                    Started::Stop => break,
                 }
             }
+            self.put_off(crowded).await;
         }
     }
 
@@ -66,27 +83,53 @@ impl Spool {
         }
     }
 
-    /// Try `copy` in a task of its own, once there is room; `false` when there is no use in starting more.
-    async fn start(&self, copy: CopyId) -> bool {
+    /// Try a copy in a task of its own, once there is room.
+    async fn start(&self, spooled: &Spooled) -> Started {
         let slot = tokio::select! {
-            () = self.inner.parts.shutdown.requested() => return false,
+            () = self.inner.parts.shutdown.requested() => return Started::Stop,
             slot = self.inner.slots.clone().acquire_owned() => slot,
         };
         if self.inner.trouble.load(Ordering::Acquire) {
-            return false;
+            return Started::Stop;
         }
-        let Some(flight) = self.board(copy) else { return true };
+        let route = self.route_of(spooled);
+        let Some(room) = self.inner.parts.relay.room(&route, &spooled.recipients) else {
+            return Started::Crowded;
+        };
+        let Some(flight) = self.board(spooled.copy) else { return Started::Yes };
         let spool = self.clone();
         self.inner.parts.shutdown.spawn(async move {
             spool.attempt(flight).await;
-            drop(slot);
+            drop((slot, room));
         });
-        true
+        Started::Yes
+    }
+
+    /// Give copies whose domain has no room now another turn soon, in one commit.
+    async fn put_off(&self, crowded: Vec<CopyId>) {
+        let now = self.now();
+        let (mut record, mut flights) = (Record::default(), Vec::new());
+        for copy in crowded {
+            let Some(flight) = self.board(copy) else { continue };
+            // Who changed it meanwhile knows better.
+            if let Ok(Some(spooled)) = self.inner.parts.view.find(copy)
+                && matches!(spooled.state, SpoolState::Waiting { next } if next <= now)
+            {
+                let state = SpoolState::Waiting { next: later(now, CROWDED).min(spooled.expires_at) };
+                record.sides.push(Side::Spool(Box::new(Spooled { state, ..spooled })));
+                flights.push(flight);
+            }
+        }
+        if !record.sides.is_empty()
+            && let Err(error) = self.inner.parts.scribe.record(record).await
+        {
+            self.fail(&error);
+        }
     }
 
     /// Those of `due` that have a next hop to go to. The others get another turn, in one commit: a next hop
     /// that is down costs a row each, and never holds up copies for one that is there.
-    async fn sift(&self, due: Vec<CopyId>) -> Vec<CopyId> {
+    async fn sift(&self, due: Vec<CopyId>) -> Vec<Spooled> {
         let now = self.now();
         let (mut ready, mut record, mut flights) = (Vec::new(), Record::default(), Vec::new());
         for copy in due {
@@ -97,7 +140,7 @@ impl Spool {
                     record.sides.push(Side::Spool(Box::new(Spooled { state, ..spooled })));
                     flights.push(flight);
                 }
-                Ok(Some(_)) => ready.push(copy),
+                Ok(Some(spooled)) => ready.push(spooled),
                 // Gone meanwhile.
                 Ok(None) => {}
                 Err(error) => {
@@ -121,7 +164,7 @@ impl Spool {
             && now < spooled.expires_at
             // A DSN about a delay needs a try to tell of.
             && !(self.is_late(spooled, now) && spooled.recipients.iter().any(Recipient::wants_delay_dsn))
-            && self.inner.parts.relay.rest(&self.route_of(spooled)).is_some()
+            && self.inner.parts.relay.rest(&self.route_of(spooled), &spooled.recipients).is_some()
     }
 
     /// Sleep until a copy is due or something changes.

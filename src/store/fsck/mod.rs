@@ -13,6 +13,7 @@ use redb::{ReadTransaction, ReadableTable as _};
 
 use super::Store;
 use super::error::Fault;
+use super::guard::guarded;
 use super::tables::KEYS;
 use crate::ledger::Counts;
 use crate::ledger::checkpoint::{self, Checkpoint};
@@ -78,10 +79,11 @@ impl Store {
             }
             spool::check(&reading, &mut findings)
         };
-        match check() {
+        match guarded(&mut check) {
             Ok(()) => {}
             // A record that cannot be read is what this looks for; a disk that cannot be is not.
             Err(Fault::Format(why)) => findings.problem(why),
+            Err(fault @ Fault::Damaged(_)) => findings.problem(fault.to_string()),
             Err(fault) => return Err(fault.into()),
         }
         Ok(findings)

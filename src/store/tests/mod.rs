@@ -1,8 +1,10 @@
 //! The store as its users see it, the promises by name, and what a failing disk does to it.
 
+mod damage;
 mod faults;
 mod finding;
 mod promises;
+mod repair;
 mod tampering;
 mod years;
 

@@ -271,7 +271,7 @@ fn promise_8_a_page_that_tells_another_story_is_found_though_the_key_holder_sign
     assert!(verify(&rig, &signed_again(&rig, all.clone())).is_sound(), "signing again is not what is found");
     let page = all.iter_mut().find(|(name, _)| name == "index.html").unwrap();
     let text = String::from_utf8(page.1.clone()).unwrap();
-    let told = text.replace("bob@example.org unsubscribed", "bob@example.org asked for more");
+    let told = text.replace("bob@example.org meldde zich af", "bob@example.org vroeg om meer");
     assert_ne!(told, text);
     page.1 = told.into_bytes();
     let report = verify(&rig, &signed_again(&rig, all));

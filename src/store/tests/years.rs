@@ -7,7 +7,9 @@ use super::*;
 use crate::consent::{Act, ConsentEvent, ConsentEventKind, Evidence};
 use crate::ledger::keeping::{Erasure, Keeping, months_after};
 use crate::ledger::verify::verify_pack;
-use crate::ledger::{Consented, Handover, RefusedRecipient, Stage, pack};
+use crate::ledger::{
+    Consented, Corrected, Explained, Handover, RefusedRecipient, Stage, Telling, Told, Why, pack,
+};
 use crate::mail::{Purpose, SessionId};
 use crate::policy::{Clause, Refusal};
 
@@ -131,7 +133,7 @@ fn l11_seven_years_of_sending_unsubscribing_holding_purging_and_proving() {
     // The tree continues every checkpoint there ever was.
     for old in anchors.iter().step_by(7) {
         let proof = store.consistency(old, None).unwrap().unwrap();
-        proof.check(rig.signer.verifier(), rig.signer.verifier()).unwrap();
+        proof.check(&[rig.signer.verifier()]).unwrap();
     }
     // Once the hold ends, its time has long passed.
     let hold = store.holds().unwrap()[0].number;
@@ -249,4 +251,89 @@ fn l18_of_somebody_who_was_erased_nothing_outlives_the_proof_of_mail_sent() {
         assert_eq!(store.profile(&sender(), &key(who)).unwrap().suppressions.len(), 1, "{who}");
     }
     sound(&store);
+}
+
+#[test]
+fn l11_why_somebody_left_goes_after_a_year_that_it_was_told_after_five_and_a_correction_stays() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let (who, reference) = (key("lezer@example.org"), Some(copy(1, 0).reference));
+    store.write(vec![Record::of(unsubscribed("lezer@example.org"))]).unwrap();
+    let explained =
+        Explained { sender: sender(), address: who.clone(), why: Why::TooOften, token: None, reference };
+    let told = Told {
+        sender: sender(),
+        address: who.clone(),
+        fact: 0,
+        index: 0,
+        channel: "webhook".to_owned(),
+        target: "crm".to_owned(),
+        outcome: Telling::Told,
+        answer: "200".to_owned(),
+        attempt: 1,
+    };
+    let corrected = Corrected {
+        sender: sender(),
+        address: who.clone(),
+        since: at(0),
+        before: None,
+        token: None,
+        reference,
+        ip: None,
+        user_agent: None,
+    };
+    let events = vec![Event::Explained(explained), Event::Told(told), Event::Corrected(corrected)];
+    store.write(vec![Record { events, sides: Vec::new() }]).unwrap();
+    store.checkpoint().unwrap();
+    let left = || {
+        let all = store.entries(0..4).unwrap();
+        all.iter().map(|found| found.entry.event.kind().0).collect::<Vec<_>>()
+    };
+    let mut purged = Vec::new();
+    for months in [12, 14, 59, 61, 200] {
+        rig.clock.set(month(months));
+        purged.push(store.purge(&|| false).unwrap());
+    }
+    assert_eq!(purged, [0, 1, 0, 1, 0]);
+    assert_eq!(left(), ["unsubscribed", "corrected"], "one without the other would tell another story");
+    assert_eq!(store.profile(&sender(), &who).unwrap().suppressions, []);
+    sound(&store);
+}
+
+#[test]
+fn promise_2_a_clock_that_jumps_purges_nothing_of_itself_and_loses_nothing() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let day = |number: i64| at(number * 86_400);
+    let fact = || vec![Record::of(unsubscribed("lezer@example.org"))];
+    for number in 0..30 {
+        rig.clock.set(day(number));
+        store.write(vec![Record::of(admitted(copy(1, number as u32), &["bob@example.org"]))]).unwrap();
+    }
+    assert_eq!(store.jump().unwrap(), None);
+    // Ten years ahead, and a day back: what is recorded stands in its order, and the tree does not mind.
+    rig.clock.set(month(120));
+    let (before, after) = store.jump().unwrap().expect("nobody would believe it");
+    assert_eq!((before.duration_since(day(29)).as_hours(), after), (0, month(120)));
+    store.write(fact()).unwrap();
+    assert!(store.jump().unwrap().is_some(), "an entry of that time makes it no better");
+    rig.clock.set(day(29));
+    store.write(fact()).unwrap();
+    rig.clock.set(day(28));
+    store.write(fact()).unwrap();
+    store.checkpoint().unwrap();
+    assert_eq!(store.jump().unwrap(), None, "what is ahead of the clock does not count");
+    let all = store.entries(0..store.size().unwrap()).unwrap();
+    assert_eq!(all.iter().filter(|found| matches!(found.entry.event, Event::Unsubscribed(_))).count(), 3);
+    assert!(all.windows(2).all(|pair| pair[0].number + 1 == pair[1].number));
+    sound(&store);
+    // A rest that was one: once the ledger has gone on for three months, it is believed.
+    for number in [200, 220, 240, 260, 280] {
+        rig.clock.set(day(number));
+        store.write(fact()).unwrap();
+        assert!(store.jump().unwrap().is_some(), "day {number}");
+    }
+    rig.clock.set(day(295));
+    store.write(fact()).unwrap();
+    assert_eq!(store.jump().unwrap(), None);
 }

@@ -1,0 +1,45 @@
+//! `sluis restore`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+
+use super::print::Out;
+use super::{ledger, load};
+use crate::app;
+use crate::clock::SystemClock;
+use crate::secret::SystemEntropy;
+
+/// Check the backup and put it in its place; say what is not in it.
+pub(super) fn run(file: &Path, checkpoints: &[PathBuf], config: &Path, out: &mut Out) -> Result<bool> {
+    let (settings, anchors) = (load(config)?, ledger::anchors(checkpoints)?);
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let restored = app::restore(&settings, file, &anchors, clock, entropy, &mut |at, all| {
+        bar.set_length(all);
+        bar.set_position(at);
+    });
+    bar.finish_and_clear();
+    let restored = restored?;
+    out.line(format_args!(
+        "{}: restored, {} entries, {} checkpoints, checked",
+        restored.file.display(),
+        restored.entries,
+        restored.checkpoints
+    ))?;
+    if let Some(until) = restored.until {
+        out.line(format_args!(
+            "It ends at {until:.0}. Opt-outs that came afterwards are not in it: take them in from the notices that your \
+             senders got, before the gateway starts (sluis suppress import FILE)."
+        ))?;
+    }
+    if restored.held > 0 {
+        out.line(format_args!(
+            "{} copies waited in the spool then; they may have gone since, so they are held: sluis queue list",
+            restored.held
+        ))?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,291 @@
+//! One domain's mail: from its name to a connection that is ready for MAIL.
+//!
+//! What a server's certificate must be is decided per host, the strictest first: DANE where DNSSEC proves its records
+//! (RFC 7672), MTA-STS where the domain has a policy (RFC 8461), else whatever the config asks of everybody. Only
+//! opportunistic TLS may end in the clear, and only after a handshake that failed.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::time::{Instant, timeout};
+
+use super::find::{self, Addresses, Host};
+use super::sts::{Mode, Policy};
+use super::{Common, sts};
+use crate::net;
+use crate::net::dane;
+use crate::net::dns::DnsError;
+use crate::relay::client::{Connection, Dialer};
+use crate::relay::failure::{Failure, Phase};
+use crate::relay::{SmtpHop, TlsMode};
+
+/// Connections that are tried for one copy (RFC 5321 5.1 wants at least two).
+const TRIES: usize = 5;
+/// A host that could not be used, or said 421, comes after the others for so long.
+const TIRED: Duration = Duration::from_secs(5 * 60);
+
+/// Connects to the servers of one domain.
+#[derive(Debug)]
+pub(in crate::relay) struct Domain {
+    domain: String,
+    common: Arc<Common>,
+    /// Hosts that are tried last for a while; no more than one domain names.
+    tired: Mutex<HashMap<String, Instant>>,
+}
+
+/// What is asked of a host's TLS.
+#[derive(Debug)]
+enum Security {
+    /// As the config has it for everybody.
+    Any(TlsMode),
+    /// RFC 7672 2.2: records that cannot be used ask for TLS with whoever it is.
+    Encrypted,
+    /// RFC 7672.
+    Dane(Arc<ClientConfig>),
+    /// RFC 8461, enforced.
+    Sts,
+}
+
+impl Domain {
+    pub(in crate::relay) fn new(domain: &str, common: Arc<Common>) -> Self {
+        Self { domain: domain.to_owned(), common, tired: Mutex::default() }
+    }
+
+    pub(in crate::relay) fn name(&self) -> String {
+        format!("mx {}", self.domain)
+    }
+
+    pub(in crate::relay) fn connect_limit(&self) -> Duration {
+        self.common.timeouts.connect
+    }
+
+    /// `host` asked us to go away: others first, for a while.
+    pub(in crate::relay) fn tire(&self, host: &str) {
+        let mut tired = self.tired();
+        tired.retain(|_, since| since.elapsed() < TIRED);
+        tired.insert(host.to_owned(), Instant::now());
+    }
+
+    /// Whether another domain waits for the place that an idle connection would keep.
+    pub(in crate::relay) fn is_waited_for(&self) -> bool {
+        self.common.waiting.load(Ordering::Relaxed) > 0 && self.common.places.available_permits() == 0
+    }
+
+    /// Connect to the first of its servers that can be used. What is final is so for the whole domain.
+    pub(in crate::relay) async fn dial(&self) -> Result<Connection, Failure> {
+        let place = {
+            let _waiting = Waiting::new(&self.common.waiting);
+            timeout(self.common.wait, self.common.places.clone().acquire_owned()).await
+        };
+        let Ok(Ok(place)) = place else { return Err(Failure::Busy) };
+        let mut tries = TRIES;
+        let mut connection = match find::literal(&self.domain) {
+            Some(ip) => self.dial_literal(ip, &mut tries).await?,
+            None => self.dial_hosts(&mut tries).await?,
+        };
+        connection.place = Some(place);
+        Ok(connection)
+    }
+
+    /// `user@[192.0.2.1]`.
+    async fn dial_literal(&self, ip: IpAddr, tries: &mut usize) -> Result<Connection, Failure> {
+        if !self.common.hop.private && !net::public::is_public(ip) {
+            return Err(Failure::NoHost(format!("{} is a private address", self.domain)));
+        }
+        let security = Security::Any(self.common.hop.tls);
+        self.dial_addresses(&ip.to_string(), &[ip], &security, tries).await
+    }
+
+    async fn dial_hosts(&self, tries: &mut usize) -> Result<Connection, Failure> {
+        let common = &self.common;
+        let world = &common.hop.world;
+        let hosts = find::hosts(&*world.internet, &self.domain, &common.helo, &*world.entropy).await?;
+        let policy = if common.hop.mta_sts { common.policies.policy(&self.domain).await } else { None };
+        let mut failed: Option<Failure> = None;
+        for host in self.rested_first(hosts) {
+            if *tries == 0 {
+                break;
+            }
+            match self.dial_host(&host, policy.as_ref(), tries).await {
+                Ok(connection) => return Ok(connection),
+                // The others are no better than we are.
+                Err(failure @ Failure::Loop(_)) => return Err(failure),
+                Err(failure) => {
+                    tracing::debug!(domain = self.domain, host = host.name, %failure, "a host cannot be used");
+                    self.tire(&host.name);
+                    // One that may work later is worth another try, whatever is wrong with the others.
+                    if failed.as_ref().is_none_or(|first| !first.retryable() && failure.retryable()) {
+                        failed = Some(failure);
+                    }
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| Failure::NoHost(format!("{} has no mail server", self.domain))))
+    }
+
+    /// In their order, but those that are tired at the end.
+    fn rested_first(&self, hosts: Vec<Host>) -> Vec<Host> {
+        let tired = self.tired();
+        let is_tired = |host: &Host| tired.get(&host.name).is_some_and(|since| since.elapsed() < TIRED);
+        let (last, first): (Vec<_>, Vec<_>) = hosts.into_iter().partition(is_tired);
+        first.into_iter().chain(last).collect()
+    }
+
+    async fn dial_host(
+        &self,
+        host: &Host,
+        policy: Option<&Policy>,
+        tries: &mut usize,
+    ) -> Result<Connection, Failure> {
+        let hop = &self.common.hop;
+        let addresses =
+            find::addresses(&*hop.world.internet, &host.name, hop.ip_versions, hop.private).await?;
+        let security = self.security(host, &addresses, policy).await?;
+        self.dial_addresses(&host.name, &addresses.ips, &security, tries).await
+    }
+
+    async fn dial_addresses(
+        &self,
+        host: &str,
+        ips: &[IpAddr],
+        security: &Security,
+        tries: &mut usize,
+    ) -> Result<Connection, Failure> {
+        let mut failed = None;
+        for ip in ips {
+            if *tries == 0 {
+                break;
+            }
+            *tries -= 1;
+            match self.dial_address(host, *ip, security).await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
+        }
+        Err(failed.unwrap_or_else(|| Failure::Connect(format!("{host}: tried {TRIES} others before it"))))
+    }
+
+    /// What `host` must show; `Err` when it may not be used.
+    async fn security(
+        &self,
+        host: &Host,
+        addresses: &Addresses,
+        policy: Option<&Policy>,
+    ) -> Result<Security, Failure> {
+        if let Some(dane) = self.dane(host, addresses).await? {
+            return Ok(dane);
+        }
+        let Some(policy) = policy else { return Ok(Security::Any(self.common.hop.tls)) };
+        let named = policy.names(&host.name);
+        match policy.mode {
+            sts::Mode::Enforce if named => Ok(Security::Sts),
+            Mode::Enforce => {
+                let why =
+                    format!("{} is no server that the MTA-STS policy of {} names", host.name, self.domain);
+                Err(Failure::Tls(why))
+            }
+            Mode::Testing | Mode::None => {
+                if !named {
+                    tracing::warn!(
+                        domain = self.domain,
+                        host = host.name,
+                        "no server that the MTA-STS policy names; it is being tested, so the mail goes"
+                    );
+                }
+                Ok(Security::Any(self.common.hop.tls))
+            }
+        }
+    }
+
+    /// DANE, where DNSSEC proves server, addresses and records.
+    async fn dane(&self, host: &Host, addresses: &Addresses) -> Result<Option<Security>, Failure> {
+        let hop = &self.common.hop;
+        if !(hop.dns.dnssec && host.secure && addresses.secure) {
+            return Ok(None);
+        }
+        let name = format!("_{}._tcp.{}", hop.port, host.name);
+        let found = match hop.world.internet.tlsa(&name).await {
+            Ok(found) if found.secure => found.records,
+            Ok(_) | Err(DnsError::NoName) => return Ok(None),
+            // RFC 7672 2.1.2: a host whose records cannot be looked up is left alone, or an attacker would
+            // only have to keep the answer back.
+            Err(DnsError::Failed(why)) => return Err(Failure::Dns(format!("TLSA of {name}: {why}"))),
+        };
+        if found.is_empty() {
+            return Ok(None);
+        }
+        if !found.iter().any(dane::Tlsa::is_usable) {
+            return Ok(Some(Security::Encrypted));
+        }
+        let config = dane::client_config(&found, &[&host.name, &self.domain]);
+        config.map(Security::Dane).map(Some).map_err(|error| Failure::Tls(error.to_string()))
+    }
+
+    async fn dial_address(&self, host: &str, ip: IpAddr, security: &Security) -> Result<Connection, Failure> {
+        let common = &self.common;
+        let (mode, config, word) = match security {
+            Security::Any(mode) => (*mode, &common.any, ""),
+            Security::Encrypted => (TlsMode::StartTls, &common.any, ""),
+            Security::Dane(config) => (TlsMode::StartTls, config, " dane"),
+            Security::Sts => (TlsMode::StartTls, &common.public, " mta-sts"),
+        };
+        let tried = self.over(host, ip, mode, config).await;
+        let mut connection = match tried {
+            Err(failure) if mode == TlsMode::Opportunistic && is_of_tls(&failure) => {
+                tracing::info!(domain = self.domain, host, %failure, "no TLS with this host; in the clear");
+                self.over(host, ip, TlsMode::None, config).await?
+            }
+            tried => tried?,
+        };
+        connection.name_peer(format!("{host}:{}", common.hop.port), word);
+        Ok(connection)
+    }
+
+    async fn over(
+        &self,
+        host: &str,
+        ip: IpAddr,
+        tls: TlsMode,
+        config: &Arc<ClientConfig>,
+    ) -> Result<Connection, Failure> {
+        let common = &self.common;
+        let hop = SmtpHop { tls, ..SmtpHop::new(host, common.hop.port) };
+        let dialer = Dialer::to_mail_server(hop, common.helo.clone(), common.timeouts, config.clone());
+        let tcp = net::connect(&ip.to_string(), common.hop.port, common.timeouts.connect).await;
+        let tcp = tcp.map_err(|error| Failure::Connect(format!("{host}: {error}")))?;
+        dialer.over(tcp).await
+    }
+
+    fn tired(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.tired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a dial among those that wait, as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether TLS is what failed.
+fn is_of_tls(failure: &Failure) -> bool {
+    match failure {
+        Failure::Tls(_) => true,
+        Failure::Timeout(phase) | Failure::Lost(phase, _) | Failure::Turned(phase, _) => *phase == Phase::Tls,
+        _ => false,
+    }
+}
