@@ -74,7 +74,8 @@ async fn main() {
     let size = size(sluis, &path).await;
     let (rate, p50, p99) = load(sluis, vec![path; total], 50, "GET").await;
     println!("| the page (GET) | 50 | {rate:.0} | {p50:.2} | {p99:.2} |");
-    println!("\nThe page is one request of {size} octets, headers included.");
+    println!("\nThe page is one request of {size} octets, headers included.\n");
+    compare(sluis, &keys, total).await;
     shutdown.request();
 }
 
@@ -172,6 +173,50 @@ async fn load(
     times.sort_unstable();
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)].as_secs_f64() * 1_000.0;
     (rate, at(50), at(99))
+}
+
+/// How long each kind of link that does not open takes, asked in turn over one connection: nobody may learn from
+/// the clock how close a guess came.
+async fn compare(server: SocketAddr, keys: &Keys, total: usize) {
+    let token = token(keys, 0, 1);
+    let altered = |at: usize| {
+        let mut octets = token.clone().into_bytes();
+        octets[at] = if octets[at] == b'0' { b'1' } else { b'0' };
+        format!("/u/{}", String::from_utf8(octets).expect("digits"))
+    };
+    let foreign = Keys::generate(&SystemEntropy);
+    let kinds = [
+        ("foreign", format!("/u/{}", self::token(&foreign, 0, 1))),
+        (
+            "of a key that is not kept",
+            format!("/u/{}", self::token(&keys.rotate(&SystemEntropy).expect("a key"), 0, 1)),
+        ),
+        ("of another version", altered(0)),
+        ("altered in the claim", altered(token.len() / 2)),
+        ("altered in the tag", altered(token.len() - 3)),
+        ("truncated", format!("/u/{}", &token[..token.len() - 1])),
+        ("in capitals", format!("/u/{}", token.to_uppercase())),
+    ];
+    let mut stream = TcpStream::connect(server).await.expect("a connection");
+    stream.set_nodelay(true).expect("a socket");
+    let mut times = vec![Vec::new(); kinds.len()];
+    for round in 0..total {
+        // In another order each time, so that none has a better place.
+        for step in 0..kinds.len() {
+            let kind = (round * 3 + step) % kinds.len();
+            let asked = Instant::now();
+            let answer = ask(&mut stream, "GET", &kinds[kind].1).await;
+            times[kind].push(asked.elapsed());
+            assert!(answer.starts_with(b"HTTP/1.1 404 "), "{}", String::from_utf8_lossy(&answer));
+        }
+    }
+    println!("| a link that is | p25 us | p50 us | p75 us |");
+    println!("| --- | --- | --- | --- |");
+    for ((kind, _), mut times) in kinds.iter().zip(times) {
+        times.sort_unstable();
+        let at = |share: usize| times[times.len() * share / 100].as_secs_f64() * 1e6;
+        println!("| {kind} | {:.1} | {:.1} | {:.1} |", at(25), at(50), at(75));
+    }
 }
 
 async fn size(server: SocketAddr, path: &str) -> usize {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use jiff::Timestamp;
 use sluis::clock::SystemClock;
@@ -470,8 +471,14 @@ async fn promise_6_a_register_that_cannot_be_read_keeps_nobody_in() {
 #[tokio::test]
 async fn promise_7_wrong_truncated_and_foreign_links_look_alike() {
     let house = House::open().await;
-    let token = house.token("reader@example.nl");
     let foreign = Keys::generate(&SystemEntropy).mint(&house.claim("reader@example.nl"), &SystemEntropy);
+    // Sealed well, with a key that is kept no longer.
+    let retired = house.token("reader@example.nl");
+    let kept = house.keys.rotate(&SystemEntropy).unwrap().newest_to_text();
+    let kept = Keys::parse(std::str::from_utf8(kept.expose()).unwrap()).unwrap();
+    house.change(|settings| settings.keys = kept.clone());
+    let token = kept.mint(&house.claim("reader@example.nl"), &SystemEntropy);
+    assert_eq!(house.ask(get(&format!("/u/{token}"), "")).await.status, 200);
     let mut flipped = token.clone().into_bytes();
     let middle = flipped.len() / 2;
     flipped[middle] = if flipped[middle] == b'a' { b'b' } else { b'a' };
@@ -483,6 +490,9 @@ async fn promise_7_wrong_truncated_and_foreign_links_look_alike() {
         format!("/u/{token}/"),
         format!("/u/{}", token.to_uppercase()),
         format!("/u/%{:02x}{}", token.as_bytes()[0], &token[1..]),
+        format!("/u/{token}="),
+        format!("/u/{}", retired),
+        format!("/u/{}", base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(&token)),
         format!("/U/{token}"),
         format!("//u/{token}"),
         "/u/".to_owned(),
@@ -500,6 +510,13 @@ async fn promise_7_wrong_truncated_and_foreign_links_look_alike() {
         assert_eq!(house.ask(post(&path, "", ONE_CLICK)).await.face(), model.face(), "POST {path}");
         let head = house.ask(format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
         assert_eq!((head.status, head.headers.len()), (404, model.headers.len()), "HEAD {path}");
+    }
+    // Every digit of it: version, key id, nonce, claim and tag.
+    for at in 0..token.len() {
+        let mut altered = token.clone().into_bytes();
+        altered[at] = if altered[at] == b'0' { b'1' } else { b'0' };
+        let path = format!("/u/{}", String::from_utf8(altered).unwrap());
+        assert_eq!(house.ask(post(&path, "", ONE_CLICK)).await.face(), model.face(), "digit {at}");
     }
     assert_eq!(house.ledger.commits(), 0);
 }
@@ -740,6 +757,18 @@ async fn p7_the_page_speaks_tls_and_takes_a_renewed_certificate() {
     sender.send_replace(tls::http_server_config(&new, &new_key).unwrap());
     house.change(|settings| settings.outside = through("new.example", &new));
     assert_eq!(look(&house, &health, true).await, None);
+
+    // A name with a certificate of its own: each sees the one of the name it asks for (RFC 6066 3).
+    let named = [("old.example".to_owned(), old.clone(), old_key)];
+    sender.send_replace(tls::http_server_config_by_name(&new, &new_key, &named).unwrap());
+    house.change(|settings| {
+        settings.outside = through("new.example", &new);
+    });
+    assert_eq!(look(&house, &health, true).await, None);
+    house.change(|settings| settings.outside = through("OLD.example", &old));
+    assert_eq!(look(&house, &health, true).await, None, "in whatever case it is written");
+    house.change(|settings| settings.outside = through("old.example", &new));
+    assert!(look(&house, &health, false).await.unwrap().contains("certificate"));
 
     // HTTP/2 by ALPN.
     let config = tls::client_config(&Trust::CaFile(new), None).unwrap();

@@ -78,8 +78,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::app::certificate::Files;
     use crate::app::keys::KeyFolder;
-    use crate::app::{mailbox, rooms, running};
+    use crate::app::{certificate, mailbox, rooms, running};
     use crate::clock::{Clock as _, SharedClock, SystemClock};
     use crate::config::{self, Environment};
     use crate::limits::Limits;
@@ -232,6 +233,46 @@ mod tests {
             (_, Ok(number)) => scaled(number).iter().map(u64::to_string).collect(),
             _ => Vec::new(),
         }
+    }
+
+    #[test]
+    fn the_files_of_the_page_are_read_and_a_reload_takes_them() {
+        let rig = Rig::new();
+        let pair = |name: &str| {
+            let folder = rig.folder.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            KeyFolder::open(&folder).unwrap().development_tls(name, SystemClock.now()).unwrap()
+        };
+        let (one, two) = (pair("one.example"), pair("two.example"));
+        let with = |page: &str, sender: &str| {
+            let text = rig.base.replacen("[unsubscribe]\n", &format!("[unsubscribe]\n{page}\n"), 1);
+            let text = text.replacen("[[sender]]\n", &format!("[[sender]]\n{sender}\n"), 1);
+            rig.settings(&text).unwrap_or_else(|| panic!("{page} {sender}"))
+        };
+        let files = |prefix: &str, files: &crate::app::keys::TlsFiles| {
+            let (certificate, key) = (files.certificate.display(), files.key.display());
+            format!("{prefix}certificate_file = \"{certificate}\"\n{prefix}key_file = \"{key}\"")
+        };
+        let (page_one, page_two) = (files("", &one), files("", &two));
+        let own = "unsubscribe_url = \"https://two.example\"\n";
+        let plain = with("", "");
+        let (first, second) = (with(&page_one, ""), with(&page_two, ""));
+        let named = with(&page_one, &format!("{own}{}", files("unsubscribe_", &two)));
+        let seen = [&first, &second, &named].map(|one| Files::of(&one.unsubscribe).unwrap());
+        assert!(seen[0] != seen[1] && seen[0] != seen[2]);
+        assert!(seen.iter().all(|files| certificate::read(files).is_ok()));
+        assert_eq!(differences(&first, &second), [""; 0], "a reload takes another certificate");
+        assert_eq!(differences(&first, &named), [""; 0], "and one for another name");
+        assert_eq!(differences(&plain, &first), ["unsubscribe.tls"], "whether it speaks TLS takes a restart");
+        let off = with(&format!("tls = false\n{page_one}"), "");
+        assert!(Files::of(&off.unsubscribe).is_none(), "the files are there, and not wanted");
+
+        let authority = |file: &Path| {
+            let believed = with(&format!("health_ca_file = \"{}\"", file.display()), "");
+            rooms::outside(&believed, believed.unsubscribe.listen)
+        };
+        assert!(authority(&one.certificate).is_ok());
+        assert!(authority(&one.key).is_err(), "the health check reads it");
     }
 
     #[test]

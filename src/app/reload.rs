@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::certificate::Certificates;
 use super::keys::KeyFolder;
 use super::mailbox::Post;
 use super::running::{config_entry, desk_settings, keys_in_force, record_keys, record_texts};
@@ -46,7 +47,7 @@ pub(super) struct Reload {
     pub forms: watch::Sender<Arc<Vec<Arc<Form>>>>,
     pub gate: watch::Sender<Arc<Gate>>,
     pub page: SocketAddr,
-    pub certificate: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
+    pub certificate: Option<Certificates>,
 }
 
 impl Reload {
@@ -71,8 +72,11 @@ impl Reload {
         let tell = rooms::tell(&settings).map_err(error)?;
         let gate = rooms::gate(&settings, &self.entropy).map_err(error)?;
         let outside = rooms::outside(&settings, self.page).map_err(error)?;
-        let certificate =
-            settings.unsubscribe.tls.as_ref().map(certificate::read).transpose().map_err(error)?;
+        let files = certificate::Files::of(&settings.unsubscribe);
+        let certificate = match files {
+            Some(files) => Some((certificate::read(&files).map_err(error)?, files)),
+            None => None,
+        };
         let keys = keys_in_force(&settings, &self.store, &tokens).map_err(error)?;
         let hops = rooms::hops(&settings, &self.entropy).map_err(error)?;
         self.relay.replace(hops, &settings.relay.routes).map_err(|error| error.to_string())?;
@@ -85,8 +89,8 @@ impl Reload {
         self.seals.send_replace(rooms::seals(&gateway.signers));
         self.in_force.send_replace(Arc::new(InForce { rules: rules.clone(), settings: gateway }));
         self.rules.send_replace(rules.clone());
-        if let (Some(sender), Some(certificate)) = (&self.certificate, certificate) {
-            sender.send_replace(certificate);
+        if let (Some(certificates), Some((config, files))) = (&self.certificate, certificate) {
+            certificates.change(files, config);
         }
         self.post.change(&settings, post);
         self.relay.return_to(returns);

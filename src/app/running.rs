@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::anchors::{self, Anchors};
 use super::books::StoreBooks;
-use super::certificate;
+use super::certificate::{self, Certificates};
 use super::control::{Facts, Remote};
 use super::keys::{KeyFolder, STORE};
 use super::letters::Letters;
@@ -212,13 +212,11 @@ impl Running {
             clock: clock.clone(),
             entropy: entropy.clone(),
         });
-        let (certificate, certificate_seen) = match &settings.unsubscribe.tls {
+        let (certificate, certificate_seen) = match certificate::Files::of(&settings.unsubscribe) {
             None => (None, None),
             Some(files) => {
-                let (sender, seen) =
-                    watch::channel(certificate::read(files).context("the unsubscribe page")?);
-                shutdown.spawn(certificate::renew(files.clone(), sender.clone(), shutdown.clone()));
-                (Some(sender), Some(seen))
+                let (certificates, seen) = Certificates::open(files, &shutdown)?;
+                (Some(certificates), Some(seen))
             }
         };
         let bounds = rooms::page(&settings);
@@ -331,9 +329,8 @@ impl Running {
             let certificate = match &settings.api.tls {
                 None => None,
                 Some(files) => {
-                    let (sender, seen) = watch::channel(certificate::read(files).context("the API")?);
-                    shutdown.spawn(certificate::renew(files.clone(), sender, shutdown.clone()));
-                    Some(seen)
+                    let files = certificate::Files::alone(files.clone());
+                    Some(Certificates::open(files, &shutdown).context("the API")?.1)
                 }
             };
             shutdown.spawn(net::http::serve(listener, certificate, api_of(false), bounds, shutdown.clone()));

@@ -101,20 +101,29 @@ pub(super) fn tls(section: Section<'_>) -> Option<TlsFiles> {
 
 /// The certificate that a section names, and its key.
 pub(super) fn certificate(section: &Section<'_>) -> Option<TlsFiles> {
-    let certificate = section.text("certificate_file").map(|file| PathBuf::from(file.value));
-    let key = section.text("key_file").map(|file| PathBuf::from(file.value));
+    certificate_in(section, "certificate_file", "key_file")
+}
+
+/// The same, under other keys.
+pub(super) fn certificate_in(
+    section: &Section<'_>,
+    certificate_key: &'static str,
+    key_key: &'static str,
+) -> Option<TlsFiles> {
+    let certificate = section.text(certificate_key).map(|file| PathBuf::from(file.value));
+    let key = section.text(key_key).map(|file| PathBuf::from(file.value));
     if let Some(file) = &certificate
         && let Err(message) = place::readable(file)
     {
-        section.error("certificate_file", message);
+        section.error(certificate_key, message);
     }
     if let Some(file) = &key
         && let Err(message) = place::closed(file)
     {
-        section.error("key_file", message);
+        section.error(key_key, message);
     }
-    if section.has("certificate_file") != section.has("key_file") {
-        section.error_here("certificate_file and key_file belong together; write both or neither");
+    if section.has(certificate_key) != section.has(key_key) {
+        section.error_here(format!("{certificate_key} and {key_key} belong together; write both or neither"));
     }
     certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::check::Environment;
+use super::manner::Manner;
 use super::reader::Section;
 use super::rules::Senders;
 use super::settings::{Algorithm, Dkim, DkimKey, NextHop, RelaySettings, TlsFiles, UnsubscribeSettings};
@@ -92,6 +93,13 @@ pub(super) fn unsubscribe(
             hosts.extend(host.filter(|host| !hosts.contains(host)));
         }
     }
+    let host_of =
+        |manner: &Manner| Target::parse(manner.url.as_ref()?).map(|target| target.host().to_owned());
+    let named_tls: Vec<_> = senders
+        .manners()
+        .iter()
+        .filter_map(|(_, manner)| Some((host_of(manner)?, manner.tls.clone()?)))
+        .collect();
     let check_public = section.choice("health", &[("public", true), ("listener", false)]).unwrap_or(true);
     let check_ca_file = section.text("health_ca_file");
     if let Some(file) = &check_ca_file
@@ -99,9 +107,18 @@ pub(super) fn unsubscribe(
     {
         section.error_at(file, message);
     }
+    let own_tls = page_tls(&section, tls);
+    if own_tls.is_none() && !named_tls.is_empty() {
+        section.error(
+            "tls",
+            "is not on, so nobody would see the unsubscribe_certificate_file of a [[sender]]; \
+             write tls = true, or leave the certificates to the proxy in front",
+        );
+    }
     let settings = UnsubscribeSettings {
         listen,
-        tls: page_tls(&section, tls),
+        tls: own_tls,
+        named_tls,
         url,
         urls,
         check_public,

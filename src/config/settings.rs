@@ -285,6 +285,8 @@ pub struct UnsubscribeSettings {
     pub listen: SocketAddr,
     /// Certificate and key of the page; `None`: plain HTTP, and a reverse proxy adds TLS.
     pub tls: Option<TlsFiles>,
+    /// The same for host names that have their own.
+    pub named_tls: Vec<(String, TlsFiles)>,
     /// Public address that links begin with, without a slash at the end; https unless on loopback.
     pub url: String,
     /// Address of the mailto link (RULES P9); `None`: no mailto link.
@@ -327,6 +329,7 @@ impl Default for UnsubscribeSettings {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8025),
             tls: None,
+            named_tls: Vec::new(),
             url: "http://127.0.0.1:8025".to_owned(),
             mailto: None,
             mail_listen: None,

@@ -1,5 +1,6 @@
 //! TLS settings, for both roles.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, ServerConfig, SignatureScheme,
 };
@@ -97,6 +99,45 @@ pub fn http_server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerCo
     let mut config = ServerConfig::clone(&*server_config(certificate, key)?);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The same, with a certificate and key of its own for each of some host names (RFC 6066 3).
+pub fn http_server_config_by_name(
+    certificate: &Path,
+    key: &Path,
+    named: &[(String, PathBuf, PathBuf)],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let one = |(name, certificate, key): &(String, PathBuf, PathBuf)| {
+        Ok((name.to_ascii_lowercase(), certified(certificate, key)?))
+    };
+    let named = named.iter().map(one).collect::<Result<_, TlsError>>()?;
+    let by_name = ByName { named, other: certified(certificate, key)? };
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(by_name));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn certified(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, TlsError> {
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| file_error(key, error))?;
+    let made = CertifiedKey::from_der(certificates(certificate)?, private, &provider());
+    Ok(Arc::new(made.map_err(|error| file_error(certificate, error))?))
+}
+
+/// Shows who asks for a name the certificate of that name.
+#[derive(Debug)]
+struct ByName {
+    named: HashMap<String, Arc<CertifiedKey>>,
+    other: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let own = hello.server_name().and_then(|name| self.named.get(&name.to_ascii_lowercase()));
+        Some(own.unwrap_or(&self.other).clone())
+    }
 }
 
 /// TLS 1.2 or 1.3 as a client, who shows `identity` when asked.

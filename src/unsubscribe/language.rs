@@ -102,26 +102,26 @@ fn thousandths(text: &str) -> u32 {
 const NL: Words = Words {
     code: "nl",
     unsubscribe: "Afmelden",
-    heading: "Geen commerciële e-mail meer van {sender}",
-    whom: "Dit gaat over het e-mailadres {address}.",
-    stops: "Na één klik op de knop stopt alle commerciële e-mail van {sender} aan dit adres: nieuwsbrieven, \
+    heading: "Geen commerciële e‑mail meer van {sender}",
+    whom: "Dit gaat over het e‑mailadres {address}.",
+    stops: "Na één klik op de knop stopt alle commerciële e‑mail van {sender} aan dit adres: nieuwsbrieven, \
             aanbiedingen en andere promotie, over welk onderwerp dan ook.",
     stays: "Berichten die bij een bestelling, contract of account horen, zoals een factuur of een nieuw \
             wachtwoord, blijven komen.",
     done: "U bent afgemeld",
-    done_text: "{address} krijgt vanaf nu geen commerciële e-mail meer van {sender}.",
+    done_text: "{address} krijgt vanaf nu geen commerciële e‑mail meer van {sender}.",
     told: "De afzender krijgt hiervan bericht. U hoeft verder niets te doen en kunt deze pagina sluiten.",
     mistake: "Was dit een vergissing? Dan kunt u de afmelding hier nu ongedaan maken.",
     undo: "Afmelding ongedaan maken",
     undone: "Uw afmelding is ongedaan gemaakt",
-    undone_text: "Voor {address} geldt weer wat vóór de afmelding gold: {sender} mag weer e-mail sturen waar u \
-                  toestemming voor gaf. Afmelden kan altijd, met de link in elke e-mail.",
-    too_late: "Ongedaan maken kan alleen kort na de afmelding. Wilt u toch e-mail ontvangen, meld u dan opnieuw \
+    undone_text: "Voor {address} geldt weer wat vóór de afmelding gold: {sender} mag weer e‑mail sturen waar u \
+                  toestemming voor gaf. Afmelden kan altijd, met de link in elke e‑mail.",
+    too_late: "Ongedaan maken kan alleen kort na de afmelding. Wilt u toch e‑mail ontvangen, meld u dan opnieuw \
                aan bij de afzender.",
     why: "Wilt u zeggen waarom? Het hoeft niet.",
     reasons: [
         "Ik heb hier nooit om gevraagd",
-        "Ik krijg te vaak e-mail",
+        "Ik krijg te vaak e‑mail",
         "Het is niet (meer) interessant voor mij",
         "Een andere reden",
     ],
@@ -129,10 +129,10 @@ const NL: Words = Words {
     thanks: "Dank u. De afzender krijgt uw reden te zien.",
     unknown: "Deze link werkt niet",
     unknown_text: "De link is niet compleet of hoort niet bij deze site. Open de link opnieuw vanuit de \
-                   e-mail, of kopieer hem in zijn geheel.",
+                   e‑mail, of kopieer hem in zijn geheel.",
     failed: "Het is nog niet gelukt",
     failed_text: "De afmelding kon niet worden vastgelegd. Probeer het over een paar minuten opnieuw met de \
-                  knop hieronder of met de link in de e-mail.",
+                  knop hieronder of met de link in de e‑mail.",
     questions: "Vragen?",
     somebody: "deze afzender",
 };
@@ -178,26 +178,26 @@ const EN: Words = Words {
 const DE: Words = Words {
     code: "de",
     unsubscribe: "Abmelden",
-    heading: "Keine Werbe-E-Mails mehr von {sender}",
-    whom: "Es geht um die E-Mail-Adresse {address}.",
-    stops: "Ein Klick auf die Schaltfläche beendet alle Werbe-E-Mails von {sender} an diese Adresse: \
+    heading: "Keine Werbe-E‑Mails mehr von {sender}",
+    whom: "Es geht um die E‑Mail-Adresse {address}.",
+    stops: "Ein Klick auf die Schaltfläche beendet alle Werbe-E‑Mails von {sender} an diese Adresse: \
             Newsletter, Angebote und jede andere Werbung, gleich zu welchem Thema.",
     stays: "Nachrichten, die zu einer Bestellung, einem Vertrag oder einem Konto gehören, etwa eine Rechnung \
             oder ein neues Passwort, kommen weiterhin an.",
     done: "Sie sind abgemeldet",
-    done_text: "{address} erhält ab sofort keine Werbe-E-Mails mehr von {sender}.",
+    done_text: "{address} erhält ab sofort keine Werbe-E‑Mails mehr von {sender}.",
     told: "Der Absender wird benachrichtigt. Sie müssen nichts weiter tun und können diese Seite schließen.",
     mistake: "War das ein Versehen? Dann können Sie die Abmeldung hier jetzt rückgängig machen.",
     undo: "Abmeldung rückgängig machen",
     undone: "Ihre Abmeldung ist rückgängig gemacht",
-    undone_text: "Für {address} gilt wieder, was vor der Abmeldung galt: {sender} darf die E-Mails senden, denen \
-                  Sie zugestimmt haben. Abmelden können Sie sich jederzeit, mit dem Link in jeder E-Mail.",
-    too_late: "Rückgängig machen geht nur kurz nach der Abmeldung. Möchten Sie doch E-Mails erhalten, melden Sie \
+    undone_text: "Für {address} gilt wieder, was vor der Abmeldung galt: {sender} darf die E‑Mails senden, denen \
+                  Sie zugestimmt haben. Abmelden können Sie sich jederzeit, mit dem Link in jeder E‑Mail.",
+    too_late: "Rückgängig machen geht nur kurz nach der Abmeldung. Möchten Sie doch E‑Mails erhalten, melden Sie \
                sich bitte beim Absender neu an.",
     why: "Möchten Sie sagen, warum? Sie müssen es nicht.",
     reasons: [
         "Ich habe das nie bestellt",
-        "Es sind zu viele E-Mails",
+        "Es sind zu viele E‑Mails",
         "Es interessiert mich nicht (mehr)",
         "Ein anderer Grund",
     ],
@@ -205,10 +205,10 @@ const DE: Words = Words {
     thanks: "Danke. Der Absender sieht Ihren Grund.",
     unknown: "Dieser Link funktioniert nicht",
     unknown_text: "Der Link ist unvollständig oder gehört nicht zu dieser Seite. Öffnen Sie ihn noch einmal aus \
-                   der E-Mail, oder kopieren Sie ihn ganz.",
+                   der E‑Mail, oder kopieren Sie ihn ganz.",
     failed: "Es hat noch nicht geklappt",
     failed_text: "Die Abmeldung konnte nicht festgehalten werden. Bitte versuchen Sie es in einigen Minuten \
-                  noch einmal, mit der Schaltfläche unten oder mit dem Link in der E-Mail.",
+                  noch einmal, mit der Schaltfläche unten oder mit dem Link in der E‑Mail.",
     questions: "Fragen?",
     somebody: "diesem Absender",
 };
@@ -216,37 +216,37 @@ const DE: Words = Words {
 const FR: Words = Words {
     code: "fr",
     unsubscribe: "Se désabonner",
-    heading: "Ne plus recevoir d’e-mails commerciaux de {sender}",
-    whom: "Cela concerne l’adresse e-mail {address}.",
-    stops: "Un clic sur le bouton met fin à tous les e-mails commerciaux de {sender} à cette adresse : lettres \
+    heading: "Ne plus recevoir d’e‑mails commerciaux de {sender}",
+    whom: "Cela concerne l’adresse e‑mail {address}.",
+    stops: "Un clic sur le bouton met fin à tous les e‑mails commerciaux de {sender} à cette adresse : lettres \
             d’information, offres et toute autre promotion, quel qu’en soit le sujet.",
     stays: "Les messages liés à une commande, un contrat ou un compte, comme une facture ou un nouveau mot de \
             passe, continueront d’arriver.",
     done: "Vous êtes désabonné",
-    done_text: "{address} ne recevra désormais plus d’e-mails commerciaux de {sender}.",
+    done_text: "{address} ne recevra désormais plus d’e‑mails commerciaux de {sender}.",
     told: "L’expéditeur en est informé. Vous n’avez rien d’autre à faire et pouvez fermer cette page.",
     mistake: "C’était une erreur ? Vous pouvez l’annuler ici, maintenant.",
     undo: "Annuler le désabonnement",
     undone: "Votre désabonnement est annulé",
-    undone_text: "Pour {address}, ce qui valait avant vaut de nouveau : {sender} peut envoyer les e-mails que vous \
-                  aviez acceptés. Vous pouvez vous désabonner à tout moment, avec le lien de chaque e-mail.",
-    too_late: "L’annulation n’est possible que peu après le désabonnement. Pour recevoir de nouveau des e-mails, \
+    undone_text: "Pour {address}, ce qui valait avant vaut de nouveau : {sender} peut envoyer les e‑mails que vous \
+                  aviez acceptés. Vous pouvez vous désabonner à tout moment, avec le lien de chaque e‑mail.",
+    too_late: "L’annulation n’est possible que peu après le désabonnement. Pour recevoir de nouveau des e‑mails, \
                inscrivez-vous auprès de l’expéditeur.",
     why: "Souhaitez-vous dire pourquoi ? Ce n’est pas obligatoire.",
     reasons: [
-        "Je n’ai jamais demandé ces e-mails",
-        "Il y a trop d’e-mails",
+        "Je n’ai jamais demandé ces e‑mails",
+        "Il y a trop d’e‑mails",
         "Cela ne m’intéresse pas (ou plus)",
         "Une autre raison",
     ],
     send: "Envoyer la raison",
     thanks: "Merci. L’expéditeur verra votre raison.",
     unknown: "Ce lien ne fonctionne pas",
-    unknown_text: "Le lien est incomplet ou n’appartient pas à ce site. Ouvrez-le de nouveau depuis l’e-mail, ou \
+    unknown_text: "Le lien est incomplet ou n’appartient pas à ce site. Ouvrez-le de nouveau depuis l’e‑mail, ou \
                    copiez-le en entier.",
     failed: "Cela n’a pas encore abouti",
     failed_text: "Votre demande n’a pas pu être enregistrée. Réessayez dans quelques minutes, avec le bouton \
-                  ci-dessous ou avec le lien dans l’e-mail.",
+                  ci-dessous ou avec le lien dans l’e‑mail.",
     questions: "Des questions ?",
     somebody: "cet expéditeur",
 };

@@ -39,7 +39,8 @@ p{margin:0 0 1rem}\
 form{margin:0 0 1rem}\
 fieldset{margin:0 0 1rem;padding:0;border:0;min-width:0}\
 legend{margin:0 0 .5rem;padding:0;font-weight:600}\
-label{display:flex;align-items:center;gap:.75rem;min-height:2.75rem}\
+label{display:flex;align-items:center;gap:.75rem;min-height:2.75rem;padding:.375rem 0;line-height:1.3}\
+bdi{display:inline-block;max-width:100%}\
 input{flex:none;width:1.5rem;height:1.5rem;margin:0;accent-color:var(--b)}\
 input[type=email]{display:block;width:100%;height:3rem;padding:.5rem .75rem;font:inherit;color:inherit;\
 background:0 0;border:1px solid currentColor;border-radius:.375rem}\

@@ -166,11 +166,13 @@ impl Subject<'_> {
         html! {
             @while let Some((before, name, after)) = placeholder(rest) {
                 (before)
+                @let ends = matches!(name, Name::Sender) && sender.ends_with('.');
                 @match name {
                     Name::Sender => b { (sender) },
                     Name::Address => b { bdi { (masked(self.address)) } },
                 }
-                ({ rest = after; "" })
+                // "B.V." ends a sentence without a second full stop.
+                ({ rest = if ends { after.strip_prefix('.').unwrap_or(after) } else { after }; "" })
             }
             (rest)
         }
@@ -185,7 +187,7 @@ impl Subject<'_> {
 pub(crate) fn imprint(sender: &Sender, questions: &str) -> Markup {
     html! {
         footer {
-            (sender.name) ", " (sender.address) ", KvK " (sender.kvk) "." br;
+            (sender.name) ", " (sender.address) ", KvK\u{a0}" (sender.kvk) "." br;
             (questions) " "
             a href={ "mailto:" (sender.contact.as_str()) } { (sender.contact.as_str()) }
         }
@@ -237,6 +239,28 @@ mod tests {
             ("jürgen@bücher.example", "j…n@bücher.example"),
         ] {
             assert_eq!(masked(Address::parse(address).unwrap().key()), shown);
+        }
+    }
+
+    #[test]
+    fn l9_a_name_that_ends_in_a_full_stop_ends_the_sentence() {
+        let address = Address::parse("lezer@example.nl").unwrap();
+        let sender = |name: &str| Sender {
+            id: crate::mail::SenderId("1".into()),
+            name: name.into(),
+            trade_names: Vec::new(),
+            kvk: "1".into(),
+            address: "Dorp".into(),
+            contact: address.clone(),
+            domains: Vec::new(),
+            notify: Vec::new(),
+            language: Language::Nl,
+        };
+        for (name, end) in [("Bank B.V.", "<b>Bank B.V.</b></p>"), ("Bank", "<b>Bank</b>.</p>")] {
+            let (sender, look) = (sender(name), Look::default());
+            let subject = Subject { sender: Some(&sender), address: address.key(), look: &look };
+            let page = done(Language::Nl, subject, Afterwards::default());
+            assert!(page.contains(end), "{page}");
         }
     }
 

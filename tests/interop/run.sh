@@ -74,6 +74,7 @@ next_hop = "directory"
 [unsubscribe]
 listen = "127.0.0.1:$1"
 url = "http://127.0.0.1:$1"
+trusted_proxies = ["127.0.0.1"]
 
 [[sender]]
 name = "Voorbeeld Hypotheken B.V."
@@ -140,7 +141,7 @@ start
 export SLUIS SMTP SMTPS ACCOUNT PASSWORD PAGE="$page"
 export CONFIG="$home/sluis.toml" OUTBOX="$home/var/outbox" AUTHORITY="$home/var/tls/ca.pem"
 failed=0
-all="curl swaks msmtp python git mutt nodemailer postfix exim opensmtpd browser timestamp rewrite"
+all="curl swaks msmtp python git mutt nodemailer postfix exim opensmtpd proxy browser timestamp rewrite"
 for script in ${scripts:-$all}; do
     status=0
     said=$("$here/$script.sh" 2>&1) || status=$?
