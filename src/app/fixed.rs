@@ -268,7 +268,7 @@ mod tests {
         assert!(Files::of(&off.unsubscribe).is_none(), "the files are there, and not wanted");
 
         let authority = |file: &Path| {
-            let believed = with(&format!("health_ca_file = \"{}\"", file.display()), "");
+            let believed = with(&format!("health_ca_file = \"{}\"", file.display()), own);
             rooms::outside(&believed, believed.unsubscribe.listen)
         };
         assert!(authority(&one.certificate).is_ok());

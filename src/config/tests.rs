@@ -108,7 +108,12 @@ fn every_key_is_documented_and_every_documented_default_is_the_default() {
     // Links to this machine are for a next hop on it.
     let full = uncommented(&committed(), folder.path())
         .replace("http://127.0.0.1:8025", "https://afmelden.voorbeeldhypotheken.nl");
-    let settings = check(&full).unwrap_or_else(|problems| panic!("{problems}"));
+    // A certificate for a name of its own needs a page that speaks TLS, which is no default: see app/fixed.rs.
+    let own = |line: &&str| {
+        !["unsubscribe_certificate_file", "unsubscribe_key_file"].iter().any(|key| line.starts_with(key))
+    };
+    let in_force = full.lines().filter(own).collect::<Vec<_>>().join("\n");
+    let settings = check(&in_force).unwrap_or_else(|problems| panic!("{problems}"));
     let plain = check(&committed()).unwrap();
 
     // What stands there as a default is what one gets without it.
