@@ -95,6 +95,10 @@ impl Relay {
     pub fn replace(&self, hops: Vec<Settings>, routes: &Routes) -> Result<(), TlsError> {
         let old = self.network();
         let new = Arc::new(Network::new(hops, routes, &old.hops)?);
+        for hop in new.hops.iter().filter(|hop| !old.hops.iter().any(|kept| Arc::ptr_eq(kept, hop))) {
+            hop.take_over(&old.hops);
+            hop.look_again();
+        }
         *self.network.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
         let gone = old.hops.iter().filter(|hop| !new.hops.iter().any(|kept| Arc::ptr_eq(kept, hop)));
         let gone: Vec<_> = gone.cloned().collect();
@@ -141,8 +145,12 @@ impl Relay {
     /// password, which nearly all have.
     pub fn mechanisms(&self) -> Vec<Mechanism> {
         let network = self.network();
-        let seen = network.pass_through().and_then(|(_, pool)| pool.mechanisms());
-        seen.unwrap_or_else(|| Mechanism::PASSWORD.to_vec())
+        let Some((_, pool)) = network.pass_through() else { return Mechanism::PASSWORD.to_vec() };
+        pool.mechanisms().unwrap_or_else(|| {
+            // It was not there at the start; the next client shall have the others.
+            pool.look_again();
+            Mechanism::PASSWORD.to_vec()
+        })
     }
 
     /// Sign in at the next hop that takes its clients' own accounts. Takes no longer than a connect may.
@@ -420,6 +428,18 @@ impl Hop {
                 let pool = self.connections_of(copy)?;
                 pool.down().map(|failure| pool.failed(copy, &failure, true))
             }
+        }
+    }
+
+    /// What one of `before` has seen of the same server: a reload makes nobody forget how to sign in.
+    fn take_over(&self, before: &[Arc<Hop>]) {
+        let Way::Smtp(pool) = &self.way else { return };
+        let known = before.iter().find_map(|hop| match &hop.way {
+            Way::Smtp(known) if known.name() == pool.name() => Some(known),
+            _ => None,
+        });
+        if let Some(known) = known {
+            pool.learn_from(known);
         }
     }
 

@@ -79,11 +79,12 @@ impl Logins {
         {
             return Ok(login);
         }
-        let Some(pool) = pool.signing_in_with(credentials.clone()) else {
+        let home = pool;
+        let Some(pool) = home.signing_in_with(credentials.clone()) else {
             return Err(NotSignedIn::Unavailable("nobody has an account there".to_owned()));
         };
         match pool.probe().await {
-            Ok(()) => {}
+            Ok(()) => home.learn_from(&pool),
             Err(Failure::Turned(Phase::Auth, answer)) if answer.code >= 500 => {
                 return Err(NotSignedIn::Refused(answer));
             }

@@ -139,6 +139,17 @@ impl Pool {
         self.shared.kept().mechanisms.clone()
     }
 
+    /// What `other` has seen of the same server, until somebody sees it anew.
+    pub(super) fn learn_from(&self, other: &Self) {
+        let (seen, mechanisms) = {
+            let known = other.shared.kept();
+            (known.seen, known.mechanisms.clone())
+        };
+        let mut kept = self.shared.kept();
+        kept.seen = seen.or(kept.seen);
+        kept.mechanisms = mechanisms.or(kept.mechanisms.take());
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.shared.name
     }
