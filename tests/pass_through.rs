@@ -205,3 +205,15 @@ async fn p4_a_next_hop_that_cannot_be_asked_is_no_wrong_password() {
     let (_, code, text) = signed_in(&gateway, &format!("AUTH PLAIN {}", plain("anna", "geheim"))).await;
     assert_eq!(code, 454, "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p4_a_reload_forgets_no_way_to_sign_in() {
+    let (hop, _) = next_hop("PLAIN XOAUTH2").await;
+    let gateway = gateway(hop.address, "connection_wait = \"50s\"\n").await;
+    let file = gateway.folder.path().join("sluis.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("connection_wait = \"50s\"", "connection_wait = \"51s\"")).unwrap();
+    gateway.running.reload().unwrap();
+    let (_, code, text) = signed_in(&gateway, &format!("AUTH XOAUTH2 {}", xoauth2("anna", "token"))).await;
+    assert_eq!(code, 235, "{text}");
+}

@@ -10,6 +10,7 @@ use super::Running;
 use super::sockets::{self, Sockets};
 use crate::clock::SystemClock;
 use crate::config::{self, ListenerTls};
+use crate::mail::Sender;
 use crate::secret::SystemEntropy;
 
 /// Serve until SIGTERM or SIGINT, on `sockets` where they are those of the config; SIGHUP reads the config
@@ -44,7 +45,24 @@ pub async fn serve(settings: config::Settings, sockets: Sockets) -> Result<()> {
 /// What is said at start.
 struct Welcome {
     next_hop: String,
-    try_from: Option<String>,
+    try_from: Option<Author>,
+}
+
+/// Whom a first message may be from: a name that RULES L7 lets through, and an address.
+struct Author {
+    name: String,
+    address: String,
+}
+
+impl Author {
+    /// Of the first sender, spelled for a shell; without its name when that would need quoting there.
+    fn of(sender: &Sender) -> Option<Self> {
+        let address = format!("nieuws@{}", sender.domains.first()?);
+        let plain = |name: &&String| name.chars().all(|c| c.is_alphanumeric() || " .-".contains(c));
+        let names = sender.trade_names.iter().chain([&sender.name]);
+        let name = names.into_iter().find(plain).map(|name| format!("\"{name}\" ")).unwrap_or_default();
+        Some(Self { name, address })
+    }
 }
 
 impl Welcome {
@@ -55,8 +73,8 @@ impl Welcome {
             config::NextHop::Mx(_) => "the servers of each recipient's domain (mx)".to_owned(),
         };
         let next_hop = settings.relay.hops.iter().map(one).collect::<Vec<_>>().join(", ");
-        let domain = settings.rules.senders.first().and_then(|sender| sender.domains.first());
-        Self { next_hop, try_from: domain.map(|domain| format!("nieuws@{domain}")) }
+        let try_from = settings.rules.senders.first().and_then(|sender| Author::of(sender));
+        Self { next_hop, try_from }
     }
 
     /// A standard output that nobody reads is no reason not to serve.
@@ -81,10 +99,10 @@ impl Welcome {
         }
         writeln!(out, "next hop     {}", self.next_hop)?;
         let plain = running.submission().iter().find(|bound| bound.tls != ListenerTls::Implicit);
-        if let (Some(bound), Some(from)) = (plain, &self.try_from) {
+        if let (Some(bound), Some(Author { name, address: from })) = (plain, &self.try_from) {
             writeln!(
                 out,
-                "try          printf 'From: <{from}>\\nSubject: try\\n\\nhello\\n' | curl -sS --crlf -v -T - \
+                "try          printf 'From: {name}<{from}>\\nTo: <klant@example.org>\\nSubject: try\\n\\nhello\\n' | curl -sS --crlf -v -T - \
                  smtp://{} --mail-from {from} --mail-rcpt klant@example.org",
                 bound.address
             )?;
