@@ -34,10 +34,14 @@ struct Zone {
     said: Mutex<Said>,
     /// Fetches of policies.
     fetches: AtomicUsize,
+    /// Questions for addresses that were never answered.
+    unanswered: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Said {
+    /// Hosts whose name server says nothing at all.
+    silent: std::collections::HashSet<String>,
     mx: HashMap<String, Result<Found<Mx>, DnsError>>,
     ips: HashMap<String, Result<Found<IpAddr>, DnsError>>,
     tlsa: HashMap<String, Result<Found<Tlsa>, DnsError>>,
@@ -67,6 +71,18 @@ impl Zone {
         self.said().policies.insert(domain.into(), text);
     }
 
+    fn unless_silent(&self, host: &str, four: bool) -> Asked<'_, Result<Found<IpAddr>, DnsError>> {
+        if !self.said().silent.contains(host) {
+            return Box::pin(std::future::ready(self.family(host, four)));
+        }
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
+        // As a resolver gives up on a question.
+        Box::pin(async {
+            tokio::time::sleep(std::time::Duration::from_secs(15)).await;
+            Err(DnsError::Failed("no answer".to_owned()))
+        })
+    }
+
     fn family(&self, host: &str, four: bool) -> Result<Found<IpAddr>, DnsError> {
         let mut found = self.said().ips.get(host).cloned().unwrap_or(Err(DnsError::NoName))?;
         found.records.retain(|ip| ip.is_ipv4() == four);
@@ -81,11 +97,11 @@ impl Internet for Zone {
     }
 
     fn ipv4<'a>(&'a self, host: &'a str) -> Asked<'a, Result<Found<IpAddr>, DnsError>> {
-        Box::pin(std::future::ready(self.family(host, true)))
+        self.unless_silent(host, true)
     }
 
     fn ipv6<'a>(&'a self, host: &'a str) -> Asked<'a, Result<Found<IpAddr>, DnsError>> {
-        Box::pin(std::future::ready(self.family(host, false)))
+        self.unless_silent(host, false)
     }
 
     fn tlsa<'a>(&'a self, name: &'a str) -> Asked<'a, Result<Found<Tlsa>, DnsError>> {
@@ -405,6 +421,37 @@ async fn rfc_7672_2_2_tlsa_records_that_dnssec_proves_decide() {
         assert_eq!(format!("{} {believed}", brief(&delivery.fates[0])).trim_end(), expected, "{case}");
         assert_eq!(hop.try_next().is_some(), expected.starts_with("relayed"), "{case}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn promise_10_a_silent_zone_costs_a_minute_at_most_and_holds_up_nobody_else() {
+    let rig = Rig::new().await;
+    let names: Vec<String> = (0..40).map(|n| format!("mx{n}.silent.example")).collect();
+    let hosts: Vec<(u16, &str)> = names.iter().map(|name| (10, name.as_str())).collect();
+    rig.zone.mx("silent.example", &hosts);
+    rig.zone.said().silent.extend(names.iter().cloned());
+    rig.zone.mx("example.org", &[(10, "mx.example.org")]);
+    rig.zone.ip("mx.example.org", &["127.0.0.2"]);
+    let relay = rig.relay_with(|_, settings| settings.pool.connections = 1);
+    let started = tokio::time::Instant::now();
+    let silent = async {
+        let delivery = to(&relay, "a@silent.example").await;
+        (brief(&delivery.fates[0]), started.elapsed().as_secs())
+    };
+    let healthy = async {
+        // The other one has asked, and waits.
+        while rig.zone.unanswered.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        // It gets as far as a connect that is refused: no server answers by a clock that stands still.
+        let fate = fate(&relay, "a@example.org").await;
+        (fate, started.elapsed().as_secs())
+    };
+    let (silent, healthy) = tokio::join!(silent, healthy);
+    assert_eq!(healthy, ("deferred 451 4.4.1".to_owned(), 0));
+    assert_eq!(silent, ("deferred 451 4.4.3".to_owned(), 60));
+    // Both kinds of address, of no more hosts than tries.
+    assert!(rig.zone.unanswered.load(Ordering::SeqCst) <= 2 * 5);
 }
 
 #[tokio::test]

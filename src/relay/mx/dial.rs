@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::find::{self, Addresses, Host};
@@ -23,8 +24,13 @@ use crate::relay::client::{Connection, Dialer};
 use crate::relay::failure::{Failure, Phase};
 use crate::relay::{SmtpHop, TlsMode};
 
-/// Connections that are tried for one copy (RFC 5321 5.1 wants at least two).
+/// Connections that are tried for one copy (RFC 5321 5.1 wants at least two). A host that DNS cannot say more of is one.
 const TRIES: usize = 5;
+/// Everything that is asked about a domain for one connection takes no longer, all in all: MX, policy, addresses, TLSA.
+/// Long enough for a policy whose web server is silent, behind name servers that are slow.
+const LOOKUPS: Duration = Duration::from_secs(60);
+/// Connects, handshakes and greetings for one connection take no longer than so many times the limit of a connect.
+const CONNECTS: u32 = 10;
 /// A host that could not be used, or said 421, comes after the others for so long.
 const TIRED: Duration = Duration::from_secs(5 * 60);
 
@@ -35,6 +41,13 @@ pub(in crate::relay) struct Domain {
     common: Arc<Common>,
     /// Hosts that are tried last for a while; no more than one domain names.
     tired: Mutex<HashMap<String, Instant>>,
+}
+
+/// What is left for one connection.
+#[derive(Debug)]
+struct Budget {
+    tries: usize,
+    lookups: Duration,
 }
 
 /// What is asked of a host's TLS.
@@ -77,43 +90,71 @@ impl Domain {
 
     /// Connect to the first of its servers that can be used. What is final is so for the whole domain.
     pub(in crate::relay) async fn dial(&self) -> Result<Connection, Failure> {
-        let place = {
-            let _waiting = Waiting::new(&self.common.waiting);
-            timeout(self.common.wait, self.common.places.clone().acquire_owned()).await
+        let limit = LOOKUPS + self.common.wait + self.common.timeouts.connect * CONNECTS;
+        let mut budget = Budget { tries: TRIES, lookups: LOOKUPS };
+        let dial = async {
+            match find::literal(&self.domain) {
+                Some(ip) => self.dial_literal(ip, &mut budget).await,
+                None => self.dial_hosts(&mut budget).await,
+            }
         };
-        let Ok(Ok(place)) = place else { return Err(Failure::Busy) };
-        let mut tries = TRIES;
-        let mut connection = match find::literal(&self.domain) {
-            Some(ip) => self.dial_literal(ip, &mut tries).await?,
-            None => self.dial_hosts(&mut tries).await?,
-        };
-        connection.place = Some(place);
-        Ok(connection)
+        timeout(limit, dial).await.unwrap_or(Err(Failure::Timeout(Phase::Connect)))
+    }
+
+    /// One of the places that all domains share. Taken for a connect, never for a question: who keeps us waiting for
+    /// an answer of DNS holds up nobody else.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let _waiting = Waiting::new(&self.common.waiting);
+        match timeout(self.common.wait, self.common.places.clone().acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(Failure::Busy),
+        }
+    }
+
+    /// What `question` finds in the time that is left for all of them. One that fails is a try.
+    async fn look_up<T>(
+        &self,
+        budget: &mut Budget,
+        question: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let since = Instant::now();
+        let found = timeout(budget.lookups, question).await.unwrap_or_else(|_| {
+            let (domain, limit) = (&self.domain, LOOKUPS.as_secs());
+            Err(Failure::Dns(format!("the name servers of {domain} did not say all within {limit} s")))
+        });
+        budget.lookups = budget.lookups.saturating_sub(since.elapsed());
+        if matches!(found, Err(Failure::Dns(_))) {
+            budget.tries = budget.tries.saturating_sub(1);
+        }
+        found
     }
 
     /// `user@[192.0.2.1]`.
-    async fn dial_literal(&self, ip: IpAddr, tries: &mut usize) -> Result<Connection, Failure> {
+    async fn dial_literal(&self, ip: IpAddr, budget: &mut Budget) -> Result<Connection, Failure> {
         if !self.common.hop.private && !net::public::is_public(ip) {
             return Err(Failure::NoHost(format!("{} is a private address", self.domain)));
         }
         let security = Security::Any(self.common.hop.tls);
-        self.dial_addresses(&ip.to_string(), &[ip], &security, tries).await
+        self.dial_addresses(&ip.to_string(), &[ip], &security, budget).await
     }
 
-    async fn dial_hosts(&self, tries: &mut usize) -> Result<Connection, Failure> {
+    async fn dial_hosts(&self, budget: &mut Budget) -> Result<Connection, Failure> {
         let common = &self.common;
         let world = &common.hop.world;
-        let hosts = find::hosts(&*world.internet, &self.domain, &common.helo, &*world.entropy).await?;
-        let policy = if common.hop.mta_sts { common.policies.policy(&self.domain).await } else { None };
+        let hosts = find::hosts(&*world.internet, &self.domain, &common.helo, &*world.entropy);
+        let hosts = self.look_up(budget, hosts).await?;
+        // Without the answer it is not known what the domain asks for, so nothing is sent.
+        let policy = async { Ok(common.policies.policy(&self.domain).await) };
+        let policy = if common.hop.mta_sts { self.look_up(budget, policy).await? } else { None };
         let mut failed: Option<Failure> = None;
         for host in self.rested_first(hosts) {
-            if *tries == 0 {
+            if budget.tries == 0 {
                 break;
             }
-            match self.dial_host(&host, policy.as_ref(), tries).await {
+            match self.dial_host(&host, policy.as_ref(), budget).await {
                 Ok(connection) => return Ok(connection),
-                // The others are no better than we are.
-                Err(failure @ Failure::Loop(_)) => return Err(failure),
+                // The others are no better than we are, and no place is free for them either.
+                Err(failure @ (Failure::Loop(_) | Failure::Busy)) => return Err(failure),
                 Err(failure) => {
                     tracing::debug!(domain = self.domain, host = host.name, %failure, "a host cannot be used");
                     self.tire(&host.name);
@@ -139,13 +180,17 @@ impl Domain {
         &self,
         host: &Host,
         policy: Option<&Policy>,
-        tries: &mut usize,
+        budget: &mut Budget,
     ) -> Result<Connection, Failure> {
         let hop = &self.common.hop;
-        let addresses =
-            find::addresses(&*hop.world.internet, &host.name, hop.ip_versions, hop.private).await?;
-        let security = self.security(host, &addresses, policy).await?;
-        self.dial_addresses(&host.name, &addresses.ips, &security, tries).await
+        let found = async {
+            let addresses =
+                find::addresses(&*hop.world.internet, &host.name, hop.ip_versions, hop.private).await?;
+            let security = self.security(host, &addresses, policy).await?;
+            Ok((addresses, security))
+        };
+        let (addresses, security) = self.look_up(budget, found).await?;
+        self.dial_addresses(&host.name, &addresses.ips, &security, budget).await
     }
 
     async fn dial_addresses(
@@ -153,16 +198,20 @@ impl Domain {
         host: &str,
         ips: &[IpAddr],
         security: &Security,
-        tries: &mut usize,
+        budget: &mut Budget,
     ) -> Result<Connection, Failure> {
+        let place = self.place().await?;
         let mut failed = None;
         for ip in ips {
-            if *tries == 0 {
+            if budget.tries == 0 {
                 break;
             }
-            *tries -= 1;
+            budget.tries -= 1;
             match self.dial_address(host, *ip, security).await {
-                Ok(connection) => return Ok(connection),
+                Ok(mut connection) => {
+                    connection.place = Some(place);
+                    return Ok(connection);
+                }
                 Err(failure) => failed = failed.or(Some(failure)),
             }
         }

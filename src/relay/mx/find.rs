@@ -8,6 +8,9 @@ use crate::net::public::is_public;
 use crate::relay::failure::Failure;
 use crate::secret::{Entropy, random};
 
+/// Servers of a domain that are looked at, the best first, however many it names.
+const HOSTS: usize = 10;
+
 /// A server to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Host {
@@ -25,7 +28,7 @@ pub(super) struct Addresses {
     pub secure: bool,
 }
 
-/// The servers of `domain` in order of preference, equals shuffled (RFC 5321 5.1). `own` is our name: of a domain that
+/// The first servers of `domain` in order of preference, equals shuffled (RFC 5321 5.1). `own` is our name: of a domain that
 /// we are a server of ourselves, only the better ones are left.
 pub(super) async fn hosts(
     internet: &dyn Internet,
@@ -60,6 +63,7 @@ fn in_order(found: Found<Mx>, domain: &str, own: &str, entropy: &dyn Entropy) ->
     }
     shuffle(&mut servers, entropy);
     servers.sort_by_key(|mx| mx.preference);
+    servers.truncate(HOSTS);
     Ok(servers.into_iter().map(|mx| Host { name: mx.host, secure: found.secure }).collect())
 }
 
@@ -154,6 +158,14 @@ mod tests {
         assert_eq!(ordered(&[(10, "a"), (20, us), (20, "b"), (30, "c")], 0), Ok("a".to_owned()));
         let looped = Err(Failure::Loop("example.org".to_owned()));
         assert_eq!(ordered(&[(10, us), (20, "b")], 0), looped);
+    }
+
+    #[test]
+    fn promise_10_of_however_many_servers_the_best_are_looked_at() {
+        let records: Vec<_> = (0..1500).rev().map(|preference| (preference, "a")).collect();
+        assert_eq!(ordered(&records, 0), Ok(["a"; HOSTS].join(" ")));
+        let best = [&records[..], &[(0, "best")]].concat();
+        assert!(ordered(&best, 0).unwrap().split(' ').take(2).any(|host| host == "best"));
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! The internet itself: DNS by hickory, policies by HTTPS.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::Method;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Asked, Internet};
 use crate::net::call::{Caller, Reach, Target};
 use crate::net::dane::Tlsa;
 use crate::net::dns::{self, DnsError, Found, Mx, Resolver};
+use crate::net::public::is_public;
 use crate::net::tls::Trust;
 
 /// How long the fetch of a policy may take, all in all (RFC 8461 3.3 suggests a minute).
 const FETCH: Duration = Duration::from_secs(30);
+/// Addresses of a policy's web server that are tried.
+const ADDRESSES: usize = 3;
 
 /// DNS and HTTPS.
 #[derive(Debug)]
@@ -29,17 +33,60 @@ impl Online {
         Ok(Self { resolver: Resolver::new(settings)?, caller })
     }
 
+    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        let (four, six) = tokio::join!(self.resolver.ipv4(host), self.resolver.ipv6(host));
+        let mut ips = public(host, [four, six])?;
+        ips.truncate(ADDRESSES);
+        Ok(ips)
+    }
+
     async fn fetch(&self, domain: &str) -> Result<String, String> {
         let caller = self.caller.as_ref().map_err(Clone::clone)?;
         let url = format!("https://mta-sts.{domain}/.well-known/mta-sts.txt");
         let target = Target::parse(&url).ok_or_else(|| format!("{url} cannot be asked"))?;
-        let reply = caller.call(&target, None, Method::GET, &[], Vec::new()).await;
-        let reply = reply.map_err(|error| error.to_string())?;
+        let deadline = Instant::now() + FETCH;
+        // By the name servers of the config: the system may know others, or none.
+        let asked = async {
+            let mut last = format!("{} has no address", target.host());
+            let ips = self.addresses(target.host()).await?;
+            for (tried, ip) in ips.iter().enumerate() {
+                // What is left is shared among those that are.
+                let left = deadline.saturating_duration_since(Instant::now()) / (ips.len() - tried) as u32;
+                let via = Some(SocketAddr::new(*ip, 443));
+                match timeout(left, caller.call(&target, via, Method::GET, &[], Vec::new())).await {
+                    Ok(Ok(reply)) => return Ok(reply),
+                    Ok(Err(error)) => last = error.to_string(),
+                    Err(_) => last = format!("{ip} did not answer in time"),
+                }
+            }
+            Err(last)
+        };
+        let reply =
+            timeout_at(deadline, asked).await.map_err(|_| format!("{url} did not answer in time"))??;
         // RFC 8461 3.3: redirects are not followed, and nothing else than 200 is a policy.
         match reply.status {
             200 => String::from_utf8(reply.body.to_vec()).map_err(|_| "the policy is no text".to_owned()),
             status => Err(format!("its web server answers {status}")),
         }
+    }
+}
+
+/// The addresses of `found`, IPv4 first; `Err` when one of them leads inside: the name is played with.
+fn public(host: &str, found: [Result<Found<IpAddr>, DnsError>; 2]) -> Result<Vec<IpAddr>, String> {
+    let mut ips = Vec::new();
+    let mut why = None;
+    for family in found {
+        match family {
+            Ok(found) => ips.extend(found.records),
+            Err(error) => why = why.or(Some(error)),
+        }
+    }
+    if let Some(inside) = ips.iter().find(|ip| !is_public(**ip)) {
+        return Err(format!("{host}: {inside} is not a public address"));
+    }
+    match why {
+        Some(error) if ips.is_empty() => Err(format!("{host}: {error}")),
+        _ => Ok(ips),
     }
 }
 
@@ -66,5 +113,60 @@ impl Internet for Online {
 
     fn policy<'a>(&'a self, domain: &'a str) -> Asked<'a, Result<String, String>> {
         Box::pin(self.fetch(domain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::op::{Message, MessageType};
+    use hickory_resolver::proto::rr::rdata::A;
+    use hickory_resolver::proto::rr::{RData, Record, RecordType};
+
+    use super::*;
+
+    /// Says that every name is at `ip`.
+    async fn name_server(ip: [u8; 4]) -> SocketAddr {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 1024];
+            while let Ok((size, from)) = socket.recv_from(&mut buffer).await {
+                let asked = Message::from_vec(&buffer[..size]).unwrap();
+                let query = asked.queries[0].clone();
+                let mut reply =
+                    Message::new(asked.metadata.id, MessageType::Response, asked.metadata.op_code);
+                reply.metadata.recursion_available = true;
+                if query.query_type() == RecordType::A {
+                    let data = RData::A(A::from(std::net::Ipv4Addr::from(ip)));
+                    reply.add_answers([Record::from_rdata(query.name().clone(), 60, data)]);
+                }
+                reply.add_query(query);
+                socket.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn rfc_8461_3_3_the_web_server_is_found_by_the_name_servers_of_the_config_and_never_inside() {
+        let settings = dns::Settings { servers: vec![name_server([10, 0, 0, 7]).await], dnssec: false };
+        let error = Online::new(&settings).unwrap().fetch("example.org").await.unwrap_err();
+        assert_eq!(error, "mta-sts.example.org: 10.0.0.7 is not a public address");
+    }
+
+    #[test]
+    fn rfc_8461_3_3_one_private_address_among_several_is_reason_enough() {
+        let found = |ips: &[&str]| {
+            Ok(Found { records: ips.iter().map(|ip| ip.parse().unwrap()).collect(), secure: false })
+        };
+        let failed = || Err(DnsError::Failed("no answer".to_owned()));
+        let ask = |four, six| public("h", [four, six]).map(|ips| ips.len());
+        assert_eq!(ask(found(&["9.9.9.9"]), found(&["2620:fe::fe"])), Ok(2));
+        assert_eq!(ask(found(&["9.9.9.9"]), failed()), Ok(1));
+        assert_eq!(ask(found(&[]), failed()), Err("h: no answer".to_owned()));
+        assert_eq!(
+            ask(found(&["9.9.9.9"]), found(&["::1"])),
+            Err("h: ::1 is not a public address".to_owned())
+        );
     }
 }
