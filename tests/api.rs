@@ -423,6 +423,22 @@ async fn l16_l19_no_later_word_of_a_token_lifts_what_a_person_took_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn wrong_secrets_do_not_lock_out_a_client_that_had_the_right_one() {
+    let house = House::open().await;
+    let asked = json!({ "purpose": PURPOSE, "addresses": ["a@example.org"] }).to_string();
+    let ask = async |secret: &str| {
+        let token = format!("all.{secret}");
+        house.send(&token, "POST", "/v1/check", "application/json", &asked).await.status
+    };
+    assert_eq!(ask("geheim.x").await, 200);
+    // As many as the limit per account, and fewer than the one per client.
+    for _ in 0..10 {
+        assert_eq!(ask("mis").await, 401);
+    }
+    assert_eq!(ask("geheim.x").await, 200, "whoever has the name alone stops nobody who has the secret");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn l11_what_went_as_a_text_message_stands_in_the_same_ledger_with_its_basis() {
     let house = House::open().await;
     house.gateway.consent(&["ja@example.org"]).await;
