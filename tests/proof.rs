@@ -316,7 +316,6 @@ async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_o
     assert!(text(&done.stdout).contains("0 entries were purged"), "{}", text(&done.stdout));
 
     // Restored: the copy in the place of the store, beside the keys; what was sent comes back out of it.
-    gateway.running.stop().await;
     let var = gateway.folder.path().join("var");
     let restore = |config: std::path::PathBuf, file: std::path::PathBuf| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
@@ -324,6 +323,13 @@ async fn a_backup_is_made_while_the_gateway_serves_and_opens_as_a_store_of_its_o
         tokio::task::spawn_blocking(move || command.output().unwrap())
     };
     let config = gateway.folder.path().join("sluis.toml");
+    // Not beside a gateway that goes on writing to the file that was moved away.
+    std::fs::rename(var.join("sluis.redb"), var.join("moved")).unwrap();
+    let done = restore(config.clone(), file.clone().into()).await.unwrap();
+    assert!(!done.status.success() && text(&done.stderr).contains("a gateway is running"), "{done:?}");
+    assert!(!var.join("sluis.redb").exists(), "nothing was put back");
+    std::fs::rename(var.join("moved"), var.join("sluis.redb")).unwrap();
+    gateway.running.stop().await;
     let done = restore(config.clone(), file.clone().into()).await.unwrap();
     assert!(!done.status.success() && text(&done.stderr).contains("never writes over a store"), "{done:?}");
     std::fs::remove_file(var.join("sluis.redb")).unwrap();

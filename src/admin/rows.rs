@@ -8,7 +8,7 @@ use super::wire::{
     ConsentRow, CustomerRow, Import, Imported, MailboxRow, PublishedRow, Reject, Row, SuppressionRow,
 };
 use crate::clock::Timestamp;
-use crate::consent::{ConsentEvent, Lint, Published, Relation, fold, is_known, lint};
+use crate::consent::{ConsentEvent, ConsentEventKind, Lint, Published, Relation, fold, is_known, lint};
 use crate::ledger::{Consented, Event, EvidenceKept, Publication, Related, Suppressed, Undeliverable};
 use crate::mail::{AddressKey, Purpose, Sender, SenderId, hex, sha256};
 use crate::policy::{ConsentHistory, Effect, Profile, Register, Rules, Unavailable};
@@ -16,6 +16,10 @@ use crate::suppression::{DeliveryBlock, Reason, Suppression, standing};
 
 /// Notes of one answer; more of the same kind help nobody.
 const MAX_NOTES: usize = 20;
+
+/// Why a correction in a file or with a token is refused: it would wipe the opt-outs before it.
+const NO_CORRECTION: &str = "L19: \"correct\" is not taken from a file or with a token, because it would lift the \
+     opt-outs that stand before it; the administrator corrects with \"sluis consent add --kind correct\"";
 
 /// What one request comes to, before it is written.
 #[derive(Debug, Default)]
@@ -126,8 +130,13 @@ impl Judge<'_> {
                 _ => lacks = faults,
             }
         }
-        if self.from_file && row.kind.is_grant() {
-            evidence = evidence.from_file();
+        match row.kind {
+            ConsentEventKind::Correct if self.from_file => {
+                return self.reject(row.line, NO_CORRECTION.to_owned());
+            }
+            ConsentEventKind::Confirm if self.from_file => evidence = evidence.from_file_confirming(),
+            kind if self.from_file && kind.is_grant() => evidence = evidence.from_file(),
+            _ => {}
         }
         let event = ConsentEvent { kind: row.kind, at: row.at, recorded_at: self.now, evidence };
         if let Err(error) = event.check(self.now) {

@@ -43,7 +43,7 @@ impl By {
         let text = text.trim();
         match text.strip_prefix('+') {
             Some(number) if self == Self::Sms && !text.contains('@') => {
-                let digits: String = number.chars().filter(|c| !" -.()".contains(*c)).collect();
+                let digits = digits(number);
                 let sound = DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
                 let address = Address::parse(&format!("+{digits}@{TELEPHONE}"));
                 match address {
@@ -54,6 +54,22 @@ impl By {
             _ => Address::parse(text).map_err(|error| format!("\"{text}\": {error}")),
         }
     }
+}
+
+/// The digits of `number`, written without its `+`. The "(0)" after a country code is dialled only within the
+/// country, so it is no part of the number, but for Italy (39) and San Marino (378), whose numbers begin with it.
+fn digits(number: &str) -> String {
+    let tight: String = number.chars().filter(|c| !" -.".contains(*c)).collect();
+    let tight = match tight.split_once("(0)") {
+        Some((code, rest))
+            if (1..=3).contains(&code.trim_matches(['(', ')']).len())
+                && !["39", "378"].contains(&code.trim_matches(['(', ')'])) =>
+        {
+            format!("{code}{rest}")
+        }
+        _ => tight,
+    };
+    tight.replace(['(', ')'], "")
 }
 
 /// The JSON of a body.
@@ -104,9 +120,17 @@ mod tests {
     #[test]
     fn l17_a_telephone_number_is_one_person_however_it_is_written() {
         let whom = |text| By::Sms.whom(text).map(|address| address.key().as_str().to_owned());
-        for text in ["+31612345678", "+31 6 1234 5678", " +31-6-12345678 ", "+31(6)12345678"] {
+        for text in [
+            "+31612345678",
+            "+31 6 1234 5678",
+            " +31-6-12345678 ",
+            "+31(6)12345678",
+            "+31 (0)6 12345678",
+            "+31(0)612345678",
+        ] {
             assert_eq!(whom(text).unwrap(), "+31612345678@sms.invalid", "{text}");
         }
+        assert_eq!(whom("+39 (0)6 1234567").unwrap(), whom("+39 06 1234567").unwrap(), "Italy dials it");
         for wrong in ["+", "+31", "+316123456789012345", "+31x12345678", "0612345678", ""] {
             assert!(whom(wrong).is_err(), "{wrong}");
         }

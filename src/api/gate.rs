@@ -115,6 +115,7 @@ impl Gate {
             Credentials { name: name.to_owned(), password: Secret::new(secret), mechanism: Mechanism::Plain };
         match self.accounts.check(credentials).await {
             Ok(Some(_)) => {
+                limits.signed_in(visitor.ip, &counted);
                 let token = self.tokens.iter().find(|token| token.name.eq_ignore_ascii_case(name));
                 let token = token.cloned().ok_or_else(Problem::unknown_token)?;
                 Ok(Caller { name: format!("api {}", token.name), token: Some(token) })

@@ -242,7 +242,11 @@ impl Sendings for StoreSendings {
                 Event::Returned(it) if it.sender == *sender && !it.hard => times.push(found.entry.at),
                 Event::Unblocked(it) if it.sender == *sender => times.clear(),
                 // Whoever clicked a link in a mail has a mailbox that works.
-                Event::Consent(it) if it.event.kind == ConsentEventKind::Confirm => times.clear(),
+                Event::Consent(it)
+                    if it.event.kind == ConsentEventKind::Confirm && !it.event.evidence.is_vouched_for() =>
+                {
+                    times.clear();
+                }
                 _ => {}
             }
         }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
+use super::link::Link;
 use super::print::Out;
 use super::{ledger, load};
 use crate::app;
@@ -15,6 +16,13 @@ use crate::secret::SystemEntropy;
 /// Check the backup and put it in its place; say what is not in it.
 pub(super) fn run(file: &Path, checkpoints: &[PathBuf], config: &Path, out: &mut Out) -> Result<bool> {
     let (settings, anchors) = (load(config)?, ledger::anchors(checkpoints)?);
+    // A gateway whose store file was moved away still writes to it: what it writes from now on would be lost.
+    if Link::gateway(&settings)?.is_some() {
+        bail!(
+            "a gateway is running: it answers at {}; stop it first, a restore is for a gateway that stands still",
+            settings.admin_socket().display()
+        );
+    }
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let restored = app::restore(&settings, file, &anchors, clock, entropy, &mut |at, all| {

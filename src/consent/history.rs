@@ -238,9 +238,26 @@ impl Evidence {
         }
     }
 
+    /// The evidence of a confirmation in a file: it too is the word of whoever hands the file over, and says nothing
+    /// about what the person gave elsewhere (RULES L16, L19).
+    pub fn from_file_confirming(self) -> Self {
+        Self {
+            attestation: self
+                .attestation
+                .filter(|text| !text.trim().is_empty())
+                .or(Some(FROM_FILE.to_owned())),
+            ..self
+        }
+    }
+
+    /// Whether somebody other than the person vouches for it.
+    pub fn is_vouched_for(&self) -> bool {
+        there(&self.attestation)
+    }
+
     /// Whether it shows the person's own act, and not the importer's word.
     fn is_by_person(&self) -> bool {
-        self.act.is_some() && !there(&self.attestation)
+        self.act.is_some() && !self.is_vouched_for()
     }
 }
 
@@ -317,7 +334,8 @@ pub fn is_known(history: &[ConsentEvent], event: &ConsentEvent) -> bool {
 ///
 /// Grants stand beside each other until a withdrawal ends them all, and the best one is told: lesser
 /// evidence never takes away better. A confirmation confirms every grant that stands before it; one
-/// without a grant is nothing. After a withdrawal only a new grant counts.
+/// without a grant is nothing, and one that somebody vouches for confirms no act of the person. After a withdrawal only
+/// a new grant by the person counts (RULES L16, L19).
 pub fn fold(events: &[ConsentEvent], now: Timestamp) -> ConsentState {
     let mut fold = Fold::default();
     if events.is_sorted_by_key(ConsentEvent::counts_from) {
@@ -338,8 +356,10 @@ struct Fold {
     expired: Option<Timestamp>,
     /// The best grant that stands.
     best: Option<Standing>,
-    /// The grant with text, act and source that a confirmation would lift to grade A.
+    /// The grant by the person with text, act and source that their confirmation would lift to grade A.
     full: Option<Standing>,
+    /// The same for a grant that somebody vouches for.
+    vouched: Option<Standing>,
 }
 
 #[derive(Clone, Copy)]
@@ -371,13 +391,19 @@ impl Fold {
                     event: index,
                     by_person: event.kind == ConsentEventKind::Grant && event.evidence.is_by_person(),
                 };
-                if grant.grade == Grade::B && self.full.is_none_or(|full| grant.by_person >= full.by_person) {
-                    self.full = Some(grant);
+                if self.is_withdrawn() && !grant.by_person {
+                    return;
+                }
+                match (grant.grade, grant.by_person) {
+                    (Grade::B, true) => self.full = Some(grant),
+                    (Grade::B, false) => self.vouched = Some(grant),
+                    _ => {}
                 }
                 self.offer(grant);
             }
             ConsentEventKind::Confirm => {
-                if let Some(full) = self.full {
+                let own = self.full.filter(|_| !event.evidence.is_vouched_for());
+                if let Some(full) = own.or(self.vouched) {
                     self.offer(Standing { grade: Grade::A, ..full });
                 }
             }
@@ -387,11 +413,15 @@ impl Fold {
             ConsentEventKind::Correct => *self = Self::default(),
             ConsentEventKind::Expire => {
                 // A withdrawal that a later grant took back does not come again when that grant ends.
-                let stands = self.best.is_some_and(|best| best.grade > Grade::D);
-                let withdrawn = self.withdrawn.filter(|_| !stands);
+                let withdrawn = self.withdrawn.filter(|_| self.is_withdrawn());
                 *self = Self { withdrawn, expired: Some(event.at), ..Self::default() };
             }
         }
+    }
+
+    /// Whether a withdrawal stands: an address without evidence takes none back.
+    fn is_withdrawn(&self) -> bool {
+        self.withdrawn.is_some() && self.best.is_none_or(|best| best.grade == Grade::D)
     }
 
     /// Of two grants that are as good, the later one is told.

@@ -190,6 +190,22 @@ fn l19_a_row_of_a_file_is_vouched_for_and_not_improved() {
 }
 
 #[test]
+fn l16_l19_what_somebody_vouches_for_ends_no_withdrawal_and_confirms_no_act() {
+    let withdraw = event(Withdraw, 0, Evidence::default());
+    let file = event(Grant, 1, full().from_file());
+    let confirm = |days| event(Confirm, days, Evidence::default().from_file_confirming());
+    let withdrawn = ConsentState::Withdrawn { since: day(0) };
+    assert_eq!(fold(&[withdraw.clone(), file.clone(), confirm(2)], day(9)), withdrawn);
+    let again = event(Grant, 3, full());
+    assert_eq!(
+        fold(&[withdraw, file.clone(), again.clone(), confirm(4)], day(9)),
+        ConsentState::Granted { grade: Grade::B, since: day(3), event: 2, by_person: true }
+    );
+    assert_eq!(grade_of(&[again, confirm(4)], day(9)), Some(Grade::B));
+    assert_eq!(grade_of(&[file, confirm(2)], day(9)), Some(Grade::A), "a file confirms what it brings");
+}
+
+#[test]
 fn l2_only_active_acts_are_acts() {
     assert_eq!(Act::parse("ticked_box"), Ok(Act::TickedBox));
     assert_eq!(Act::parse(" Clicked-Confirm "), Ok(Act::ClickedConfirm));

@@ -286,8 +286,8 @@ pub(super) fn fold(profile: &mut Profile, number: EntryNumber, at: Timestamp, ev
     let before = facts(profile);
     match event {
         Event::Consent(it) => {
-            if it.event.kind == ConsentEventKind::Confirm {
-                // Whoever clicked a link in a mail has a mailbox that works.
+            if it.event.kind == ConsentEventKind::Confirm && !it.event.evidence.is_vouched_for() {
+                // Whoever clicked a link in a mail has a mailbox that works; a file only says that somebody did.
                 profile.block = None;
             }
             add_consent(profile, &it.purpose, &it.event);
