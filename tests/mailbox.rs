@@ -297,6 +297,32 @@ async fn p9_a_plain_stop_counts_when_its_sender_is_vouched_for_and_waits_for_a_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p9_results_that_anybody_can_write_are_believed_from_nobody_but_the_server_behind_lmtp() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway_with(next_hop.address, "check_dkim = false").await;
+    let (_, id) = newsletter(&gateway, &mut next_hop, "lezer@example.org").await;
+    let text = format!(
+        "Authentication-Results: mx.sluis.test; dmarc=pass header.from=example.org\n\
+         From: lezer@example.org\nSubject: Re: Nieuws\nIn-Reply-To: {id}\n\nGraag afmelden\n"
+    );
+    assert_eq!(mail(&gateway, "boef@elsewhere.example", &text).await, 250);
+    assert_eq!(unsubscribed(&gateway), [], "a stranger wrote that field");
+    assert_eq!(gateway.running.store().count_letters().unwrap(), 1, "a person looks at it");
+    let mut client = Client::connect(gateway.running.unsubscribe_mail().1.unwrap()).await;
+    for (line, code) in [
+        ("LHLO mx.sluis.test".to_owned(), 250),
+        ("MAIL FROM:<lezer@example.org>".to_owned(), 250),
+        (format!("RCPT TO:<{MAILBOX}>"), 250),
+        ("DATA".to_owned(), 354),
+    ] {
+        assert_eq!(client.command(&line).await.code, code, "{line}");
+    }
+    client.send(format!("{}.\r\n", text.replace('\n', "\r\n"))).await;
+    assert_eq!(client.reply().await.code, 250);
+    assert_eq!(unsubscribed(&gateway), [("lezer@example.org".to_owned(), Way::Mailto)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p14_complaints_suppress_and_hard_bounces_block() {
     let mut next_hop = NextHop::start().await;
     let gateway = gateway(next_hop.address).await;
