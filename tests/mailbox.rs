@@ -482,6 +482,27 @@ async fn p14_what_comes_back_over_and_over_is_passed_on_four_times() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p14_what_comes_back_in_no_format_is_passed_on_too() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway_with(next_hop.address, "bounce_domain = \"bounce.sluis.test\"").await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let reply = gateway.client().await.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let path = sent_from(&next_hop.next().await);
+    let mut outside = Client::hello(gateway.running.unsubscribe_mail().0.unwrap()).await;
+    let qmail = "From: MAILER-DAEMON@far.example\r\nSubject: failure notice\r\n\r\nHi. This is the program.\r\n";
+    let away = "From: lezer@example.org\r\nAuto-Submitted: auto-replied\r\nSubject: weg\r\n\r\nTot maandag.\r\n";
+    for (from, text) in [("", qmail), ("lezer@example.org", away)] {
+        assert_eq!(outside.submit(from, &[&path], text).await.code, 250);
+        let on = next_hop.next().await;
+        assert_eq!((sent_from(&on).as_str(), on.rcpt[0].contains(NEWS)), ("", true), "its tool hears of it");
+        let got = String::from_utf8(on.data).unwrap();
+        assert!(got.ends_with(text), "as it came: {got}");
+    }
+    assert_eq!(returned(&gateway), [], "and nothing else follows");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p14_what_the_next_hop_says_of_a_mailbox_blocks_it_until_somebody_says_otherwise() {
     let gone = |moment: Moment, line: &str| {
         let is_gone = moment == Moment::Command && line.starts_with("RCPT") && line.contains("weg@");

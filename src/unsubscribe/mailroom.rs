@@ -202,7 +202,10 @@ impl Mailroom {
         };
         let about = self.about(&mail, recipients, &settings)?;
         let handled = match (&mail.kind, about) {
-            (Kind::Automatic(why), about) => self.ignore(about, why, None).await?,
+            (Kind::Automatic(why), about) => {
+                // Many bounces are no DSN: whoever sent the copy hears of them, too.
+                self.ignore(about, why, Some(&message).filter(|_| settings.pass_on)).await?
+            }
             (Kind::Complaint, Some(about)) => self.complaint(about).await?,
             (Kind::Complaint, None) => {
                 self.hold(&mail, &message, "it is a complaint, but about which message?").await?
