@@ -297,6 +297,32 @@ async fn p9_a_plain_stop_counts_when_its_sender_is_vouched_for_and_waits_for_a_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p9_results_that_anybody_can_write_are_believed_from_nobody_but_the_server_behind_lmtp() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway_with(next_hop.address, "check_dkim = false").await;
+    let (_, id) = newsletter(&gateway, &mut next_hop, "lezer@example.org").await;
+    let text = format!(
+        "Authentication-Results: mx.sluis.test; dmarc=pass header.from=example.org\n\
+         From: lezer@example.org\nSubject: Re: Nieuws\nIn-Reply-To: {id}\n\nGraag afmelden\n"
+    );
+    assert_eq!(mail(&gateway, "boef@elsewhere.example", &text).await, 250);
+    assert_eq!(unsubscribed(&gateway), [], "a stranger wrote that field");
+    assert_eq!(gateway.running.store().count_letters().unwrap(), 1, "a person looks at it");
+    let mut client = Client::connect(gateway.running.unsubscribe_mail().1.unwrap()).await;
+    for (line, code) in [
+        ("LHLO mx.sluis.test".to_owned(), 250),
+        ("MAIL FROM:<lezer@example.org>".to_owned(), 250),
+        (format!("RCPT TO:<{MAILBOX}>"), 250),
+        ("DATA".to_owned(), 354),
+    ] {
+        assert_eq!(client.command(&line).await.code, code, "{line}");
+    }
+    client.send(format!("{}.\r\n", text.replace('\n', "\r\n"))).await;
+    assert_eq!(client.reply().await.code, 250);
+    assert_eq!(unsubscribed(&gateway), [("lezer@example.org".to_owned(), Way::Mailto)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p14_complaints_suppress_and_hard_bounces_block() {
     let mut next_hop = NextHop::start().await;
     let gateway = gateway(next_hop.address).await;
@@ -453,6 +479,27 @@ async fn p14_what_comes_back_over_and_over_is_passed_on_four_times() {
     let ignored = events.iter().filter(|event| matches!(event, Event::Ignored(_))).count();
     let passed = events.iter().filter(|event| matches!(event, Event::NoticeSent { .. })).count();
     assert_eq!((ignored, passed), (7, 4), "whoever has the address cannot fill a mailbox with it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_what_comes_back_in_no_format_is_passed_on_too() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway_with(next_hop.address, "bounce_domain = \"bounce.sluis.test\"").await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let reply = gateway.client().await.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let path = sent_from(&next_hop.next().await);
+    let mut outside = Client::hello(gateway.running.unsubscribe_mail().0.unwrap()).await;
+    let qmail = "From: MAILER-DAEMON@far.example\r\nSubject: failure notice\r\n\r\nHi. This is the program.\r\n";
+    let away = "From: lezer@example.org\r\nAuto-Submitted: auto-replied\r\nSubject: weg\r\n\r\nTot maandag.\r\n";
+    for (from, text) in [("", qmail), ("lezer@example.org", away)] {
+        assert_eq!(outside.submit(from, &[&path], text).await.code, 250);
+        let on = next_hop.next().await;
+        assert_eq!((sent_from(&on).as_str(), on.rcpt[0].contains(NEWS)), ("", true), "its tool hears of it");
+        let got = String::from_utf8(on.data).unwrap();
+        assert!(got.ends_with(text), "as it came: {got}");
+    }
+    assert_eq!(returned(&gateway), [], "and nothing else follows");
 }
 
 #[tokio::test(flavor = "multi_thread")]

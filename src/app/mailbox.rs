@@ -68,7 +68,8 @@ impl Post {
             let one = post.listener(door, config, folder, letterbox.clock.now())?;
             let (sender, seen) = watch::channel(Arc::new(one));
             post.listeners.push((door, sender));
-            shutdown.spawn(submission::run(listener, seen, letterbox.clone(), shutdown.clone()));
+            let letterbox = Letterbox { cleaned: door == Door::Lmtp, ..letterbox.clone() };
+            shutdown.spawn(submission::run(listener, seen, letterbox, shutdown.clone()));
         }
         Ok(post)
     }
@@ -143,6 +144,9 @@ impl Vouch for DnsVouch {
 #[derive(Debug, Clone)]
 pub(super) struct Letterbox {
     pub room: Mailroom,
+    /// Whether a server of ours took forged Authentication-Results out of what comes in here: behind LMTP and the
+    /// pipe there is one. Whoever connects to the SMTP listener can write what they like.
+    pub cleaned: bool,
     pub clock: SharedClock,
     pub entropy: SharedEntropy,
 }
@@ -167,7 +171,7 @@ impl Journey for Letterbox {
         let null_path = matches!(submission.envelope.reverse_path, ReversePath::Null);
         let recipients = submission.envelope.recipients.into_iter().map(|one| one.address);
         let recipients: Vec<Address> = recipients.collect();
-        match self.room.take(null_path, &recipients, submission.message).await {
+        match self.room.take(null_path, self.cleaned, &recipients, submission.message).await {
             Ok(_) => Reply::accepted(reference, "taken"),
             Err(error) => {
                 Reply::unavailable("it cannot be recorded now; please try again", error.to_string())
@@ -179,7 +183,8 @@ impl Journey for Letterbox {
 impl Mailbox for Letterbox {
     fn take(&self, null_path: bool, recipient: Option<Address>, message: Vec<u8>) -> Doing<'_> {
         Box::pin(async move {
-            let handled = self.room.take(null_path, recipient.as_slice(), Bytes::from(message)).await;
+            let message = Bytes::from(message);
+            let handled = self.room.take(null_path, self.cleaned, recipient.as_slice(), message).await;
             handled.map(|handled| said(&handled)).map_err(|error: MailError| error.to_string())
         })
     }

@@ -242,6 +242,7 @@ impl Running {
                 shelf: Arc::default(),
                 clock: clock.clone(),
             },
+            cleaned: true,
             clock: clock.clone(),
             entropy: entropy.clone(),
         };

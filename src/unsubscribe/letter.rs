@@ -295,31 +295,128 @@ fn is_credible(message: &Message<'_>, from: &Address, trusted: &[String]) -> boo
     let mut fields = message.headers_raw();
     let field = fields.find(|(name, _)| name.eq_ignore_ascii_case("authentication-results"));
     let Some((_, value)) = field else { return false };
-    let value = without_comments(value);
-    let mut parts = value.split(';').map(str::trim);
-    let server = parts.next().unwrap_or_default().split_whitespace().next().unwrap_or_default();
-    if !trusted.iter().any(|one| one.eq_ignore_ascii_case(server)) {
+    let Some(parts) = results(value) else { return false };
+    let mut parts = parts.iter();
+    let server = parts.next().and_then(|words| words.first());
+    if !server.is_some_and(|server| trusted.iter().any(|one| server.is(one))) {
         return false;
     }
-    let domain = from.domain().ascii();
-    parts.any(|part| {
-        let mut words = part.split_whitespace();
-        let result = words.next().unwrap_or_default().to_ascii_lowercase();
-        let property = |names: &[&str]| {
-            words.clone().find_map(|word| {
-                let (name, value) = word.split_once('=')?;
-                names
-                    .contains(&name.to_ascii_lowercase().as_str())
-                    .then(|| value.trim_matches('"').to_ascii_lowercase())
-            })
+    parts.any(|words| {
+        let mut properties = words.iter().filter_map(Word::property);
+        let Some((method, result)) = properties.next().filter(|_| words[0].property().is_some()) else {
+            return false;
         };
-        match result.as_str() {
-            "dmarc=pass" => property(&["header.from"]).is_some_and(|of| of.eq_ignore_ascii_case(domain)),
-            "dkim=pass" => property(&["header.d", "header.i"])
-                .is_some_and(|of| speaks_for(of.rsplit('@').next().unwrap_or_default(), from)),
-            _ => false,
+        let says = |known: &str| method.eq_ignore_ascii_case(known) && result.eq_ignore_ascii_case("pass");
+        let value = |names: &[&str]| {
+            let is_one = |name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+            properties.clone().find(|(name, _)| is_one(name)).map(|(_, value)| value)
+        };
+        if says("dmarc") {
+            value(&["header.from"]).is_some_and(|of| of.eq_ignore_ascii_case(from.domain().ascii()))
+        } else if says("dkim") {
+            value(&["header.d", "header.i"])
+                .is_some_and(|of| speaks_for(of.rsplit('@').next().unwrap_or_default(), from))
+        } else {
+            false
         }
     })
+}
+
+/// A word of an Authentication-Results field: what stands between white space, comments and semicolons.
+#[derive(Debug, Default)]
+struct Word {
+    /// What it says, without quotation marks and backslashes.
+    text: String,
+    /// Where its first `=` outside quotation marks is.
+    equals: Option<usize>,
+    /// Whether any of it stood in quotation marks before a `=` did.
+    quoted: bool,
+}
+
+impl Word {
+    fn is(&self, text: &str) -> bool {
+        self.equals.is_none() && self.text.eq_ignore_ascii_case(text)
+    }
+
+    /// `name=value`: the name is a keyword, and never in quotation marks (RFC 8601 2.2).
+    fn property(&self) -> Option<(&str, &str)> {
+        let at = self.equals.filter(|_| !self.quoted)?;
+        Some((&self.text[..at], &self.text[at + 1..]))
+    }
+}
+
+/// The words of an Authentication-Results field, in the parts that semicolons make (RFC 8601 2.2): quoted strings
+/// and comments (RFC 5322 3.2.2, 3.2.4) keep what is in them to themselves. `None` when one of them has no end:
+/// then nobody can tell what the server said, and what others said to it. White space and comments around `=`
+/// belong to no word.
+fn results(value: &str) -> Option<Vec<Vec<Word>>> {
+    let mut parts = vec![Vec::new()];
+    // The word that is being read, and whether white space came after it.
+    let (mut word, mut ended) = (None::<Word>, false);
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        let piece = match c {
+            '(' => {
+                skip_comment(&mut chars)?;
+                ended = true;
+                continue;
+            }
+            ' ' | '\t' | '\r' | '\n' => {
+                ended = true;
+                continue;
+            }
+            // Neither stands anywhere else.
+            ')' | '\\' => return None,
+            ';' => {
+                parts.last_mut()?.extend(word.take());
+                parts.push(Vec::new());
+                continue;
+            }
+            '"' => quoted(&mut chars)?,
+            _ => c.to_string(),
+        };
+        let after_equals = word.as_ref().is_some_and(|word| word.equals == Some(word.text.len().wrapping_sub(1)));
+        if ended && c != '=' && !after_equals {
+            parts.last_mut()?.extend(word.take());
+        }
+        ended = false;
+        let word = word.get_or_insert_default();
+        if c == '=' && word.equals.is_none() {
+            word.equals = Some(word.text.len());
+        }
+        word.quoted |= c == '"' && word.equals.is_none();
+        word.text.push_str(&piece);
+    }
+    parts.last_mut()?.extend(word);
+    Some(parts)
+}
+
+/// The rest of a quoted string, as it is meant; `None` when it has no end.
+fn quoted(chars: &mut std::str::Chars<'_>) -> Option<String> {
+    let mut text = String::new();
+    loop {
+        match chars.next()? {
+            '"' => return Some(text),
+            '\\' => text.push(chars.next()?),
+            // A fold is no part of it (RFC 5322 3.2.4).
+            '\r' | '\n' => {}
+            c => text.push(c),
+        }
+    }
+}
+
+/// Go past the rest of a comment and those in it; `None` when one has no end.
+fn skip_comment(chars: &mut std::str::Chars<'_>) -> Option<()> {
+    let mut depth = 1usize;
+    while depth > 0 {
+        match chars.next()? {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            '\\' => drop(chars.next()?),
+            _ => {}
+        }
+    }
+    Some(())
 }
 
 /// Whether a signature of `signer` vouches for `from`: it is of that domain, or of one above it.
@@ -327,23 +424,6 @@ pub(super) fn speaks_for(signer: &str, from: &Address) -> bool {
     let (domain, signer) = (from.domain().ascii().to_ascii_lowercase(), signer.to_ascii_lowercase());
     signer.contains('.')
         && (domain == signer || domain.strip_suffix(signer.as_str()).is_some_and(|rest| rest.ends_with('.')))
-}
-
-fn without_comments(text: &str) -> String {
-    let mut depth = 0usize;
-    text.chars()
-        .filter(|c| match c {
-            '(' => {
-                depth += 1;
-                false
-            }
-            ')' => {
-                depth = depth.saturating_sub(1);
-                false
-            }
-            _ => depth == 0,
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -418,6 +498,47 @@ mod tests {
         assert!(!credible(failed, "a@b.nl"), "a comment says nothing");
         assert!(!credible(&format!("{own}From: a@b.nl\r\n"), "a@b.nl"), "which of two?");
         assert!(!credible(own, "a@b.nl, c@b.nl"), "which of two?");
+    }
+
+    #[test]
+    fn p9_what_a_quoted_string_or_a_comment_says_is_no_result() {
+        let trusted = ["mx.b.nl".to_owned()];
+        let credible = |results: &str| {
+            let text =
+                format!("Authentication-Results: {results}\r\nFrom: a@example.org\r\nSubject: stop\r\n\r\n");
+            read(text.as_bytes(), false, &trusted).unwrap().credible
+        };
+        for believed in [
+            "mx.b.nl; dmarc=pass header.from=example.org",
+            "mx.b.nl; dmarc = pass (\\) ; dmarc=fail \") header.from (=x)= \"example.org\"",
+            "\"mx.b.nl\" 1; spf=pass smtp.mailfrom=\"a;(b\\\"c\"@x.nl; DKIM=Pass header.i=\"a b\"@example.org",
+            "mx.b.nl;\r\n\tdkim=pass (1024-bit key; unprotected) header.d=example.org\r\n\theader.b=AbC=",
+            "mx.b.nl; dkim=fail header.d=x.nl; dkim=pass reason=\"a good signature\" header.d=example.org;",
+        ] {
+            assert!(credible(believed), "{believed}");
+        }
+        for not_believed in [
+            "mx.b.nl; spf=pass smtp.mailfrom=\"x; dmarc=pass header.from=example.org y\"@evil.example; \
+             dmarc=fail header.from=example.org",
+            "mx.b.nl; spf=pass smtp.mailfrom=\"x\\\"; dmarc=pass header.from=example.org y\"@evil.example",
+            "mx.b.nl; spf=pass (\\) ; dmarc=pass header.from=example.org ) smtp.mailfrom=x@evil.example",
+            "mx.b.nl; spf=pass (( ) ; dmarc=pass header.from=example.org ) smtp.mailfrom=x@evil.example",
+            "mx.b.nl; spf=pass smtp.mailfrom=\"(\"@x; dmarc=fail (\") header.from=example.org; dmarc=pass\")",
+            "mx.b.nl; dmarc=pass header.from=\"example.org",
+            "mx.b.nl; dmarc=pass header.from=example.org (",
+            "mx.b.nl; dmarc=pass header.from=example.org )",
+            "mx.b.nl; dmarc=pass header.from=example.org; spf=pass \"x\\\"",
+            "mx.b.nl; dmarc=pass \"header.from=example.org\"",
+            "mx.b.nl; \"dmarc=pass\" header.from=example.org",
+            "mx.b.nl; dmarc=pass smtp.mailfrom=\"x header.from=example.org\"@evil.example",
+            "mx.b.nl; dmarc=\"pass header.from=example.org\"",
+            "mx.b.nl; spf dmarc=pass header.from=example.org",
+            "\"evil.example; x\"; dmarc=pass header.from=example.org",
+            "mx.b.nl",
+            "",
+        ] {
+            assert!(!credible(not_believed), "{not_believed}");
+        }
     }
 
     #[test]

@@ -186,20 +186,26 @@ impl Mailroom {
         self.desk.settings().keys.bounced(address, settings.bounce_domain.as_ref()?)
     }
 
-    /// Take one mail, which came from `<>` if `null_path` says so. Must be awaited to its end.
+    /// Take one mail, which came from `<>` if `null_path` says so. `cleaned`: from a server that took forged
+    /// Authentication-Results out (RFC 8601 5); otherwise none is believed. Must be awaited to its end.
     pub async fn take(
         &self,
         null_path: bool,
+        cleaned: bool,
         recipients: &[Address],
         message: Bytes,
     ) -> Result<Handled, MailError> {
         let settings = self.settings();
-        let Some(mail) = letter::read(&message, null_path, &settings.trusted) else {
+        let trusted = if cleaned { &settings.trusted[..] } else { &[] };
+        let Some(mail) = letter::read(&message, null_path, trusted) else {
             return Ok(Handled::Ignored("it is no message"));
         };
         let about = self.about(&mail, recipients, &settings)?;
         let handled = match (&mail.kind, about) {
-            (Kind::Automatic(why), about) => self.ignore(about, why, None).await?,
+            (Kind::Automatic(why), about) => {
+                // Many bounces are no DSN: whoever sent the copy hears of them, too.
+                self.ignore(about, why, Some(&message).filter(|_| settings.pass_on)).await?
+            }
             (Kind::Complaint, Some(about)) => self.complaint(about).await?,
             (Kind::Complaint, None) => {
                 self.hold(&mail, &message, "it is a complaint, but about which message?").await?
