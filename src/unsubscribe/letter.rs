@@ -375,7 +375,8 @@ fn results(value: &str) -> Option<Vec<Vec<Word>>> {
             '"' => quoted(&mut chars)?,
             _ => c.to_string(),
         };
-        let after_equals = word.as_ref().is_some_and(|word| word.equals == Some(word.text.len().wrapping_sub(1)));
+        let after_equals =
+            word.as_ref().is_some_and(|word| word.equals == Some(word.text.len().wrapping_sub(1)));
         if ended && c != '=' && !after_equals {
             parts.last_mut()?.extend(word.take());
         }
