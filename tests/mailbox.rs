@@ -531,8 +531,10 @@ async fn p14_what_comes_back_in_no_format_is_passed_on_too() {
     assert_eq!(reply.code, 250, "{reply:?}");
     let path = sent_from(&next_hop.next().await);
     let mut outside = Client::hello(gateway.running.unsubscribe_mail().0.unwrap()).await;
-    let qmail = "From: MAILER-DAEMON@far.example\r\nSubject: failure notice\r\n\r\nHi. This is the program.\r\n";
-    let away = "From: lezer@example.org\r\nAuto-Submitted: auto-replied\r\nSubject: weg\r\n\r\nTot maandag.\r\n";
+    let qmail =
+        "From: MAILER-DAEMON@far.example\r\nSubject: failure notice\r\n\r\nHi. This is the program.\r\n";
+    let away =
+        "From: lezer@example.org\r\nAuto-Submitted: auto-replied\r\nSubject: weg\r\n\r\nTot maandag.\r\n";
     for (from, text) in [("", qmail), ("lezer@example.org", away)] {
         assert_eq!(outside.submit(from, &[&path], text).await.code, 250);
         let on = next_hop.next().await;

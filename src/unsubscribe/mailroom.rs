@@ -383,8 +383,12 @@ impl Mailroom {
         let (sendings, to, ids) = (self.sendings.clone(), from.key().clone(), mail.references.clone());
         let found = tokio::task::spawn_blocking(move || sendings.of_messages(&to, &ids)).await;
         let found = found.map_err(|error| Unavailable(error.to_string()))??;
-        Ok(found.map(|Sending { sender, address, reference, purpose }| {
-            Leaving { sender, address, token: None, reference: Some(reference), purpose }
+        Ok(found.map(|Sending { sender, address, reference, purpose }| Leaving {
+            sender,
+            address,
+            token: None,
+            reference: Some(reference),
+            purpose,
         }))
     }
 
