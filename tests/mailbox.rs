@@ -323,6 +323,47 @@ async fn p9_results_that_anybody_can_write_are_believed_from_nobody_but_the_serv
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p9_a_plain_stop_finds_whichever_message_to_its_from_address_it_answers() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway(next_hop.address).await;
+    let readers = ["een@example.org", "twee@example.org", "drie@example.org"];
+    gateway.consent(&readers).await;
+    // The same Message-ID to three; then others to each of them, and one to the first alone.
+    let mut client = gateway.client().await;
+    for (to, text) in [(&readers[..], "Dag"), (&readers[..], "Dag!!"), (&readers[..1], "Dag!!!!")] {
+        assert_eq!(client.submit(NEWS, to, message(NEWS, text)).await.code, 250);
+        for _ in to {
+            next_hop.next().await;
+        }
+    }
+    let id = |text: &str| {
+        let message = message(NEWS, text);
+        let (_, rest) = message.split_once("Message-ID: ").unwrap();
+        rest.split_once("\r\n").unwrap().0.to_owned()
+    };
+    let stop = |from: &str, ids: &str| {
+        let text = format!(
+            "Authentication-Results: mx.sluis.test; dmarc=pass header.from=example.org\n\
+             From: {from}\nSubject: Re: Nieuws\nReferences: {ids}\n\nGraag afmelden\n"
+        );
+        Request::Mail { null_path: false, recipient: None, message: BASE64_STANDARD.encode(text) }
+    };
+    let (first, own) = (id("Dag"), id("Dag!!!!"));
+    for (from, ids, counts) in [
+        ("drie@example.org", own.clone(), false),
+        ("vier@example.org", first.clone(), false),
+        ("drie@example.org", format!("<x@example.org> {own} {first}"), true),
+        ("een@example.org", own.clone(), true),
+        ("twee@example.org", first.clone(), true),
+    ] {
+        let answer = ask(&gateway, stop(from, &ids)).await;
+        let said = if counts { "is unsubscribed" } else { "person" };
+        assert!(matches!(&answer, Answer::Done { text } if text.contains(said)), "{from} {ids}: {answer:?}");
+    }
+    assert_eq!(unsubscribed(&gateway).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p14_complaints_suppress_and_hard_bounces_block() {
     let mut next_hop = NextHop::start().await;
     let gateway = gateway(next_hop.address).await;

@@ -27,12 +27,14 @@ use crate::relay::Abilities;
 use crate::secret::{SharedEntropy, random};
 use crate::shutdown::Shutdown;
 use crate::smtp::reply::Reply;
-use crate::store::Store;
+use crate::store::{Found, Store};
 use crate::submission::{self, Journey};
 use crate::unsubscribe::{Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Sent, Vouch};
 
-/// Entries with one Message-ID that are looked at: a message to many has one for each copy.
+/// Entries about one copy or one address that are looked at.
 const ENTRIES: usize = 5_000;
+/// Entries about one address that are looked at for a Message-ID, the newest first: anybody can ask for that.
+const LATEST: usize = 1_000;
 
 /// The listeners for it, and what a reload changes.
 #[derive(Debug)]
@@ -218,9 +220,17 @@ fn said(handled: &Handled) -> String {
 pub(super) struct StoreSendings(pub Store);
 
 impl Sendings for StoreSendings {
-    fn of_message(&self, message_id: &str) -> Result<Vec<Sending>, Unavailable> {
-        let found = self.0.by_message_id(message_id, ENTRIES)?.into_iter();
-        Ok(found.flat_map(|found| sendings(&found.entry.event)).collect())
+    fn of_messages(&self, to: &AddressKey, message_ids: &[String]) -> Result<Option<Sending>, Unavailable> {
+        // By address: a message to many has an entry for each of them under its Message-ID.
+        let sent = |found: &Found| {
+            let id = found.entry.event.message_id();
+            if !id.is_some_and(|id| message_ids.iter().any(|known| known == id)) {
+                return None;
+            }
+            sendings(&found.entry.event).into_iter().find(|sending| sending.address == *to)
+        };
+        let found = self.0.latest_by_address(to, LATEST, |found| sent(found).is_some())?;
+        Ok(found.as_ref().and_then(sent))
     }
 
     fn of_copy(&self, copy: CopyId) -> Result<Option<Sent>, Unavailable> {

@@ -83,6 +83,28 @@ impl Store {
         Ok(self.page(About::Address(address), &Window { limit, ..Window::default() })?.found)
     }
 
+    /// The newest entry that names a mailbox and of which `fits` holds, among the last `limit` that name it.
+    pub fn latest_by_address(
+        &self,
+        address: &AddressKey,
+        limit: usize,
+        fits: impl Fn(&Found) -> bool,
+    ) -> Result<Option<Found>, Unavailable> {
+        let reading = self.transaction()?;
+        Ok(guarded(|| {
+            let (entries, key) = (reading.open_table(ENTRIES)?, address.as_str());
+            let rows = reading.open_table(BY_ADDRESS)?.range((key, 0)..=(key, u64::MAX))?;
+            for row in rows.rev().take(limit) {
+                let number = row?.0.value().1;
+                let Some(row) = entries.get(number)? else { continue };
+                if let Some(found) = found(number, row.value())?.filter(&fits) {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        })?)
+    }
+
     /// The first `limit` entries that name a Message-ID (given with its angle brackets), in order.
     pub fn by_message_id(&self, id: &str, limit: usize) -> Result<Vec<Found>, Unavailable> {
         Ok(self.page(About::MessageId(id), &Window { limit, ..Window::default() })?.found)

@@ -1,6 +1,9 @@
 //! Reads a mail that came to the unsubscribe address: a wish, a complaint, a returned message, or nothing of
 //! the kind (RULES P9, P14). Reads only; what follows from it is the mailroom's.
 
+// Long because what a mail is, what it says and who vouches for it are read from the same few fields, and a third
+// of it is the tests with mails of each kind.
+
 use mail_parser::{Message, MessageParser, MimeHeaders as _};
 
 use crate::mail::{Address, AddressKey};

@@ -70,8 +70,9 @@ pub struct Sent {
 
 /// Finds what was sent. Handed in by `app`.
 pub trait Sendings: Send + Sync + std::fmt::Debug {
-    /// The marketing messages with this Message-ID (with its angle brackets).
-    fn of_message(&self, message_id: &str) -> Result<Vec<Sending>, Unavailable>;
+    /// The newest marketing message to `to` with one of these Message-IDs (with their angle brackets). Reads many
+    /// entries, and blocks meanwhile.
+    fn of_messages(&self, to: &AddressKey, message_ids: &[String]) -> Result<Option<Sending>, Unavailable>;
 
     /// The marketing copy with this id.
     fn of_copy(&self, copy: CopyId) -> Result<Option<Sent>, Unavailable>;
@@ -219,7 +220,7 @@ impl Mailroom {
             }
             (Kind::Returned(_), None) => Handled::Ignored("it names no message of ours"),
             (Kind::Wish { .. }, Some(about)) => self.wish(about.leaving).await?,
-            (Kind::Wish { plain: true }, None) => match self.answered(&mail)? {
+            (Kind::Wish { plain: true }, None) => match self.answered(&mail).await? {
                 Some(leaving) if self.is_credible(&mail, &message, &settings).await => {
                     self.wish(leaving).await?
                 }
@@ -377,17 +378,18 @@ impl Mailroom {
     }
 
     /// The message of ours to its From address that a mail answers.
-    fn answered(&self, mail: &letter::Letter) -> Result<Option<Leaving>, Unavailable> {
-        let Some(from) = &mail.from else { return Ok(None) };
-        for id in &mail.references {
-            let found = self.sendings.of_message(id)?;
-            if let Some(it) = found.into_iter().find(|sending| sending.address == *from.key()) {
-                let Sending { sender, address, reference, purpose } = it;
-                let reference = Some(reference);
-                return Ok(Some(Leaving { sender, address, token: None, reference, purpose }));
-            }
-        }
-        Ok(None)
+    async fn answered(&self, mail: &letter::Letter) -> Result<Option<Leaving>, Unavailable> {
+        let Some(from) = mail.from.as_ref().filter(|_| !mail.references.is_empty()) else { return Ok(None) };
+        let (sendings, to, ids) = (self.sendings.clone(), from.key().clone(), mail.references.clone());
+        let found = tokio::task::spawn_blocking(move || sendings.of_messages(&to, &ids)).await;
+        let found = found.map_err(|error| Unavailable(error.to_string()))??;
+        Ok(found.map(|Sending { sender, address, reference, purpose }| Leaving {
+            sender,
+            address,
+            token: None,
+            reference: Some(reference),
+            purpose,
+        }))
     }
 
     async fn hold(&self, mail: &letter::Letter, message: &Bytes, why: &str) -> Result<Handled, MailError> {
