@@ -299,11 +299,11 @@ mod desk {
     struct Post(std::sync::atomic::AtomicUsize);
 
     impl Mails for Post {
-        fn confirmation(&self, _: &Form, to: &Address, _: &str, _: &ConsentEvent) -> Result<Record, String> {
+        fn confirmation(&self, _: &Form, to: &Address, _: &str, _: &ConsentEvent) -> Record {
             self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             let copy = sluis::mail::CopyId::parse("00000000000000000000000000-0").unwrap();
             let about = "confirmation".to_owned();
-            Ok(Record::of(Event::NoticeSent { to: to.clone(), about, copy }))
+            Record::of(Event::NoticeSent { to: to.clone(), about, copy })
         }
 
         fn recorded(&self) {}

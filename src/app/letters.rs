@@ -52,14 +52,14 @@ impl Letters {
 }
 
 impl Letters {
-    /// Put one mail to `to` into `record`.
-    fn post(&self, record: &mut Record, notice: Notice, about: &str, sender: &Sender) {
+    /// Put one mail From `from` into `record`.
+    fn post(&self, record: &mut Record, notice: Notice, about: &str, sender: &Sender, from: &Address) {
         let letter = notice::Letter {
             to: notice.to,
             about: about.to_owned(),
             sender: Some(Party { id: sender.id.clone(), name: sender.name.clone() }),
             message_id: Some(notice.message_id),
-            from: Some(self.postmaster.clone()),
+            from: Some(from.clone()),
             bytes: notice.bytes.into(),
         };
         self.spool.enclose(record, letter, self.clock.now());
@@ -81,7 +81,7 @@ impl Notices for Letters {
                 let letterhead =
                     Letterhead { postmaster: &self.postmaster, hostname: &self.hostname, id: &id, now };
                 if let Some(notice) = notify::at_once(news, sender, to, &letterhead) {
-                    self.post(&mut record, notice, "unsubscribe", sender);
+                    self.post(&mut record, notice, "unsubscribe", sender, &self.postmaster);
                 }
             }
         }
@@ -122,7 +122,7 @@ impl Digests for Letters {
         let id = self.id(now);
         let letterhead = Letterhead { postmaster: &self.postmaster, hostname: &self.hostname, id: &id, now };
         let notice = notify::digest(news, sender, to, &letterhead);
-        self.post(record, notice, "unsubscribes of a day", sender);
+        self.post(record, notice, "unsubscribes of a day", sender, &self.postmaster);
     }
 
     fn recorded(&self) {
@@ -131,13 +131,7 @@ impl Digests for Letters {
 }
 
 impl Mails for Letters {
-    fn confirmation(
-        &self,
-        form: &Form,
-        to: &Address,
-        link: &str,
-        asked: &ConsentEvent,
-    ) -> Result<Record, String> {
+    fn confirmation(&self, form: &Form, to: &Address, link: &str, asked: &ConsentEvent) -> Record {
         let now = self.clock.now();
         let id = self.id(now);
         let letterhead = Letterhead { postmaster: &form.from, hostname: &self.hostname, id: &id, now };
@@ -152,17 +146,9 @@ impl Mails for Letters {
             language: form.language,
         };
         let notice = notify::confirmation(&confirmation, to, &letterhead);
-        let letter = notice::Letter {
-            to: notice.to,
-            about: "confirmation".to_owned(),
-            sender: Some(Party { id: form.sender.id.clone(), name: form.sender.name.clone() }),
-            message_id: Some(notice.message_id),
-            from: Some(form.from.clone()),
-            bytes: notice.bytes.into(),
-        };
         let mut record = Record::default();
-        self.spool.enclose(&mut record, letter, now);
-        Ok(record)
+        self.post(&mut record, notice, "confirmation", &form.sender, &form.from);
+        record
     }
 
     fn recorded(&self) {

@@ -101,6 +101,16 @@ impl Language {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Nl, Self::En, Self::De, Self::Fr];
 
+    /// Of texts in the order of [`Language::ALL`], the one in this language.
+    pub fn of<T>(self, [nl, en, de, fr]: [T; 4]) -> T {
+        match self {
+            Self::Nl => nl,
+            Self::En => en,
+            Self::De => de,
+            Self::Fr => fr,
+        }
+    }
+
     /// The code of ISO 639-1, as in the config.
     pub fn code(self) -> &'static str {
         match self {

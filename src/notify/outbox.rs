@@ -22,7 +22,7 @@ use crate::ledger::{
     Channel, Entry, Event, News, OutboxView, Owed, OwedId, OwedState, Record, RecordError, Scribe, Side,
     Telling, Told,
 };
-use crate::mail::{Address, AddressKey, Reference, Sender, SenderId};
+use crate::mail::{Address, AddressKey, Reference, Sender, SenderId, one_line_within};
 use crate::metrics;
 use crate::net::call::{CallError, Caller, Target};
 use crate::policy::{Register, Unavailable};
@@ -36,7 +36,7 @@ const PAGE: usize = 500;
 const LOOK: Duration = Duration::from_secs(60);
 /// Wait after the store could not be read or written.
 const TROUBLE: Duration = Duration::from_secs(5);
-/// Octets of an answer that are kept.
+/// Characters of an answer that are kept.
 const ANSWER: usize = 200;
 
 /// What may change while the gateway runs.
@@ -358,7 +358,7 @@ impl Outbox {
                 if next.duration_since(owed.since) < signed(settings.expire_after) {
                     debug!(telling = %id, %answer, "a telling failed; it is tried again");
                     metrics::told(owed.channel.kind(), "failed");
-                    let last_answer = cut(&answer);
+                    let last_answer = one_line_within(&answer, ANSWER);
                     let owed =
                         Owed { attempts: attempt, last_answer, state: OwedState::Waiting { next }, ..owed };
                     let record = Record { events: Vec::new(), sides: vec![Side::Defer(id, Box::new(owed))] };
@@ -376,13 +376,13 @@ impl Outbox {
             channel: kind.to_owned(),
             target,
             outcome: telling,
-            answer: cut(&answer),
+            answer: one_line_within(&answer, ANSWER),
             attempt,
         };
         let side = match telling {
             Telling::GivenUp => {
                 warn!(channel = %owed.channel, %answer, telling = %id, "somebody who must know could not be told");
-                let last_answer = cut(&answer);
+                let last_answer = one_line_within(&answer, ANSWER);
                 Side::Defer(
                     id,
                     Box::new(Owed { attempts: attempt, last_answer, state: OwedState::Dead, ..owed }),
@@ -421,18 +421,6 @@ fn is_allowed(host: &str, allowed: &[String]) -> bool {
         Some(parent) => host == parent || host.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.')),
         None => host == one,
     })
-}
-
-/// The first of a text's octets, on one line.
-fn cut(text: &str) -> String {
-    let mut kept = String::new();
-    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if kept.len() + c.len_utf8() > ANSWER {
-            break;
-        }
-        kept.push(c);
-    }
-    kept
 }
 
 #[cfg(test)]

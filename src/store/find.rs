@@ -104,11 +104,6 @@ impl Store {
             Ok(None)
         })?)
     }
-
-    /// The first `limit` entries that name a Message-ID (given with its angle brackets), in order.
-    pub fn by_message_id(&self, id: &str, limit: usize) -> Result<Vec<Found>, Unavailable> {
-        Ok(self.page(About::MessageId(id), &Window { limit, ..Window::default() })?.found)
-    }
 }
 
 fn page(reading: &ReadTransaction, about: About<'_>, window: &Window) -> Result<Page, Fault> {

@@ -25,13 +25,7 @@ const MAILS: usize = 2;
 pub trait Mails: Send + Sync + std::fmt::Debug {
     /// The mail to `to` with `link` in it, as a copy in the spool and its entries: what goes into the same record
     /// as the request. The error says why it cannot be made.
-    fn confirmation(
-        &self,
-        form: &Form,
-        to: &Address,
-        link: &str,
-        asked: &ConsentEvent,
-    ) -> Result<Record, String>;
+    fn confirmation(&self, form: &Form, to: &Address, link: &str, asked: &ConsentEvent) -> Record;
 
     /// The record is durable: the spool has something to do.
     fn recorded(&self);
@@ -132,8 +126,7 @@ impl SignUps {
         let invitation = Invitation { form: form.name.clone(), address: key.clone(), asked_at: now };
         let token = parts.desk.settings().keys.invite(&invitation, &*parts.entropy);
         // Made in any case: it takes time that could be measured.
-        let mail = parts.mails.confirmation(form, address, &form.link(&token), &asked);
-        let mut record = mail.map_err(RecordError::Store)?;
+        let mut record = parts.mails.confirmation(form, address, &form.link(&token), &asked);
         let room = parts.limits.form_mail(key).is_ok();
         if room && may_be_mailed(&profile, form, now) {
             record.events.insert(0, consented(form, key, asked));

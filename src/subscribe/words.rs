@@ -65,12 +65,7 @@ pub(super) struct Words {
 
 /// The words of `language`.
 pub(super) fn words(language: Language) -> &'static Words {
-    match language {
-        Language::Nl => &NL,
-        Language::En => &EN,
-        Language::De => &DE,
-        Language::Fr => &FR,
-    }
+    language.of([&NL, &EN, &DE, &FR])
 }
 
 const NL: Words = Words {

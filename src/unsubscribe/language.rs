@@ -59,12 +59,7 @@ pub(super) struct Words {
 
 /// The words of `language`.
 pub(super) fn words(language: Language) -> &'static Words {
-    match language {
-        Language::Nl => &NL,
-        Language::En => &EN,
-        Language::De => &DE,
-        Language::Fr => &FR,
-    }
+    language.of([&NL, &EN, &DE, &FR])
 }
 
 /// The language that `accept` (an Accept-Language value, RFC 9110 12.5.4) likes best of those we have;

@@ -17,7 +17,7 @@ use crate::ledger::{
     Answered, EntryNumber, Event, Held, Ignored, InboxView, Letter, Record, RecordError, Returned, Scribe,
     Side, Suppressed, Way,
 };
-use crate::mail::{Address, AddressKey, CopyId, Domain, Purpose, Reference, SenderId};
+use crate::mail::{Address, AddressKey, CopyId, Domain, Purpose, Reference, SenderId, one_line_within};
 use crate::metrics;
 use crate::policy::Unavailable;
 use crate::suppression::{Reason, Suppression};
@@ -26,7 +26,7 @@ use crate::suppression::{Reason, Suppression};
 const KEPT: usize = 64 * 1024;
 /// A mail says nothing about where it was written.
 const BY_MAIL: Visit = Visit { way: Way::Mailto, ip: None, user_agent: None };
-/// Octets of a subject or a diagnostic that are kept.
+/// Characters of a subject or a diagnostic that are kept.
 const LINE: usize = 300;
 
 /// Time after which a soft return is forgotten, if nothing came back since.
@@ -367,11 +367,11 @@ impl Mailroom {
             sender,
             address: address.clone(),
             reference,
-            status: cut(&failure.status),
+            status: one_line_within(&failure.status, LINE),
             copy,
             hard,
             blocked,
-            diagnostic: cut(&failure.diagnostic),
+            diagnostic: one_line_within(&failure.diagnostic, LINE),
         };
         self.record_and_pass_on(Event::Returned(returned), on.zip(message)).await?;
         Ok(Handled::Returned { address, hard, blocked })
@@ -399,7 +399,11 @@ impl Mailroom {
             metrics::limit_hit("inbox");
             return Err(MailError::Full(limit));
         }
-        let held = Held { from: mail.from.clone(), subject: cut(&mail.subject), why: why.to_owned() };
+        let held = Held {
+            from: mail.from.clone(),
+            subject: one_line_within(&mail.subject, LINE),
+            why: why.to_owned(),
+        };
         let bytes = message[..message.len().min(KEPT)].to_vec();
         let letter = Letter { at: self.clock.now(), held: held.clone(), bytes };
         let record = Record { events: vec![Event::Held(held)], sides: vec![Side::Letter(Box::new(letter))] };
@@ -429,18 +433,6 @@ fn days(times: &[Timestamp]) -> usize {
 /// The failure that says most about the mailbox.
 fn worst<'f>(failures: &'f [Failure], address: &AddressKey) -> Option<&'f Failure> {
     failures.iter().find(|failure| failure.is_hard(address)).or(failures.first())
-}
-
-/// A text on one line, cut to [`LINE`] octets.
-fn cut(text: &str) -> String {
-    let mut kept = String::new();
-    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if kept.len() + c.len_utf8() > LINE {
-            break;
-        }
-        kept.push(c);
-    }
-    kept
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use sluis::net::socks::Proxy;
 use sluis::net::tls::{Identity, Trust, client_config, server_config};
 use sluis::relay::{Copy, Handed, Held, Relay, Routes, Settings, SmtpHop, TlsMode};
 use sluis::secret::Secret;
+use sluis::smtp::sasl::Mechanism;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -331,4 +332,21 @@ async fn a_next_hop_behind_a_socks5_proxy() {
     }
     hop.next().await;
     assert!(hop.try_next().is_none());
+}
+
+#[tokio::test]
+async fn p4_a_next_hop_that_comes_late_is_asked_how_to_sign_in() {
+    let address = nobody().await;
+    let mut own = to(address);
+    (own.pass_through, own.pool.pause) = (true, Duration::ZERO);
+    let relay = Relay::new(own).unwrap();
+    relay.probe().await.unwrap_err();
+    assert_eq!(relay.mechanisms(), Mechanism::PASSWORD, "nobody has seen it");
+    let _hop = NextHop::at(address, &["AUTH PLAIN XOAUTH2"], |_, _| None).await;
+    let seen = async {
+        while !relay.mechanisms().contains(&Mechanism::XOauth2) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("it is looked at again");
 }

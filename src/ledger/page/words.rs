@@ -15,12 +15,7 @@ pub(super) struct Tongue(pub(super) Language);
 
 impl Tongue {
     pub(super) fn say(self, words: &Words) -> &'static str {
-        match self.0 {
-            Language::Nl => words[0],
-            Language::En => words[1],
-            Language::De => words[2],
-            Language::Fr => words[3],
-        }
+        self.0.of(*words)
     }
 
     /// With `values` in the places of `{}`.

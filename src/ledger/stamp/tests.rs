@@ -1,3 +1,5 @@
+//! Answers of a time-stamping service, good and spoiled.
+
 use super::*;
 use rcgen::ExtendedKeyUsagePurpose as Purpose;
 
