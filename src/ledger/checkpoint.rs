@@ -243,7 +243,8 @@ mod tests {
         let again = Signer::parse(&format!("{text}\n")).unwrap();
         assert_eq!(again.verifier(), signer.verifier());
         assert_eq!(again.name(), "sluis.voorbeeld.nl");
-        assert!(!format!("{signer:?}").contains(text.rsplit('+').next().unwrap()));
+        // Base64 may have a '+' near its end: what follows that may stand anywhere.
+        assert!(!format!("{signer:?}").contains(text.splitn(5, '+').nth(4).unwrap()));
         for name in ["", "a b", "a+b"] {
             assert_eq!(Signer::generate(name, &SystemEntropy).unwrap_err(), KeyError::Name(name.to_owned()));
         }
