@@ -132,9 +132,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// Receive some more octets, up to 64 KiB of a message and 4 KiB of commands. The replies were
     /// flushed before. Nothing is lost when this is cancelled.
     pub(super) async fn receive(&mut self, wait: Duration, in_message: bool) -> Result<(), Lost> {
-        let receive = async {
-            if in_message { self.receive_much().await } else { self.receive_little().await }
-        };
+        let receive =
+            async { if in_message { self.receive_much().await } else { self.receive_little().await } };
         let received = timeout(wait, receive).await.map_err(|_| Lost::Timeout)??;
         if received == 0 { Err(Lost::Closed) } else { Ok(()) }
     }
