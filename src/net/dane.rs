@@ -103,6 +103,7 @@ impl Believe for Associated {
         &self,
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
         let speaks = |record: &Tlsa| match record.usage {
