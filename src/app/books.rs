@@ -275,6 +275,7 @@ impl Books for StoreBooks {
                 sender: row.sender.clone(),
                 address: row.address.clone(),
                 suppression,
+                reference: None,
             }));
         }
         Ok(page)
