@@ -277,6 +277,7 @@ impl Books for StoreBooks {
                 sender: row.sender.clone(),
                 address: row.address.clone(),
                 suppression,
+                reference: None,
             }));
         }
         Ok(page)

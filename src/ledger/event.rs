@@ -353,6 +353,9 @@ pub struct Suppressed {
     pub address: AddressKey,
     /// Why and since when.
     pub suppression: Suppression,
+    /// The submission that somebody complained about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
 }
 
 /// An unsubscribe that took effect.
@@ -620,6 +623,7 @@ impl Event {
             Self::Unsubscribed(unsubscribed) => unsubscribed.reference,
             Self::Corrected(corrected) => corrected.reference,
             Self::Explained(explained) => explained.reference,
+            Self::Suppression(suppressed) => suppressed.reference,
             Self::Returned(returned) => Some(returned.reference),
             Self::Ignored(ignored) => Some(ignored.reference),
             other => other.copy().map(|copy| copy.reference),
