@@ -9,7 +9,7 @@ mod letters;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use rcgen::ExtendedKeyUsagePurpose;
+use rcgen::{ExtendedKeyUsagePurpose, RevocationReason};
 use serde_json::Value;
 use sluis::ledger::{Anchored, Event};
 use sluis::mail::{hex, sha256};
@@ -506,6 +506,9 @@ async fn promise_8_checkpoints_go_outside_and_their_anchors_stand_in_the_pack() 
     let beside = tempfile::tempdir().unwrap();
     let ca = beside.path().join("tsa.pem");
     std::fs::write(&ca, &tsa.pem).unwrap();
+    let (good, bad) = (beside.path().join("good.crl"), beside.path().join("bad.crl"));
+    std::fs::write(&good, tsa.revocations(Some(2027), Some(RevocationReason::Superseded))).unwrap();
+    std::fs::write(&bad, tsa.revocations(Some(2027), Some(RevocationReason::KeyCompromise))).unwrap();
     let service =
         Hook::answering(move |query| tsa.answer(&query.body, "20260301100000Z", Spoil::Nothing)).await;
     let anchor = format!(
@@ -545,6 +548,26 @@ async fn promise_8_checkpoints_go_outside_and_their_anchors_stand_in_the_pack() 
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
+    assert!(said.contains("note          whom the signers of the time stamps lead to"), "{said}");
+    // Whom the signer leads to, and what a list of revocations says of it, is for whoever asks.
+    let check = async |rest: &[&std::path::Path]| {
+        let mut args = vec!["proof", "verify", pack, "--key", &key, "--time-stamp-ca", ca.to_str().unwrap()];
+        args.extend(rest.iter().flat_map(|file| ["--time-stamp-crl", file.to_str().unwrap()]));
+        sluis(&gateway, &args).await
+    };
+    for rest in [&[][..], &[good.as_path()]] {
+        let done = check(rest).await;
+        assert!(done.status.success() && !text_of(&done).contains("note "), "{}", text_of(&done));
+    }
+    let done = check(&[&bad]).await;
+    assert_eq!(done.status.code(), Some(1), "{}", text_of(&done));
+    assert!(
+        text(&done.stdout).contains("KeyCompromise, so no stamp by its key counts"),
+        "{}",
+        text_of(&done)
+    );
+    let done = check(&[&ca]).await;
+    assert!(text(&done.stderr).contains("no list of revocations that can be read"), "{}", text_of(&done));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,8 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use crate::clock::SharedClock;
 use crate::config;
-use crate::ledger::{Anchored, Event, Record, Scribe, Side, stamp};
+use crate::ledger::stamp;
+use crate::ledger::{Anchored, Event, Record, Scribe, Side};
 use crate::mail::{Address, Reference, sha256};
 use crate::net::call::{Caller, Reach, Target};
 use crate::net::tls::Trust;
@@ -231,7 +232,8 @@ impl Anchors {
         ensure!(reply.status == 200, "HTTP status {}", reply.status);
         ensure!(reply.body.len() <= stamp::MAX_ANSWER, "an answer of more than {} octets", stamp::MAX_ANSWER);
         let now = self.parts.clock.now();
-        let stamped = stamp::check(&reply.body, &imprint, Some(&nonce), roots.map(|roots| (roots, now)))?;
+        let trust = roots.map(|roots| stamp::Trust { roots, crls: &[], now: Some(now) });
+        let stamped = stamp::check(&reply.body, &imprint, Some(&nonce), trust.as_ref())?;
         Ok((reply.body.to_vec(), stamped.at))
     }
 }
@@ -242,8 +244,9 @@ fn after(at: Timestamp, wait: Duration) -> Timestamp {
 }
 
 /// The certificates in a PEM file.
-fn roots(file: &Path) -> Result<Vec<TrustAnchor<'static>>> {
-    let unusable = || format!("{}: cannot be used as ledger.anchor.time_stamp_ca_file", file.display());
+pub fn roots(file: &Path) -> Result<Vec<TrustAnchor<'static>>> {
+    let unusable =
+        || format!("{}: cannot be used as the authority of a time-stamping service", file.display());
     let certificates = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(unusable)?;

@@ -23,6 +23,7 @@ mod running;
 mod serve;
 mod sockets;
 
+pub use anchors::roots as time_stamp_roots;
 pub use books::StoreBooks;
 pub use evidence::EVIDENCE;
 pub use offline::Offline;

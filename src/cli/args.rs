@@ -795,6 +795,12 @@ pub enum ProofCommand {
         /// The public key, or a file with it [default: keys/ledger.pub in the data folder]
         #[arg(long, requires = "pack")]
         key: Option<String>,
+        /// The authorities (PEM) that the signers of its time stamps must lead to
+        #[arg(long, requires = "pack", value_name = "FILE")]
+        time_stamp_ca: Option<PathBuf>,
+        /// A list of revocations (CRL, PEM or DER) of such an authority; may be given for each
+        #[arg(long, requires = "time_stamp_ca", value_name = "FILE")]
+        time_stamp_crl: Vec<PathBuf>,
     },
     /// Write an evidence pack
     Export {

@@ -6,18 +6,26 @@ use std::path::Path;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject as _;
+use webpki::{CertRevocationList, OwnedCertRevocationList};
+
 use super::args::{Period, ProofCommand};
 use super::link::{Link, unexpected};
 use super::print::{self, Out};
 use super::{complaint, fields};
 use super::{connect, load};
 use crate::admin::{Answer, LedgerAnswer, LedgerRequest, MAX_PAGE, Query, Request, Subject};
+use crate::app::time_stamp_roots;
 use crate::ledger::Keep;
-use crate::ledger::verify::verify_pack;
+use crate::ledger::stamp::Trust;
+use crate::ledger::verify::verify_pack_with;
 use crate::mail::{Address, Language, hex, sha256};
 
 /// Longest complaint.
 const MAX_COMPLAINT: u64 = 64 << 20;
+/// Longest list of revocations: those of large authorities have some megabytes.
+const MAX_CRL: u64 = 64 << 20;
 /// Longest file with a public key.
 const MAX_KEY: u64 = 4_096;
 
@@ -32,13 +40,17 @@ pub(super) fn run(command: ProofCommand, config: &Path, out: &mut Out) -> Result
         ProofCommand::Verify { pack: None, .. } => super::ledger::fsck(&[], config, out),
         ProofCommand::Message { subject, to } => message(subject, &to, &mut connect(config)?, out),
         ProofCommand::Lookup { complaint, json } => lookup(&complaint, json, &mut connect(config)?, out),
-        ProofCommand::Verify { pack: Some(pack), key } => {
+        ProofCommand::Verify { pack: Some(pack), key, time_stamp_ca, time_stamp_crl } => {
             // With a key of its own, a pack is checked without a config: on any machine, years later.
             let key = match key {
                 Some(key) => key,
                 None => load(config)?.data.join("keys/ledger.pub").display().to_string(),
             };
-            verify(&pack, &public_key(&key)?, out)
+            let roots = time_stamp_ca.as_deref().map(time_stamp_roots).transpose()?;
+            let crls = time_stamp_crl.iter().map(|file| revocations(file)).collect::<Result<Vec<_>>>()?;
+            let crls: Vec<&CertRevocationList<'_>> = crls.iter().collect();
+            let trust = roots.as_deref().map(|roots| Trust { roots, crls: &crls, now: None });
+            verify(&pack, &public_key(&key)?, trust.as_ref(), out)
         }
     }
 }
@@ -208,9 +220,19 @@ pub(super) fn public_key(key: &str) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-fn verify(pack: &Path, key: &str, out: &mut Out) -> Result<bool> {
+/// A list of revocations, from a file as authorities hand them out.
+fn revocations(file: &Path) -> Result<CertRevocationList<'static>> {
+    let bytes = read_bounded(file, MAX_CRL)?;
+    let der = CertificateRevocationListDer::from_pem_slice(&bytes);
+    let der = der.as_deref().unwrap_or(&bytes);
+    let list = OwnedCertRevocationList::from_der(der)
+        .map_err(|error| anyhow!("{}: no list of revocations that can be read: {error}", file.display()))?;
+    Ok(list.into())
+}
+
+fn verify(pack: &Path, key: &str, stamps: Option<&Trust<'_>>, out: &mut Out) -> Result<bool> {
     let file = File::open(pack).with_context(|| format!("{} cannot be opened", pack.display()))?;
-    let report = verify_pack(file, key).with_context(|| pack.display().to_string())?;
+    let report = verify_pack_with(file, key, stamps).with_context(|| pack.display().to_string())?;
     out.line(format_args!("about         {}", report.about))?;
     if let Some(checkpoint) = &report.checkpoint {
         out.line(format_args!("checkpoint    {} entries, signature holds", checkpoint.size))?;

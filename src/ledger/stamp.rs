@@ -1,9 +1,13 @@
 //! Time stamps on checkpoints (RFC 3161): what is asked of a time-stamping service, and whether its answer holds.
 //!
 //! An answer counts when it grants, when it stamps the hash that was asked for with the nonce of the question, and
-//! when the key of a certificate in it signed all that. With roots to trust, that certificate must also lead to one
-//! of them and be made for time stamps. The answer is kept as it came, so that `openssl ts -verify` reads it years
-//! later. Deliberately absent: how it is fetched.
+//! when the key of a certificate in it signed all that, at a time at which that certificate was valid. With roots to
+//! trust, the certificate must also lead to one of them, as of that time, and be made for time stamps. So a stamp that
+//! was good stays good when its signer's certificate has expired: its certificates are in it, and the answer is kept as
+//! it came, for `openssl ts -verify`, too. What a revocation means for it is said by RFC 3161 section 4 ([`Trust::crls`]).
+//! Deliberately absent: how an answer or a list of revocations is fetched.
+
+use std::time::Duration;
 
 use aws_lc_rs::digest::{self, digest};
 use der::asn1::{AnyRef, OctetStringRef};
@@ -13,7 +17,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::aws_lc_rs as algorithms;
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth,
+    RevocationOptionsBuilder, RevocationReason, UnknownStatusPolicy,
+};
 
 /// Longest answer that is read, in octets: one with a chain of certificates has some 6,000.
 pub const MAX_ANSWER: usize = 32 * 1024;
@@ -39,13 +46,23 @@ const SHA512: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3];
 const INTEGER: u8 = 0x02;
 const OCTETS: u8 = 0x04;
 const OID: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
 const TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const CONTEXT_0: u8 = 0xa0;
 
-/// Who vouches for signers, and the time at which their certificates must be valid.
-pub type Roots<'a> = (&'a [TrustAnchor<'a>], Timestamp);
+/// Who vouches for signers.
+#[derive(Debug, Clone, Copy)]
+pub struct Trust<'a> {
+    /// Authorities that a signer's certificate may lead to.
+    pub roots: &'a [TrustAnchor<'a>],
+    /// Lists of revocations, the newest of each authority; none is asked for, and one that is given must be of the
+    /// authority that issued the certificate.
+    pub crls: &'a [&'a CertRevocationList<'a>],
+    /// When the answer came, if it just did: certificates must be valid then as well.
+    pub now: Option<Timestamp>,
+}
 
 /// What a service says of a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +94,24 @@ pub enum StampError {
     /// Nobody signed it.
     #[error("the time stamp's signature does not hold")]
     Signature,
+    /// Its signer's certificate was not valid when it says that it was made.
+    #[error("the time stamp says {at}, and its signer's certificate was valid from {from} to {until}")]
+    Validity {
+        /// The time in the stamp.
+        at: Timestamp,
+        /// From then on.
+        from: Timestamp,
+        /// Until then.
+        until: Timestamp,
+    },
+    /// Its signer's certificate was revoked (RFC 3161 4).
+    #[error("the certificate of the time stamp's signer was revoked at {at}: {why}")]
+    Revoked {
+        /// When.
+        at: Timestamp,
+        /// What that means for the stamp.
+        why: String,
+    },
     /// Who signed it is not trusted for that.
     #[error("the time stamp's signer is not to be believed: {0}")]
     Signer(String),
@@ -107,12 +142,12 @@ fn positive(nonce: &[u8; NONCE]) -> [u8; NONCE] {
 }
 
 /// Check the `answer` (a `TimeStampResp` in DER) about `imprint`. `nonce` is that of the question, where it is still
-/// known. With `roots`, the signer must lead to one of them; without, any certificate in it will do.
+/// known. With `trust`, the signer must lead to a root; without, any certificate in it will do that was valid at its time.
 pub fn check(
     answer: &[u8],
     imprint: &[u8; 32],
     nonce: Option<&[u8; NONCE]>,
-    roots: Option<Roots<'_>>,
+    trust: Option<&Trust<'_>>,
 ) -> Result<Stamp, StampError> {
     let malformed = StampError::Malformed;
     let answer = items(one(answer, SEQUENCE)?)?;
@@ -128,8 +163,9 @@ pub fn check(
         return Err(malformed("it signs something else"));
     }
     let info = one(place(&content, 1)?.of(CONTEXT_0)?, OCTETS)?;
-    check_signature(&signed, info, roots)?;
-    read_info(info, imprint, nonce)
+    let stamp = read_info(info, imprint, nonce)?;
+    check_signature(&signed, info, stamp.at, trust)?;
+    Ok(stamp)
 }
 
 /// `PKIStatusInfo`: granted, or granted with changes.
@@ -176,8 +212,13 @@ fn time(text: &[u8]) -> Option<Timestamp> {
     TimeZone::UTC.to_timestamp(at).ok()
 }
 
-/// The one signature over `info`, by the key of a certificate that came with it.
-fn check_signature(signed: &[Item<'_>], info: &[u8], roots: Option<Roots<'_>>) -> Result<(), StampError> {
+/// The one signature over `info`, by the key of a certificate that came with it and was valid `at` that time.
+fn check_signature(
+    signed: &[Item<'_>],
+    info: &[u8],
+    at: Timestamp,
+    trust: Option<&Trust<'_>>,
+) -> Result<(), StampError> {
     let certificates = signed.iter().skip(3).find(|item| item.tag == CONTEXT_0);
     let certificates = certificates.map(|item| items(item.value)).transpose()?.unwrap_or_default();
     let signers = signed.iter().skip(3).find(|item| item.tag == SET);
@@ -202,22 +243,122 @@ fn check_signature(signed: &[Item<'_>], info: &[u8], roots: Option<Roots<'_>>) -
         })
     };
     let by = others.iter().find(holds).ok_or(StampError::Signature)?;
-    let Some((roots, now)) = roots else { return Ok(()) };
-    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
-    let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-    let certificate = EndEntityCert::try_from(by).map_err(|error| StampError::Signer(error.to_string()))?;
-    certificate
-        .verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            roots,
-            &others,
-            at,
-            KeyUsage::required(TIME_STAMPING),
-            None,
-            None,
-        )
-        .map(drop)
-        .map_err(|error| StampError::Signer(error.to_string()))
+    let (from, until) = validity(by)?;
+    if at < from || at > until {
+        return Err(StampError::Validity { at, from, until });
+    }
+    trust.map_or(Ok(()), |trust| check_signer(by, &others, at, trust))
+}
+
+/// The signer's certificate leads to a root and is for time stamps, as of the stamp's time; and it was not revoked in a
+/// way that takes the stamp with it.
+fn check_signer(
+    by: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    at: Timestamp,
+    trust: &Trust<'_>,
+) -> Result<(), StampError> {
+    let untrusted = |error: webpki::Error| StampError::Signer(error.to_string());
+    let certificate = EndEntityCert::try_from(by).map_err(untrusted)?;
+    let leads = |when: Timestamp, revocation| {
+        let seconds = u64::try_from(when.as_second()).unwrap_or_default();
+        let when = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let usage = KeyUsage::required(TIME_STAMPING);
+        let (algorithms, roots) = (webpki::ALL_VERIFICATION_ALGS, trust.roots);
+        certificate.verify_for_usage(algorithms, roots, others, when, usage, revocation, None).map(drop)
+    };
+    for when in [Some(at), trust.now].into_iter().flatten() {
+        leads(when, None).map_err(untrusted)?;
+    }
+    let Ok(revocation) = RevocationOptionsBuilder::new(trust.crls) else { return Ok(()) };
+    let revocation = revocation
+        .with_depth(RevocationCheckDepth::EndEntity)
+        .with_status_policy(UnknownStatusPolicy::Deny)
+        // A list of long ago says less than a new one, and nothing that is wrong.
+        .with_expiration_policy(ExpirationPolicy::Ignore)
+        .build();
+    match leads(at, Some(revocation)) {
+        Ok(()) => Ok(()),
+        Err(webpki::Error::CertRevoked) => check_revoked(by, at, trust.crls),
+        Err(error) => Err(StampError::Signer(format!("the lists of revocations: {error}"))),
+    }
+}
+
+/// RFC 3161 section 4: where the reason is given and is none that touches the key, stamps of before the revocation stand.
+fn check_revoked(
+    by: &CertificateDer<'_>,
+    at: Timestamp,
+    crls: &[&CertRevocationList<'_>],
+) -> Result<(), StampError> {
+    let parts = certificate_parts(by)?;
+    let (serial, issuer) = (place(&parts, 0)?.of(INTEGER)?, place(&parts, 2)?.of(SEQUENCE)?);
+    // A list may spell a number without the zero that DER puts before some.
+    let bare = serial.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(serial);
+    let mut spared = false;
+    for crl in crls.iter().filter(|crl| crl.issuer() == issuer) {
+        let find = |serial| crl.find_serial(serial).map_err(|error| StampError::Signer(error.to_string()));
+        let Some(revoked) = find(serial)?.map_or_else(|| find(bare), |found| Ok(Some(found)))? else {
+            continue;
+        };
+        let seconds = i64::try_from(revoked.revocation_date.as_secs()).unwrap_or(i64::MAX);
+        let revoked_at = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+        let why = match revoked.reason_code {
+            None => "no reason is given, so no stamp by its key counts".to_owned(),
+            Some(reason) if !leaves_the_key(reason) => format!("{reason:?}, so no stamp by its key counts"),
+            Some(_) if at < revoked_at => {
+                spared = true;
+                continue;
+            }
+            Some(reason) => format!("{reason:?}, and the stamp says {at}, which is not before that"),
+        };
+        return Err(StampError::Revoked { at: revoked_at, why });
+    }
+    if spared { Ok(()) } else { Err(StampError::Signer("its certificate was revoked".to_owned())) }
+}
+
+/// Whether a certificate that was revoked for this says nothing against its key.
+fn leaves_the_key(reason: RevocationReason) -> bool {
+    match reason {
+        RevocationReason::Unspecified
+        | RevocationReason::AffiliationChanged
+        | RevocationReason::Superseded
+        | RevocationReason::CessationOfOperation => true,
+        RevocationReason::KeyCompromise
+        | RevocationReason::CaCompromise
+        | RevocationReason::CertificateHold
+        | RevocationReason::RemoveFromCrl
+        | RevocationReason::PrivilegeWithdrawn
+        | RevocationReason::AaCompromise => false,
+    }
+}
+
+/// What a certificate consists of (RFC 5280 4.1), from its serial number on.
+fn certificate_parts<'c>(certificate: &'c CertificateDer<'_>) -> Result<Vec<Item<'c>>, StampError> {
+    let parts = items(one(certificate, SEQUENCE)?)?;
+    let mut parts = items(place(&parts, 0)?.of(SEQUENCE)?)?;
+    // The version stands first, where it is given.
+    if parts.first().is_some_and(|first| first.tag == CONTEXT_0) {
+        parts.remove(0);
+    }
+    Ok(parts)
+}
+
+/// From when and until when a certificate is valid.
+fn validity(certificate: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), StampError> {
+    let parts = certificate_parts(certificate)?;
+    let times = items(place(&parts, 3)?.of(SEQUENCE)?)?;
+    let read = |item: &Item<'_>| match item.tag {
+        TIME => time(item.value),
+        // RFC 5280 4.1.2.5.1: two digits of the year, of 1950 to 2049.
+        UTC_TIME => {
+            let century: &[u8] =
+                if item.value.first().is_some_and(|digit| *digit >= b'5') { b"19" } else { b"20" };
+            time(&[century, item.value].concat())
+        }
+        _ => None,
+    };
+    let read = |item| read(item).ok_or(StampError::Malformed("its signer's certificate has no validity"));
+    Ok((read(place(&times, 0)?)?, read(place(&times, 1)?)?))
 }
 
 type Algorithms = &'static [&'static dyn SignatureVerificationAlgorithm];

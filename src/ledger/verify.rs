@@ -14,8 +14,9 @@ use super::pack::{
     message_name, missing_name, proof_name, stamp_name,
 };
 use super::page::{self, Shown, Story};
+use super::stamp::{self, Trust};
+use super::succession;
 use super::tree::{self, Hash, leaf};
-use super::{stamp, succession};
 use crate::mail::{Language, hash, hex, one_line, sha256, unhex};
 
 /// Files in a pack, at most.
@@ -72,8 +73,18 @@ impl Report {
     }
 }
 
-/// Check the pack in `reader` against the verifier key `trusted`.
+/// Check the pack in `reader` against the verifier key `trusted`; of the signers of its time stamps no more than that they
+/// signed at a time at which their certificates were valid.
 pub fn verify_pack<R: Read + Seek>(reader: R, trusted: &str) -> Result<Report, VerifyError> {
+    verify_pack_with(reader, trusted, None)
+}
+
+/// The same, and with `stamps` also that the signers of its time stamps lead to an authority and were not revoked.
+pub fn verify_pack_with<R: Read + Seek>(
+    reader: R,
+    trusted: &str,
+    stamps: Option<&Trust<'_>>,
+) -> Result<Report, VerifyError> {
     let files = unzip(reader)?;
     let mut report = Report::default();
     let keys = keys(&files, trusted, &mut report);
@@ -90,7 +101,7 @@ pub fn verify_pack<R: Read + Seek>(reader: R, trusted: &str) -> Result<Report, V
     check_messages(&files, &mut report);
     let page = list.as_deref().map_or((0, Language::default()), page_of);
     check_evidence(&files, page.0, &mut report);
-    check_anchors(&files, family, &mut report);
+    check_anchors(&files, family, stamps, &mut report);
     if report.is_sound()
         && let Some(list) = list
     {
@@ -306,17 +317,23 @@ fn check_evidence(files: &Files, page: u32, report: &mut Report) {
 }
 
 /// Each anchor that an entry tells of: a checkpoint that the pack's own one continues, and the time stamp on it.
-fn check_anchors(files: &Files, keys: &[String], report: &mut Report) {
+fn check_anchors(files: &Files, keys: &[String], trust: Option<&Trust<'_>>, report: &mut Report) {
     let (mut anchors, mut problems) = (Vec::new(), Vec::new());
     for (number, entry) in &report.entries {
         let Event::Anchored(anchored) = &entry.event else { continue };
         if anchored.missed.is_some() {
             continue;
         }
-        match check_anchor(files, keys, *number, anchored) {
+        match check_anchor(files, keys, *number, anchored, trust) {
             Ok(()) => anchors.push(anchored.summary()),
             Err(why) => problems.push(format!("{}: {why}", anchor_name(anchored.size, "txt"))),
         }
+    }
+    let is_stamped =
+        |(_, entry): &(EntryNumber, Entry)| matches!(&entry.event, Event::Anchored(it) if it.stamp.is_some());
+    if trust.is_none() && report.entries.iter().any(is_stamped) {
+        let words = "whom the signers of the time stamps lead to was not looked at: name an authority (--time-stamp-ca)";
+        report.notes.push(words.to_owned());
     }
     report.anchors = anchors;
     report.problems.extend(problems);
@@ -327,6 +344,7 @@ fn check_anchor(
     keys: &[String],
     number: EntryNumber,
     anchored: &Anchored,
+    trust: Option<&Trust<'_>>,
 ) -> Result<(), String> {
     let note = text(files, &anchor_name(anchored.size, "txt"));
     let proof = text(files, &anchor_name(anchored.size, "json"));
@@ -344,7 +362,7 @@ fn check_anchor(
     if BASE64_STANDARD.encode(&answer.bytes) != *stamped {
         return Err("its time stamp is not the one in the entry".to_owned());
     }
-    let stamp = stamp::check(&answer.bytes, &sha256(note.as_bytes()), None, None)
+    let stamp = stamp::check(&answer.bytes, &sha256(note.as_bytes()), None, trust)
         .map_err(|error| error.to_string())?;
     if Some(stamp.at) == anchored.stamped_at {
         Ok(())

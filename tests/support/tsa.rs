@@ -2,8 +2,9 @@
 
 use aws_lc_rs::digest::{SHA256 as SHA256_DIGEST, digest};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    SigningKey as _,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevocationReason, RevokedCertParams, SerialNumber,
+    SigningKey as _, date_time_ymd,
 };
 
 /// How an answer is wrong.
@@ -28,6 +29,7 @@ pub struct Tsa {
     pub authority: Vec<u8>,
     /// The same as PEM.
     pub pem: String,
+    issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -52,6 +54,11 @@ const ECDSA_SHA256: &[u8] = &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 impl Tsa {
     /// One whose certificate is for `purpose`.
     pub fn new(purpose: ExtendedKeyUsagePurpose) -> Self {
+        Self::valid(purpose, 1975, 4096)
+    }
+
+    /// One whose certificate is valid from the beginning of one year to that of another.
+    pub fn valid(purpose: ExtendedKeyUsagePurpose, from: i32, until: i32) -> Self {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "Authority of the tests");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -59,9 +66,33 @@ impl Tsa {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Time stamps of the tests");
         params.extended_key_usages = vec![purpose];
+        // The first octet of a number this large is a zero in DER.
+        params.serial_number = Some(SerialNumber::from_slice(&[0xf0, 1, 2, 3]));
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &issuer).unwrap().der().to_vec();
-        Self { key, certificate, authority: issuer.der().to_vec(), pem: issuer.pem() }
+        Self { key, certificate, authority: issuer.der().to_vec(), pem: issuer.pem(), issuer }
+    }
+
+    /// The authority's list of revocations: of this signer at the beginning of a year, if one is given, and for which
+    /// reason; DER.
+    pub fn revocations(&self, revoked: Option<i32>, reason_code: Option<RevocationReason>) -> Vec<u8> {
+        let one = |year| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&[0xf0, 1, 2, 3]),
+            revocation_time: date_time_ymd(year, 1, 1),
+            reason_code,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2030, 1, 1),
+            next_update: date_time_ymd(2030, 2, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.into_iter().map(one).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().der().to_vec()
     }
 
     /// The answer to the question `query`, as at `at` (`20260301100000Z`).

@@ -49,7 +49,8 @@ fn a_signer_counts_when_it_leads_to_a_root_and_is_made_for_time_stamps() {
         let answer = tsa.answer(&query(&IMPRINT, &NONCE_SENT), AT, Spoil::Nothing);
         let authority = CertificateDer::from(authority);
         let roots = [webpki::anchor_from_trusted_cert(&authority).unwrap()];
-        check(&answer, &IMPRINT, Some(&NONCE_SENT), Some((&roots, now())))
+        let trust = Trust { roots: &roots, crls: &[], now: Some(now()) };
+        check(&answer, &IMPRINT, Some(&NONCE_SENT), Some(&trust))
     };
     let tsa = Tsa::new(Purpose::TimeStamping);
     of(&tsa, &tsa.authority).unwrap();
@@ -58,6 +59,65 @@ fn a_signer_counts_when_it_leads_to_a_root_and_is_made_for_time_stamps() {
     assert!(is_signer(of(&tsa, &stranger.authority)));
     let server = Tsa::new(Purpose::ServerAuth);
     assert!(is_signer(of(&server, &server.authority)), "a web server's certificate is none");
+}
+
+/// What the answer of `tsa` is worth to somebody who trusts its authority and was handed these lists.
+fn judged(tsa: &Tsa, now: Option<&str>, lists: &[Vec<u8>]) -> Result<Stamp, StampError> {
+    let answer = tsa.answer(&query(&IMPRINT, &NONCE_SENT), AT, Spoil::Nothing);
+    let authority = CertificateDer::from(&tsa.authority[..]);
+    let roots = [webpki::anchor_from_trusted_cert(&authority).unwrap()];
+    let lists = lists.iter().map(|list| webpki::OwnedCertRevocationList::from_der(list).unwrap().into());
+    let lists: Vec<CertRevocationList<'_>> = lists.collect();
+    let crls: Vec<&CertRevocationList<'_>> = lists.iter().collect();
+    let trust = Trust { roots: &roots, crls: &crls, now: now.map(|now| now.parse().unwrap()) };
+    check(&answer, &IMPRINT, None, Some(&trust))
+}
+
+#[test]
+fn promise_8_a_stamp_outlives_its_signers_certificate_and_none_is_older_or_younger_than_that() {
+    // It was made in March 2026; nobody asks for the time at which it is looked at.
+    let tsa = Tsa::valid(Purpose::TimeStamping, 2026, 2027);
+    judged(&tsa, None, &[]).unwrap();
+    asked(&tsa, Spoil::Nothing).unwrap();
+    judged(&tsa, Some("2026-03-01T10:00:05Z"), &[]).unwrap();
+    // An answer that just came is another matter: its signer has no business signing.
+    let late = judged(&tsa, Some("2027-03-01T10:00:05Z"), &[]);
+    assert!(matches!(late, Err(StampError::Signer(_))), "{late:?}");
+    for (from, until) in [(2020, 2026), (2027, 2030)] {
+        let tsa = Tsa::valid(Purpose::TimeStamping, from, until);
+        for answer in [judged(&tsa, None, &[]), asked(&tsa, Spoil::Nothing)] {
+            let words = answer.unwrap_err().to_string();
+            let valid = format!("valid from {from}-01-01T00:00:00Z to {until}-01-01T00:00:00Z");
+            assert!(words.contains(&valid), "{words}");
+        }
+    }
+    // Both spellings of a certificate's times (RFC 5280 4.1.2.5).
+    judged(&Tsa::valid(Purpose::TimeStamping, 1975, 2060), None, &[]).unwrap();
+}
+
+#[test]
+fn a_revocation_takes_the_stamps_that_rfc_3161_says_it_takes() {
+    use rcgen::RevocationReason as Reason;
+    let tsa = Tsa::new(Purpose::TimeStamping);
+    let with = |year, reason| judged(&tsa, None, &[tsa.revocations(year, reason)]);
+    with(None, None).unwrap();
+    for reason in [Reason::AffiliationChanged, Reason::Superseded, Reason::CessationOfOperation] {
+        with(Some(2027), Some(reason)).unwrap();
+        let words = with(Some(2026), Some(reason)).unwrap_err().to_string();
+        assert!(
+            words.contains("revoked at 2026-01-01T00:00:00Z") && words.contains("not before that"),
+            "{words}"
+        );
+    }
+    let words = with(Some(2027), Some(Reason::KeyCompromise)).unwrap_err().to_string();
+    assert!(words.contains("KeyCompromise, so no stamp by its key counts"), "{words}");
+    let words = with(Some(2027), None).unwrap_err().to_string();
+    assert!(words.contains("no reason is given, so no stamp by its key counts"), "{words}");
+
+    // A list that says nothing of this signer, or that somebody else made, is no word for it.
+    let stranger = Tsa::new(Purpose::TimeStamping);
+    let words = judged(&tsa, None, &[stranger.revocations(None, None)]).unwrap_err().to_string();
+    assert!(words.contains("the lists of revocations: "), "{words}");
 }
 
 #[test]
