@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use support::house::{House, Served};
+use support::patience::Patience;
 
 /// A zip of these files.
 fn zip(house: &House, name: &str, files: &[(&str, &str)]) -> String {
@@ -276,7 +277,9 @@ fn an_import_that_was_killed_has_whole_batches_in_and_is_finished_by_running_it_
     let csv = house.file("groot.csv", &csv);
     let mut child = house.command(&["import", &csv]).stdout(Stdio::null()).spawn().unwrap();
     // Killed as soon as the import is known to the gateway, and so in the middle of it.
+    let patience = Patience::new();
     while house.ok(&["import", "list"]).is_empty() {
+        patience.check();
         assert!(child.try_wait().unwrap().is_none(), "it ended before it was seen");
     }
     child.kill().unwrap();

@@ -11,6 +11,7 @@ use sluis::clock::SystemClock;
 use sluis::ledger::Event;
 use support::gateway::{PERSON, TestGateway, config_text, free_port, message, start};
 use support::next_hop::{Answer, Moment, NextHop};
+use support::patience::Patience;
 use support::smtp::Client;
 
 /// A next hop with two accounts, and what it heard after AUTH.
@@ -165,7 +166,9 @@ async fn promise_9_connections_of_one_account_are_never_used_for_another() {
         assert!(client.is_closed().await);
     }
     let before = heard.lock().unwrap().len();
+    let patience = Patience::new();
     while heard.lock().unwrap().len() == before {
+        patience.check();
         let (mut client, code, _) = signed_in(&gateway, &anna).await;
         assert_eq!(code, 235);
         client.command("QUIT").await;

@@ -8,6 +8,7 @@ use sluis::mail::Class;
 use sluis::suppression::Reason;
 use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, message};
 use support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
+use support::patience::{Patience, within};
 
 fn relayed(event: &Event) -> Option<()> {
     matches!(event, Event::Relayed(_)).then_some(())
@@ -36,7 +37,7 @@ async fn promise_1_admitted_is_durable_before_the_first_byte_of_the_copy() {
     let message = message(NEWS, "Dag");
     let submitting = client.submit(NEWS, &["lezer@example.org"], message);
     let looking = async {
-        asking.recv().await.expect("MAIL reaches the next hop");
+        within(asking.recv()).await.expect("MAIL reaches the next hop");
         gateway.events()
     };
     let (reply, seen_at_mail) = tokio::join!(submitting, looking);
@@ -427,7 +428,9 @@ async fn a_reload_is_whole_or_not_at_all() {
     let reply = client.submit(PERSON, &["a@example.org"], message(PERSON, "Dag")).await;
     assert_eq!((reply.code, reply.text().contains("closed")), (550, true), "{reply:?}");
     // The entry is written beside the reload: wait for the second one.
+    let patience = Patience::new();
     while gateway.events().iter().filter(|event| matches!(event, Event::ConfigInForce { .. })).count() < 2 {
+        patience.check();
         gateway.record(Vec::new()).await;
     }
 }

@@ -12,19 +12,23 @@ use sluis::secret::SystemEntropy;
 use sluis::suppression::Reason;
 use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, message};
 use support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
+use support::patience::{PATIENCE, Patience, within};
 use tokio::sync::Notify;
 
 /// Promise 6: the copies of one message go out a few at a time, and an unsubscribe may come before the
 /// last of them has its turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_6_an_unsubscribe_reaches_a_copy_that_waits_for_its_turn() {
-    let (reached, released) = (Arc::new(Notify::new()), Arc::new(std::sync::Barrier::new(2)));
-    let (seen, gate) = (reached.clone(), released.clone());
+    let reached = Arc::new(Notify::new());
+    let seen = reached.clone();
+    // Opens, too, when the test fails and drops its end.
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
     let first = std::sync::atomic::AtomicBool::new(true);
     let mut next_hop = NextHop::scripted(EVERYTHING, move |moment, _| {
         if moment == Moment::End && first.swap(false, std::sync::atomic::Ordering::SeqCst) {
             seen.notify_one();
-            gate.wait();
+            let _ = gate.lock().unwrap().recv_timeout(PATIENCE);
         }
         None
     })
@@ -34,16 +38,18 @@ async fn promise_6_an_unsubscribe_reaches_a_copy_that_waits_for_its_turn() {
     gateway.consent(&to).await;
     let mut client = gateway.client().await;
     let submitting = tokio::spawn(async move { client.submit(NEWS, &to, message(NEWS, "Dag")).await });
-    reached.notified().await;
+    within(reached.notified()).await;
     // One of the two is at the next hop; both leave, so whichever waits must not go.
     for who in to {
         gateway.suppress(who, Reason::Unsubscribed).await;
     }
-    tokio::task::spawn_blocking(move || released.wait()).await.unwrap();
+    drop(open);
     let reply = submitting.await.unwrap();
     assert_eq!(reply.code, 250, "{reply:?}");
     let ends = |events: &[Event], end: fn(&Event) -> bool| events.iter().filter(|event| end(event)).count();
+    let patience = Patience::new();
     loop {
+        patience.check();
         let events = gateway.events();
         let cancelled = ends(&events, |event| matches!(event, Event::Cancelled(_)));
         let relayed = ends(&events, |event| matches!(event, Event::Relayed(outcome) if outcome.attempt == 1));

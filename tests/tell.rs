@@ -30,6 +30,7 @@ use support::gateway::{NEWS, SENDER, TestGateway, config_text, free_port, messag
 use support::hook::Hook;
 use support::http::ask;
 use support::next_hop::NextHop;
+use support::patience::Patience;
 use tokio::sync::{Notify, watch};
 
 /// A webhook in the config, and its key.
@@ -320,7 +321,9 @@ impl Post {
 
     /// What came of it.
     async fn told(&self) -> Told {
+        let patience = Patience::new();
         loop {
+            patience.check();
             let size = self.store.size().unwrap();
             for found in self.store.entries(0..size).unwrap() {
                 if let Event::Told(told) = found.entry.event {

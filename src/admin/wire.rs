@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{LedgerAnswer, LedgerRequest};
+use super::ledger::{LedgerAnswer, LedgerRequest, PackFile};
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published, Relation};
 use crate::ledger::{
     Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, KeptFile, OwedId, Suppressed,
@@ -579,10 +579,7 @@ pub enum Answer {
         next: Option<EntryNumber>,
     },
     /// An evidence pack.
-    Pack {
-        /// The zip file, base64.
-        zip: String,
-    },
+    Pack(PackFile),
     /// About the ledger as a whole.
     Ledger(LedgerAnswer),
     /// A page of the spool; the last page is shorter than was asked for.

@@ -422,7 +422,11 @@ impl Running {
         let subject = admin::Subject::Address(address.key().clone());
         let pack =
             tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into(), None)).await??;
-        pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))
+        let pack = pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))?;
+        let zip = tokio::fs::read(&pack.file).await;
+        // It was made for this call alone.
+        let _ = tokio::fs::remove_file(&pack.file).await;
+        Ok(zip?)
     }
 
     /// Read the config file again and take it whole or not at all; the error says what is wrong.

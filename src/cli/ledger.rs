@@ -1,5 +1,6 @@
 //! Commands on the ledger as a whole.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub(super) fn run(command: LedgerCommand, config: &Path, out: &mut Out) -> Resul
             match output {
                 None => out.line(text)?,
                 Some(path) => {
-                    proof::write_new(&path, format!("{text}\n").as_bytes())?;
+                    proof::write_new(&path, |file| writeln!(file, "{text}"))?;
                     out.line(format_args!(
                         "{}: the proof; check it with: sluis ledger check {}",
                         path.display(),

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, RootCertStore};
 
-use super::tls::{TlsError, provider};
+use super::tls::{Believe, Believing, TlsError, provider};
 
 /// A TLSA record (RFC 6698 2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,19 +66,12 @@ impl Tlsa {
 /// issuer may have: the server's, and the domain whose mail it takes (RFC 7672 3.2.3).
 pub fn client_config(records: &[Tlsa], names: &[&str]) -> Result<Arc<ClientConfig>, TlsError> {
     let names = names.iter().filter_map(|name| ServerName::try_from((*name).to_owned()).ok());
-    let verifier = Associated {
-        provider: provider(),
-        records: records.iter().filter(|record| record.is_usable()).cloned().collect(),
-        names: names.collect(),
-    };
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    let records = records.iter().filter(|record| record.is_usable()).cloned().collect();
+    let belief = Associated { provider: provider(), records, names: names.collect() };
+    Ok(Arc::new(Believing::builder(belief)?.with_no_client_auth()))
 }
 
+/// Those that a record speaks for.
 #[derive(Debug)]
 struct Associated {
     provider: Arc<CryptoProvider>,
@@ -105,54 +98,26 @@ impl Associated {
     }
 }
 
-impl ServerCertVerifier for Associated {
-    fn verify_server_cert(
+impl Believe for Associated {
+    fn believe(
         &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        leaf: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        for record in &self.records {
-            let fits = match record.usage {
-                3 => record.matches(end_entity),
-                _ => {
-                    let shown = intermediates.iter().filter(|one| record.matches(one)).cloned();
-                    let whole = (record.selector == 0 && record.matching == 0)
-                        .then(|| CertificateDer::from(record.data.clone()));
-                    shown.chain(whole).any(|issuer| self.is_issued_by(issuer, end_entity, intermediates, now))
-                }
-            };
-            if fits {
-                return Ok(ServerCertVerified::assertion());
+    ) -> Result<(), rustls::Error> {
+        let speaks = |record: &Tlsa| match record.usage {
+            3 => record.matches(leaf),
+            _ => {
+                let shown = chain.iter().filter(|one| record.matches(one)).cloned();
+                let whole = (record.selector == 0 && record.matching == 0)
+                    .then(|| CertificateDer::from(record.data.clone()));
+                shown.chain(whole).any(|issuer| self.is_issued_by(issuer, leaf, chain, now))
             }
+        };
+        if self.records.iter().any(speaks) {
+            return Ok(());
         }
         Err(rustls::Error::General("no TLSA record speaks for this certificate (DANE)".to_owned()))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -198,10 +163,8 @@ mod tests {
     fn believes(records: Vec<Tlsa>, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) -> bool {
         let names = ["mx.example.org", "example.org"];
         let names = names.iter().map(|name| ServerName::try_from((*name).to_owned()).unwrap()).collect();
-        let verifier = Associated { provider: provider(), records, names };
-        let now = UnixTime::now();
-        let any = ServerName::try_from("whatever.example").unwrap();
-        verifier.verify_server_cert(leaf, chain, &any, &[], now).is_ok()
+        let belief = Associated { provider: provider(), records, names };
+        belief.believe(leaf, chain, UnixTime::now()).is_ok()
     }
 
     #[test]

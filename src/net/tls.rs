@@ -1,6 +1,7 @@
 //! TLS settings, for both roles.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -142,17 +143,12 @@ impl ResolvesServerCert for ByName {
 
 /// TLS 1.2 or 1.3 as a client, who shows `identity` when asked.
 pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, TlsError> {
-    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match trust {
-        Trust::Anybody => {
-            let verifier = Arc::new(Unchained { provider: provider(), pins: None });
-            builder.dangerous().with_custom_certificate_verifier(verifier)
-        }
-        Trust::Pinned(pins) => {
-            let verifier = Arc::new(Unchained { provider: provider(), pins: Some(pins.clone()) });
-            builder.dangerous().with_custom_certificate_verifier(verifier)
-        }
-        Trust::CaFile(_) | Trust::System => builder.with_root_certificates(roots(trust)?),
+        Trust::Anybody => Believing::builder(Anybody)?,
+        Trust::Pinned(pins) => Believing::builder(Pins(pins.clone()))?,
+        Trust::CaFile(_) | Trust::System => ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots(trust)?),
     };
     let config = match identity {
         None => builder.with_no_client_auth(),
@@ -219,32 +215,47 @@ pub fn version(version: Option<ProtocolVersion>) -> Option<&'static str> {
     }
 }
 
-/// Believes a certificate for what it is, not for who issued it: any, or one that is pinned. Signatures are
-/// checked all the same, so the peer has the certificate's key.
-#[derive(Debug)]
-struct Unchained {
-    provider: Arc<CryptoProvider>,
-    pins: Option<Vec<[u8; 32]>>,
+/// Which certificates are believed; all else of a handshake is as ever.
+pub(super) trait Believe: fmt::Debug + Send + Sync {
+    /// Whether this chain is; what it is compared with is the implementor's.
+    fn believe(
+        &self,
+        leaf: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error>;
 }
 
-impl ServerCertVerifier for Unchained {
+/// A verifier that asks `belief` and not who issued a certificate. Signatures are checked all the same, so the peer
+/// has the certificate's key.
+#[derive(Debug)]
+pub(super) struct Believing<B> {
+    provider: Arc<CryptoProvider>,
+    belief: B,
+}
+
+impl<B: Believe + 'static> Believing<B> {
+    /// A client that believes whom `belief` does.
+    pub(super) fn builder(
+        belief: B,
+    ) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, TlsError> {
+        let verifier = Arc::new(Self { provider: provider(), belief });
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
+    }
+}
+
+impl<B: Believe> ServerCertVerifier for Believing<B> {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(pins) = &self.pins else { return Ok(ServerCertVerified::assertion()) };
-        let public_key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
-        if pins.contains(&sha256(end_entity)) || pins.contains(&sha256(&public_key)) {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            let why =
-                format!("the certificate is not the pinned one; its pin is {}", hex(&sha256(end_entity)));
-            Err(rustls::Error::General(why))
-        }
+        self.belief.believe(end_entity, intermediates, now).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -253,12 +264,8 @@ impl ServerCertVerifier for Unchained {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -267,15 +274,46 @@ impl ServerCertVerifier for Unchained {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Any certificate.
+#[derive(Debug)]
+struct Anybody;
+
+impl Believe for Anybody {
+    fn believe(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        Ok(())
+    }
+}
+
+/// Those whose SHA-256, or whose public key's, is one of these.
+#[derive(Debug)]
+struct Pins(Vec<[u8; 32]>);
+
+impl Believe for Pins {
+    fn believe(
+        &self,
+        leaf: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let public_key = ParsedCertificate::try_from(leaf)?.subject_public_key_info();
+        if self.0.contains(&sha256(leaf)) || self.0.contains(&sha256(&public_key)) {
+            return Ok(());
+        }
+        let why = format!("the certificate is not the pinned one; its pin is {}", hex(&sha256(leaf)));
+        Err(rustls::Error::General(why))
     }
 }

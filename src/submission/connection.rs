@@ -140,7 +140,7 @@ where
     async fn converse(&mut self) -> Result<Farewell, Lost> {
         if let Tls::Implicit(config) = &self.settings.tls {
             let config = Arc::clone(config);
-            self.tls = self.wire.start_tls(config, self.settings.timeouts.handshake).await?;
+            self.tls = Box::pin(self.wire.start_tls(config, self.settings.timeouts.handshake)).await?;
         }
         let implicit = matches!(self.settings.tls, Tls::Implicit(_));
         let mut session = Session::new(Arc::clone(&self.terms), implicit);
@@ -200,6 +200,8 @@ where
         }
     }
 
+    /// What takes long is boxed: most of a session's life is waiting for its client, and the room that a message,
+    /// a handshake or a sign-in needs is many times what that takes.
     async fn act(&mut self, session: &Session, action: Action) -> Result<Next, Lost> {
         match action {
             Action::Reply(reply) => {
@@ -212,15 +214,19 @@ where
                 let bye = reply.is_positive();
                 Ok(Next::Close(if bye { Farewell::Bye } else { Farewell::SentAway }))
             }
-            Action::StartTls(reply) => self.start_tls(&reply).await,
-            Action::SignIn(credentials) => Ok(Next::Step(Input::SignedIn(self.sign_in(credentials).await))),
+            Action::StartTls(reply) => Box::pin(self.start_tls(&reply)).await,
+            Action::SignIn(credentials) => {
+                Ok(Next::Step(Input::SignedIn(Box::pin(self.sign_in(credentials)).await)))
+            }
             Action::Screen { reverse_path, recipient } => {
-                let verdict = self.screen(session, &reverse_path, &recipient).await;
+                let verdict = Box::pin(self.screen(session, &reverse_path, &recipient)).await;
                 Ok(Next::Step(Input::Screened(verdict)))
             }
-            Action::ReceiveData { envelope, reply } => self.receive_data(session, *envelope, &reply).await,
+            Action::ReceiveData { envelope, reply } => {
+                Box::pin(self.receive_data(session, *envelope, &reply)).await
+            }
             Action::ReceiveChunk { transaction, size, then } => {
-                self.receive_chunk(session, transaction, size, then).await
+                Box::pin(self.receive_chunk(session, transaction, size, then)).await
             }
         }
     }

@@ -188,3 +188,21 @@ impl Settings {
         self.trusted.iter().any(|network| network.contains(&ip))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// The octets of the future that a function makes.
+    fn size_of_made<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn promise_10_a_session_that_waits_holds_nothing_of_what_a_message_needs() {
+        let octets = size_of_made(serve::<TcpStream, Gateway>);
+        assert!(octets <= 6 << 10, "the task of a session has {octets} octets");
+    }
+}

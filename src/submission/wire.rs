@@ -1,10 +1,12 @@
 //! The octets of one connection: a bounded input buffer, replies gathered until the input is drained
 //! (RFC 2920 3.2), TLS or not.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -16,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 use crate::smtp::data::LineNormaliser;
 use crate::smtp::reply::Reply;
 
-/// Octets read at once while commands are awaited: an idle session should be small.
+/// Octets read at once while commands are awaited.
 const COMMAND_READ: usize = 4 << 10;
 /// Octets read at once while a message comes in.
 pub(super) const DATA_READ: usize = 64 << 10;
@@ -130,22 +132,44 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// Receive some more octets, up to 64 KiB of a message and 4 KiB of commands. The replies were
     /// flushed before. Nothing is lost when this is cancelled.
     pub(super) async fn receive(&mut self, wait: Duration, in_message: bool) -> Result<(), Lost> {
-        let at_most = if in_message { DATA_READ } else { COMMAND_READ };
-        if self.input.is_empty() && self.input.capacity() > 2 * at_most {
-            self.input = BytesMut::new();
-        }
+        let receive =
+            async { if in_message { self.receive_much().await } else { self.receive_little().await } };
+        let received = timeout(wait, receive).await.map_err(|_| Lost::Timeout)??;
+        if received == 0 { Err(Lost::Closed) } else { Ok(()) }
+    }
+
+    /// Commands: by way of the stack, so that a session that waits holds no buffer at all.
+    async fn receive_little(&mut self) -> io::Result<usize> {
+        let Self { io, input, scratch, normaliser, .. } = self;
+        poll_fn(|context| {
+            let mut octets = [MaybeUninit::uninit(); COMMAND_READ];
+            let mut octets = ReadBuf::uninit(&mut octets);
+            let polled = Pin::new(&mut *io).poll_read(context, &mut octets);
+            if polled.is_pending() && input.is_empty() {
+                (*input, *scratch) = Default::default();
+            }
+            ready!(polled)?;
+            let octets = octets.filled();
+            match normaliser {
+                None => input.extend_from_slice(octets),
+                Some(normaliser) => normaliser.normalise(octets, |bytes| input.extend_from_slice(bytes)),
+            }
+            Poll::Ready(Ok(octets.len()))
+        })
+        .await
+    }
+
+    /// A message: straight into the buffer, which grows as it is filled.
+    async fn receive_much(&mut self) -> io::Result<usize> {
         let target = if self.normaliser.is_some() { &mut self.scratch } else { &mut self.input };
-        // A whole read only once the last one filled what there was: an idle session stays small.
-        target.reserve(at_most.min(COMMAND_READ.max(target.capacity() * 2)));
-        let received = timeout(wait, self.io.read_buf(target)).await.map_err(|_| Lost::Timeout)??;
-        if received == 0 {
-            return Err(Lost::Closed);
-        }
+        // A whole read only once the last one filled what there was.
+        target.reserve(DATA_READ.min(COMMAND_READ.max(target.capacity() * 2)));
+        let received = self.io.read_buf(target).await?;
         if let Some(normaliser) = &mut self.normaliser {
             normaliser.normalise(&self.scratch, |bytes| self.input.extend_from_slice(bytes));
             self.scratch.clear();
         }
-        Ok(())
+        Ok(received)
     }
 
     /// Send what is left and close; a client that does not take it is not waited for. With `linger`,

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
+use super::support::patience::{Patience, until};
 use super::{MESSAGE, brief, copy_of, free, plain, settings};
 
 /// An address where nobody listens.
@@ -79,7 +80,9 @@ async fn the_next_one_takes_over_while_the_first_is_down_and_the_first_when_it_i
     // Back on the same port: each copy has it looked at in the background, and none waits for that.
     let script = |_, _: &str| None;
     let mut first = NextHop::at(gone, EVERYTHING, script).await;
+    let patience = Patience::new();
     while relay.status()[0].down.is_some() {
+        patience.check();
         relay.deliver(&message(), &free).await;
         second.next().await;
         tokio::task::yield_now().await;
@@ -343,10 +346,5 @@ async fn p4_a_next_hop_that_comes_late_is_asked_how_to_sign_in() {
     relay.probe().await.unwrap_err();
     assert_eq!(relay.mechanisms(), Mechanism::PASSWORD, "nobody has seen it");
     let _hop = NextHop::at(address, &["AUTH PLAIN XOAUTH2"], |_, _| None).await;
-    let seen = async {
-        while !relay.mechanisms().contains(&Mechanism::XOauth2) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("it is looked at again");
+    until(|| relay.mechanisms().contains(&Mechanism::XOauth2)).await;
 }

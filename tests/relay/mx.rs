@@ -25,6 +25,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use super::secure::{certificate_of, offering};
 use super::support::gateway::{INVOICES, config_text, free_port, message, start};
 use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
+use super::support::patience::until;
 use super::support::smtp::Client;
 use super::{MESSAGE, brief, copy_of, free};
 
@@ -440,9 +441,7 @@ async fn promise_10_a_silent_zone_costs_a_minute_at_most_and_holds_up_nobody_els
     };
     let healthy = async {
         // The other one has asked, and waits.
-        while rig.zone.unanswered.load(Ordering::SeqCst) == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| rig.zone.unanswered.load(Ordering::SeqCst) > 0).await;
         // It gets as far as a connect that is refused: no server answers by a clock that stands still.
         let fate = fate(&relay, "a@example.org").await;
         (fate, started.elapsed().as_secs())

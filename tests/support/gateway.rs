@@ -16,6 +16,7 @@ use sluis::suppression::{Reason, Suppression};
 use tempfile::TempDir;
 
 use super::address;
+use super::patience::Patience;
 use super::smtp::Client;
 
 /// The purpose of the newsletter rule.
@@ -192,14 +193,19 @@ impl TestGateway {
     }
 
     /// The first event that `pick` takes, waiting for it.
-    pub async fn wait_for<T>(&self, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
-        loop {
-            if let Some(found) = self.events().iter().find_map(&mut pick) {
-                return found;
+    #[track_caller]
+    pub fn wait_for<T>(&self, mut pick: impl FnMut(&Event) -> Option<T>) -> impl Future<Output = T> {
+        let patience = Patience::new();
+        async move {
+            loop {
+                if let Some(found) = self.events().iter().find_map(&mut pick) {
+                    return found;
+                }
+                patience.check();
+                // A record of nothing is durable only after all that was handed over before it.
+                self.record(Vec::new()).await;
+                tokio::task::yield_now().await;
             }
-            // A record of nothing is durable only after all that was handed over before it.
-            self.record(Vec::new()).await;
-            tokio::task::yield_now().await;
         }
     }
 }

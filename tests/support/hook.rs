@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::patience::within;
+
 /// A request it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
@@ -93,7 +95,7 @@ impl Hook {
 
     /// The next request.
     pub async fn next(&mut self) -> Sent {
-        self.sent.recv().await.unwrap()
+        within(self.sent.recv()).await.unwrap()
     }
 
     /// Whether there is none.

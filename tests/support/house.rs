@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use super::patience::PATIENCE;
+
 /// A folder with a config whose ports are free ones.
 pub struct House {
     folder: tempfile::TempDir,
@@ -123,6 +125,7 @@ impl Served {
         let at = self.said.find("127.0.0.1:").map(|at| &self.said[at..]).unwrap_or_default();
         let end = at.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(at.len());
         let mut stream = TcpStream::connect(&at[..end]).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(dialog.as_bytes()).unwrap();
         let mut replies = String::new();
         stream.read_to_string(&mut replies).unwrap();

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::patience::within;
+
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -47,7 +49,7 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin), head_only: bool) -> Ans
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
         }
-        assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "no answer: {bytes:?}");
+        assert!(within(stream.read_buf(&mut bytes)).await.unwrap() > 0, "no answer: {bytes:?}");
     };
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let mut lines = head.split("\r\n");
@@ -60,7 +62,7 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin), head_only: bool) -> Ans
     let length = length.map_or(0, |(_, value)| value.parse().unwrap());
     let length = if head_only { 0 } else { length };
     while bytes.len() < end + length {
-        assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "cut short: {bytes:?}");
+        assert!(within(stream.read_buf(&mut bytes)).await.unwrap() > 0, "cut short: {bytes:?}");
     }
     assert_eq!(bytes.len(), end + length, "more than one answer");
     Answer { status, headers, body: String::from_utf8(bytes[end..].to_vec()).unwrap() }

@@ -8,6 +8,8 @@ use sluis::mail::{AddressKey, SenderId};
 use sluis::policy::{Profile, Register, Unavailable};
 use sluis::suppression::{Reason, Suppression};
 
+use super::patience::PATIENCE;
+
 /// The ledger; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Memory(Arc<Shared>);
@@ -16,6 +18,15 @@ pub struct Memory(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+}
+
+impl Shared {
+    /// The state after its next change, which comes within [`PATIENCE`].
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let (state, waited) = self.changed.wait_timeout(state, PATIENCE).unwrap();
+        assert!(!waited.timed_out(), "nothing was committed or released within {PATIENCE:?}");
+        state
+    }
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +85,7 @@ impl Memory {
     pub fn wait_until_held(&self) {
         let mut state = self.state();
         while state.waiting == 0 {
-            state = self.0.changed.wait(state).unwrap();
+            state = self.0.wait(state);
         }
     }
 
@@ -82,7 +93,7 @@ impl Memory {
     pub fn wait_for_events(&self, count: usize) {
         let mut state = self.state();
         while state.events.len() < count {
-            state = self.0.changed.wait(state).unwrap();
+            state = self.0.wait(state);
         }
     }
 
@@ -102,7 +113,7 @@ impl Book for Memory {
         state.waiting += 1;
         self.0.changed.notify_all();
         while state.held {
-            state = self.0.changed.wait(state).unwrap();
+            state = self.0.wait(state);
         }
         state.waiting -= 1;
         if state.fails {

@@ -1,5 +1,6 @@
 //! What tests of several rooms share: a ledger in memory, a next hop that captures, clients that speak
-//! SMTP and HTTP octet by octet. Everything binds port 0 and waits for events, never for time.
+//! SMTP and HTTP octet by octet. Everything binds port 0 and waits for events, never for time, and none
+//! without a limit ([`patience`]).
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
 pub mod gateway;
@@ -8,6 +9,7 @@ pub mod house;
 pub mod http;
 pub mod ledger;
 pub mod next_hop;
+pub mod patience;
 pub mod smtp;
 pub mod tsa;
 

@@ -10,6 +10,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::patience::within;
+
 /// A message it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
@@ -156,10 +158,7 @@ impl NextHop {
 
     /// The next message it takes.
     pub async fn next(&mut self) -> Captured {
-        tokio::time::timeout(std::time::Duration::from_secs(30), self.captured.recv())
-            .await
-            .expect("a message")
-            .unwrap()
+        within(self.captured.recv()).await.unwrap()
     }
 
     /// Connections so far.

@@ -10,6 +10,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
+use super::patience::within;
+
 /// A connection, with or without TLS.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -74,7 +76,7 @@ impl Client {
 
     /// Send octets as they are.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.unwrap();
+        within(self.stream.write_all(bytes.as_ref())).await.unwrap();
         self.stream.flush().await.unwrap();
     }
 
@@ -155,7 +157,7 @@ impl Client {
                 self.buffer.drain(..at + 2);
                 return Some(line);
             }
-            match self.stream.read_buf(&mut self.buffer).await {
+            match within(self.stream.read_buf(&mut self.buffer)).await {
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }

@@ -6,11 +6,11 @@ use redb::{ReadableTable as _, WriteTransaction};
 use zip::{ZipArchive, ZipWriter};
 
 use super::*;
-use crate::ledger::Counts;
 use crate::ledger::checkpoint;
 use crate::ledger::pack;
 use crate::ledger::tree::{self, Edge};
 use crate::ledger::verify::{Report, verify_pack};
+use crate::ledger::{Counts, NotKept};
 use tables::{CHECKPOINTS, ENTRIES, HASHES, PROFILES};
 
 /// A closed store of 20 entries with checkpoints, the last of them noted down elsewhere.
@@ -156,7 +156,10 @@ fn packed(rig: &Rig) -> Vec<u8> {
     assert!(store.pack("bob@example.org", found.clone()).is_err(), "no checkpoint covers it yet");
     store.checkpoint().unwrap();
     let pack = store.pack("bob@example.org", found).unwrap();
-    pack::write(&pack, store.signer(), Cursor::new(Vec::new())).unwrap().into_inner()
+    pack::write(&pack, &|_| Err(NotKept::Missing), store.signer(), Cursor::new(Vec::new()))
+        .unwrap()
+        .sink
+        .into_inner()
 }
 
 fn files(zip: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -288,7 +291,10 @@ fn promise_8_a_forger_who_signs_the_list_still_needs_the_ledger() {
     let mut pack = store.pack("bob", found).unwrap();
     let text = String::from_utf8(pack.entries[0].bytes.clone()).unwrap();
     pack.entries[0].bytes = text.replace("bob@example.org", "eva@example.org").into_bytes();
-    let zip = pack::write(&pack, store.signer(), Cursor::new(Vec::new())).unwrap().into_inner();
+    let zip = pack::write(&pack, &|_| Err(NotKept::Missing), store.signer(), Cursor::new(Vec::new()))
+        .unwrap()
+        .sink
+        .into_inner();
     let report = verify(&rig, &zip);
     assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
     assert!(report.problems[0].contains("does not stand in the signed ledger"), "{:?}", report.problems);
