@@ -335,8 +335,11 @@ impl Judge<'_> {
             return Ok(false);
         }
         for address in event.addresses() {
-            let hash = keyed_hash(self.reading, address)?;
-            if table.get(&hash)?.is_none_or(|erased_at| erased_at.value() < number) {
+            let mut is_erased = false;
+            for hash in keyed_hashes(self.reading, address)? {
+                is_erased |= table.get(&hash)?.is_some_and(|erased_at| erased_at.value() >= number);
+            }
+            if !is_erased {
                 return Ok(false);
             }
         }
@@ -485,8 +488,20 @@ pub(super) fn forgotten(
     if table.is_empty()? {
         return Ok(Vec::new());
     }
-    let hash = keyed_hash(reading, address)?;
-    table.get((sender.0.as_str(), &hash))?.map_or_else(|| Ok(Vec::new()), |row| tables::read_row(row.value()))
+    let mut all = Vec::new();
+    for hash in keyed_hashes(reading, address)? {
+        if let Some(row) = table.get((sender.0.as_str(), &hash))? {
+            all.extend(tables::read_row::<Vec<Suppression>>(row.value())?);
+        }
+    }
+    Ok(all)
+}
+
+fn keyed_hashes(reading: &ReadTransaction, address: &AddressKey) -> Result<Vec<[u8; 32]>, Fault> {
+    let meta = reading.open_table(META)?;
+    let key =
+        meta.get("hash_key")?.ok_or_else(|| Fault::Format("the key of the hashes is missing".to_owned()))?;
+    Ok(tables::keyed_hashes(key.value(), address.as_str()))
 }
 
 pub(super) fn keyed_hash(reading: &ReadTransaction, address: &AddressKey) -> Result<[u8; 32], Fault> {
