@@ -472,4 +472,28 @@ async fn l11_what_went_as_a_text_message_stands_in_the_same_ledger_with_its_basi
     let sender = sluis::mail::SenderId(SENDER.to_owned());
     let profile = house.gateway.running.store().profile(&sender, &key("+31612345678@sms.invalid")).unwrap();
     assert_eq!(profile.suppressions.len(), 1);
+
+    // So is the id that an app has of a person or a device.
+    let (user, push) = ("user-4711", "cX1:APA91bF-".repeat(14));
+    let item = |id: &str| {
+        json!({ "address": id, "purpose": PURPOSE, "at": "2026-01-01T10:00:00Z", "act": "ticked_box",
+            "text": "Ja, Voorbeeld Hypotheken mag mij elke maand berichten in de app sturen. Afmelden kan altijd.",
+            "source": "app 4.2" })
+    };
+    let given = json!({ "sender": SENDER, "channel": "app", "items": [item(user), item(&push)] });
+    let taken = body(&house.local("/v1/consents", &given).await);
+    assert_eq!(taken["added"], 2, "{taken}");
+    let out = json!({ "sender": SENDER, "channel": "app", "items": [{ "address": push }] });
+    assert_eq!(body(&house.local("/v1/suppressions", &out).await)["added"], 1);
+    let asked = json!({ "sender": SENDER, "purpose": PURPOSE, "channel": "app",
+        "addresses": [user, push, push.to_lowercase(), "a b"] });
+    let judged = body(&house.local("/v1/check", &asked).await);
+    let words: Vec<_> = judged["decisions"].as_array().unwrap().iter().map(|one| &one["clause"]).collect();
+    assert_eq!(words[1..], ["suppressed_unsubscribed", "no_basis", "no_address"], "{judged}");
+    assert_eq!(judged["decisions"][0]["decision"], "allow", "{judged}");
+    let report =
+        json!({ "sender": SENDER, "purpose": PURPOSE, "channel": "app", "text": "x", "addresses": [user] });
+    let noted = body(&house.local("/v1/sent", &report).await);
+    assert_eq!(noted["recipients"][0]["address"], "user-4711@app.invalid");
+    assert_eq!(noted["recipients"][0]["basis"], "consent", "{noted}");
 }

@@ -51,6 +51,20 @@ fn l7_l8_a_preview_shows_what_a_recipient_would_get() {
 }
 
 #[test]
+fn nobody_opens_the_data_folder_while_a_restore_goes_on() {
+    let house = House::new();
+    house.ok(&["suppress", "add", "a@example.nl"]);
+    let lock = std::fs::File::open(house.path("var/sluis.lock")).unwrap();
+    lock.lock().unwrap();
+    for args in [&["serve"][..], &["status"], &["ledger", "checkpoint"]] {
+        let done = house.run(args);
+        assert!(done.code == 1 && done.err.contains("a restore goes on in"), "{args:?}: {done:?}");
+    }
+    drop(lock);
+    house.ok(&["ledger", "checkpoint"]);
+}
+
+#[test]
 fn p9_a_pipe_says_whether_the_mail_may_be_handed_in_again() {
     let house = House::new();
     let mail = "From: a@example.nl\nSubject: stop\n\n".to_owned();

@@ -421,3 +421,29 @@ fn p6_the_reference_in_a_refusal_tells_the_same_as_the_reply() {
         assert!(told.contains(reason) && told.contains("to make it pass"), "{key}: {said}\n{told}");
     }
 }
+
+#[test]
+fn l3_explain_says_what_ends_a_withdrawal_and_what_does_not() {
+    let house = House::new();
+    let config = std::fs::read_to_string(house.path("sluis.toml")).unwrap();
+    house.file("sluis.toml", &config);
+    let text = "Ja, Voorbeeld Hypotheken mag mij elke maand een nieuwsbrief sturen. Afmelden kan altijd.";
+    let add = |more: &[&str]| {
+        house.ok(&[&["consent", "add", "lezer@example.org", "--purpose", "nieuwsbrief"], more].concat());
+    };
+    let shown = ["--text", text, "--act", "ticked_box", "--source", "https://voorbeeldhypotheken.nl/nieuws"];
+    add(&[&shown[..], &["--at", "2026-01-01T10:00:00Z"]].concat());
+    add(&["--kind", "withdraw", "--at", "2026-02-01T10:00:00Z"]);
+    // The word of whoever would like to mail, alone and with all that a consent has.
+    add(&["--at", "2026-03-01T10:00:00Z", "--attest", "he told me so"]);
+    add(&[&shown[..], &["--at", "2026-03-02T10:00:00Z", "--attest", "he told me so"]].concat());
+    let ask =
+        || house.run(&["explain", "--from", "nieuws@voorbeeldhypotheken.nl", "--to", "lezer@example.org"]);
+    let told = ask();
+    assert!(told.code == 1 && told.out.contains("was withdrawn on 2026-02-01"), "{told:?}");
+    let remedy = "to make it pass  only a new consent by the person ends it";
+    assert!(told.out.contains(remedy) && told.out.contains("an attestation or a file does not"), "{told:?}");
+    add(&[&shown[..], &["--at", "2026-03-03T10:00:00Z"]].concat());
+    let told = ask();
+    assert!(told.out.contains("of grade B, given 2026-03-03"), "{told:?}");
+}

@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use mail_parser::MessageParser;
+use sluis::admin::{Client, LedgerAnswer, LedgerRequest, Request};
 use sluis::clock::{Clock, ManualClock, SystemClock};
 use sluis::consent::{Act, ConsentEvent, ConsentEventKind, ConsentState, Grade, fold};
 use sluis::ledger::{Event, Unsubscribed, Way};
 use sluis::mail::{Purpose, SenderId, hex, sha256};
 use sluis::policy::Register as _;
+use sluis::relay::SpoolView as _;
 use sluis::suppression::Reason;
 use support::gateway::{NEWS, PURPOSE, SENDER, TestGateway, key, message};
 use support::http::{Answer, ask};
-use support::next_hop::NextHop;
+use support::next_hop::Answer::Say;
+use support::next_hop::{Moment, NextHop};
 
 const TEXT: &str =
     "Ja, Voorbeeld Hypotheken B.V. mag mij elke maand een nieuwsbrief mailen. Afmelden kan altijd.";
@@ -40,8 +43,11 @@ impl House {
     }
 
     async fn with(tail: &str) -> Self {
+        Self::before(NextHop::start().await, tail).await
+    }
+
+    async fn before(next_hop: NextHop, tail: &str) -> Self {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
-        let next_hop = NextHop::start().await;
         let gateway = TestGateway::at(next_hop.address, clock.clone(), &(form() + tail)).await;
         Self { gateway, clock, next_hop }
     }
@@ -219,6 +225,41 @@ async fn l12_the_link_expires_and_is_good_for_nothing_else() {
         assert_eq!(answer.status, 410, "{method}");
     }
     assert_eq!(house.state(READER), ConsentState::Requested);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l18_a_confirmation_mail_that_waits_does_not_go_to_somebody_who_was_erased() {
+    let busy = |moment: Moment, line: &str| {
+        let is_busy = moment == Moment::Command && line.starts_with("RCPT") && line.contains(READER);
+        is_busy.then(|| Say("451 4.3.2 not now\r\n".to_owned()))
+    };
+    let house = House::before(NextHop::scripted(&["PIPELINING"], busy).await, "").await;
+    assert_eq!(house.sign_up(READER).await.status, 200);
+    assert_eq!(house.sign_up("ander@example.org").await.status, 200);
+    let delayed = |event: &Event| matches!(event, Event::Delayed(_)).then_some(());
+    house.gateway.wait_for(delayed).await;
+    let store = house.gateway.running.store();
+    assert_eq!(store.count().unwrap(), 1, "it waits");
+    let socket = house.gateway.folder.path().join("var").join("sluis.sock");
+    let address = key(READER);
+    let erase = LedgerRequest::Erase { address: address.clone(), dry_run: false };
+    let answer = tokio::task::spawn_blocking(move || {
+        Client::connect(&socket, 1 << 20).unwrap().unwrap().ask(&Request::Ledger(erase)).unwrap()
+    });
+    let answer = answer.await.unwrap();
+    let sluis::admin::Answer::Ledger(LedgerAnswer::Erased { erasure, .. }) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(store.count().unwrap(), 0, "it waits no longer");
+    assert!(erasure.kept.is_empty() && erasure.kept_until.is_none(), "never mailed: {erasure:?}");
+    // Of what is left, nothing names the person, and the other one is untouched.
+    let size = store.size().unwrap();
+    for found in store.entries(0..size).unwrap() {
+        let json = serde_json::to_string(&found.entry).unwrap();
+        assert!(!json.contains(READER), "{json}");
+    }
+    assert_eq!(house.history("ander@example.org").len(), 1);
+    assert!(store.verify_all(&[]).unwrap().is_sound());
 }
 
 #[tokio::test(flavor = "multi_thread")]

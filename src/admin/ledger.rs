@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::handle::{ask, read, write};
+use super::recall::recall;
 use super::wire::{Answer, Query};
 use super::{Services, Verified};
 use crate::ledger::consistency::Consistency;
@@ -217,6 +218,19 @@ pub(super) async fn handle(request: LedgerRequest, services: &Services) -> Answe
             .await
         }
         LedgerRequest::Erase { address, dry_run } => {
+            if !dry_run {
+                let whose = address.clone();
+                // What a hold keeps from being erased is left as it is.
+                match read(services, move |services| services.books.erase(&whose, true)).await {
+                    Ok((erasure, _)) if !erasure.holds.is_empty() => {}
+                    Ok(_) => {
+                        if let Err(answer) = recall(services, &address).await {
+                            return answer;
+                        }
+                    }
+                    Err(answer) => return answer,
+                }
+            }
             let erased = ask(services, move |services| {
                 let (erasure, originals) = services.books.erase(&address, dry_run)?;
                 Ok(Answer::Ledger(LedgerAnswer::Erased { erasure, originals }))

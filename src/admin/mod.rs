@@ -17,6 +17,7 @@ mod inbox;
 mod ledger;
 mod outbox;
 mod queue;
+mod recall;
 mod rows;
 mod socket;
 #[cfg(test)]

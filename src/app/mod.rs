@@ -13,6 +13,7 @@ mod fixed;
 pub mod keys;
 mod letters;
 mod links;
+mod lock;
 mod mailbox;
 mod offline;
 mod purge;

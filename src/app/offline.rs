@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
 use super::keys::{KeyFolder, STORE};
+use super::lock::FolderLock;
 use super::{StoreBooks, rooms};
 use crate::admin::{Claim, Control, Services, Status};
 use crate::clock::SharedClock;
@@ -22,6 +23,8 @@ pub struct Offline {
     /// What requests are answered from.
     pub services: Services,
     closing: Closing,
+    /// Held until the store is closed.
+    lock: FolderLock,
 }
 
 impl Offline {
@@ -29,6 +32,7 @@ impl Offline {
     pub fn open(settings: &Settings, clock: SharedClock, entropy: SharedEntropy) -> Result<Self> {
         let folder = KeyFolder::open(&settings.data)?;
         let path = settings.data.join(STORE);
+        let lock = FolderLock::shared(&settings.data)?;
         folder.store_is_not_lost(&path)?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
         let store = Store::open(&path, rooms::store(settings, signer), clock.clone(), entropy)?;
@@ -50,14 +54,15 @@ impl Offline {
             control: Arc::new(Nobody { rules }),
             clock,
         };
-        Ok(Self { services, closing })
+        Ok(Self { services, closing, lock })
     }
 
     /// Wait until everything is on disk. Blocks.
     pub fn close(self) {
         // The writer ends when the last pen is gone.
-        drop(self.services);
-        self.closing.join();
+        let Self { services, closing, lock: _held } = self;
+        drop(services);
+        closing.join();
     }
 }
 

@@ -13,7 +13,12 @@ use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 
 use super::keys::{KeyFolder, STORE};
+<<<<<<< HEAD
 use super::{evidence, rooms};
+=======
+use super::lock::FolderLock;
+use super::rooms;
+>>>>>>> people
 use crate::clock::SharedClock;
 use crate::config::Settings;
 use crate::ledger::{Event, NamedFile, Record};
@@ -62,6 +67,11 @@ pub fn restore(
              could be continued (docs/keys.md)",
             settings.data.join("keys/ledger.key").display()
         );
+    }
+    // From here to the end: a gateway that starts meanwhile would begin a store of its own in that place.
+    let _alone = FolderLock::alone(&settings.data)?;
+    if place.try_exists()? {
+        bail!("{} came to be there meanwhile; nothing was restored", place.display());
     }
     let draft = Draft::of(from, &settings.data.join("sluis.redb.restoring"))?;
     let signer = KeyFolder::open(&settings.data)?.ledger(settings.name.ascii(), &*entropy)?;

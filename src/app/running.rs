@@ -16,6 +16,7 @@ use super::control::{Facts, Remote};
 use super::keys::{KeyFolder, STORE};
 use super::letters::{Herald, Letters};
 use super::links::StoreLinks;
+use super::lock::FolderLock;
 use super::mailbox::{self, DnsVouch, Door, Letterbox, Post, StoreSendings};
 use super::reload::Reload;
 use super::sockets::Sockets;
@@ -67,6 +68,8 @@ pub struct Running {
     health: Health,
     relay: Relay,
     reload: Arc<Reload>,
+    /// Held until the store is closed.
+    lock: FolderLock,
     stop_within: std::time::Duration,
 }
 
@@ -89,6 +92,7 @@ impl Running {
         entropy: SharedEntropy,
     ) -> Result<Self> {
         let folder = KeyFolder::open(&settings.data)?;
+        let lock = FolderLock::shared(&settings.data)?;
         folder.store_is_not_lost(&settings.data.join(STORE))?;
         let signer = folder.ledger(settings.name.ascii(), &*entropy)?;
         let tokens = folder.token(&*entropy)?;
@@ -353,6 +357,7 @@ impl Running {
             health,
             relay,
             reload,
+            lock,
             stop_within: settings.stop_within,
         };
         running.until_healthy().await;
@@ -448,7 +453,7 @@ impl Running {
             tracing::warn!("some sessions did not finish in time; what they had begun shows up as in doubt");
         }
         self.relay.close().await;
-        let Self { scribe, closing, reload, store, .. } = self;
+        let Self { scribe, closing, reload, store, lock: _held, .. } = self;
         drop((scribe, reload));
         if drained {
             // Every other holder of the pen has ended, so its writer ends now.

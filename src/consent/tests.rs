@@ -127,6 +127,28 @@ fn a_correction_wipes_what_stands_before_it() {
 }
 
 #[test]
+fn l3_l16_an_attestation_ends_no_withdrawal_and_the_person_does() {
+    let before = [event(Grant, 0, attested()), event(Withdraw, 1, Evidence::default())];
+    let after = |later: &[ConsentEvent]| fold(&[&before[..], later].concat(), day(9));
+    let withdrawn = ConsentState::Withdrawn { since: day(1) };
+    let sworn = Evidence { attestation: Some("sworn".into()), ..full() };
+    for word in [attested(), sworn.clone()] {
+        assert_eq!(after(&[event(Grant, 2, word.clone())]), withdrawn);
+        let confirm = event(Confirm, 3, sworn.clone());
+        assert_eq!(after(&[event(Grant, 2, word), confirm]), withdrawn, "nor twice the same word");
+    }
+    // A form without a confirmation mail, and with one.
+    let own = ConsentState::Granted { grade: Grade::B, since: day(2), event: 2, by_person: true };
+    assert_eq!(after(&[event(Grant, 2, full())]), own);
+    let confirm = event(Confirm, 3, Evidence::default());
+    let confirmed = ConsentState::Granted { grade: Grade::A, since: day(2), event: 2, by_person: true };
+    assert_eq!(after(&[event(Grant, 2, full()), confirm]), confirmed);
+    // The slip of whoever put the withdrawal on record.
+    let slip = [event(Correct, 2, Evidence::default()), event(Grant, 3, attested())];
+    assert!(matches!(after(&slip), ConsentState::Granted { grade: Grade::C, .. }));
+}
+
+#[test]
 fn lesser_evidence_never_takes_away_better() {
     let confirmed = [event(Grant, 0, full()), event(Confirm, 1, full())];
     for later in [full(), attested(), Evidence::default()] {

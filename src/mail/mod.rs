@@ -14,7 +14,7 @@ mod line;
 mod sender;
 mod xtext;
 
-pub use address::{Address, AddressError, AddressKey};
+pub use address::{Address, AddressError, AddressKey, fold, with_final_sigma};
 pub use domain::{Domain, DomainError};
 pub use envelope::{Body, Envelope, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
 pub use hash::{hash, hex, sha256, unhex};

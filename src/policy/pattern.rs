@@ -2,7 +2,7 @@
 //!
 //! Matching takes time linear in the text, however many stars there are, and allocates nothing.
 
-use crate::mail::{Address, AddressKey, Domain};
+use crate::mail::{self, Address, AddressKey, Domain};
 
 /// A pattern on an address, compared with the form under which the registers know a mailbox (RULES L17),
 /// so that no spelling of an address slips past a rule.
@@ -53,7 +53,7 @@ impl Pattern {
         let local = if local.is_empty() {
             "*".to_owned()
         } else if local.contains('*') {
-            local.chars().flat_map(char::to_lowercase).collect()
+            mail::fold(local)
         } else {
             // The domain is beside the point here; it only makes the local part an address.
             let address = Address::parse(&format!("{local}@x")).map_err(|_| PatternError::Local)?;
@@ -171,6 +171,9 @@ mod tests {
             ("*", "anyone@anywhere.test", true),
             ("<>", "anyone@anywhere.test", false),
             ("info*@example.org", "info@evil.test", false),
+            ("οδος-*@example.org", "ΟΔΟΣ-7@example.org", true),
+            ("*ΔΟΣ@example.org", "οδος@example.org", true),
+            ("οδος@example.org", "ΟΔΟΣ@example.org", true),
             ("*@bücher.example", "lezer@xn--bcher-kva.example", true),
             ("*@*.bücher.example", "lezer@shop.bücher.example", true),
         ] {

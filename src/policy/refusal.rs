@@ -42,7 +42,7 @@ static PACK: &[Row] = &[
           remedy: "put on record how the consent was given: the text as shown, the act, the time and the source; or attest it" },
     Row { word: "withdrawn", rule: "L3", law: WITHDRAWAL,
           text: "consent{for} was withdrawn on {detail}",
-          remedy: "only a new consent by the person can" },
+          remedy: "only a new consent by the person ends it: by a form with a confirmation mail, or put on record with the text as shown, the act and the source (sluis consent add); an attestation or a file does not" },
     Row { word: "expired", rule: "L1", law: SPAM_BAN_PROOF,
           text: "consent{for} ended on {detail}",
           remedy: "ask for a new consent, and put it on record" },

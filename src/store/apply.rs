@@ -7,7 +7,7 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransacti
 use super::error::Fault;
 use super::tables::{
     BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_TEXT, ERASED, FORGOTTEN, HOLDS, IMPORTS, Imported, META, OPEN, Open,
-    PROFILES, SUPPRESSED, Scope, copy_key, keyed_hash, read_profile, read_row, write_row,
+    PROFILES, SUPPRESSED, Scope, copy_key, keyed_hashes, read_profile, read_row, write_row,
 };
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Published, Relation, is_known};
 use crate::ledger::keeping::Keeping;
@@ -145,7 +145,20 @@ impl<'t> Projections<'t> {
         }
         let meta = self.transaction.open_table(META)?;
         let key = meta.get("hash_key")?.map(|key| key.value().to_vec()).unwrap_or_default();
-        Ok(table.get(&keyed_hash(&key, address))?.map_or(0, |row| row.value()))
+        let mut last = 0;
+        for hash in keyed_hashes(&key, address) {
+            last = table.get(&hash)?.map_or(last, |row| last.max(row.value()));
+        }
+        Ok(last)
+    }
+
+    /// File what stands under the address `old` under `new`, which is the same mailbox; gives the numbers of its entries.
+    pub(super) fn file_anew(&mut self, old: &str, new: &str) -> Result<Vec<EntryNumber>, Fault> {
+        for number in self.numbers_of(old)? {
+            self.by_address.remove((old, number))?;
+            self.by_address.insert((new, number), ())?;
+        }
+        self.numbers_of(new)
     }
 
     /// Put a profile that was folded anew in the place of the one that was there.

@@ -24,6 +24,7 @@ mod prove;
 mod read;
 mod recent;
 mod recover;
+mod refold;
 mod reopen;
 mod retain;
 mod tables;

@@ -92,6 +92,28 @@ impl<'t> Outbox<'t> {
         Ok(Some(owed))
     }
 
+    /// Put tellings into the lanes of the addresses as `refolded` has them.
+    pub(super) fn refold(&mut self, refolded: &dyn Fn(&str) -> String) -> Result<(), Fault> {
+        let mut moved = Vec::new();
+        for row in self.lanes.iter()? {
+            let key = row?.0;
+            let (lane, fact, index) = key.value();
+            let is_old = lane.rsplit_once('\n').is_some_and(|(_, address)| refolded(address) != address);
+            if !lane.is_ascii() && is_old {
+                moved.push((lane.to_owned(), OwedId { fact, index }));
+            }
+        }
+        for (lane, id) in moved {
+            self.lanes.remove((lane.as_str(), id.fact, id.index))?;
+            self.undue(id)?;
+            // The row is read with the address as it is folded now.
+            if let Some(owed) = self.row(id)? {
+                self.owe(id, &owed)?;
+            }
+        }
+        Ok(())
+    }
+
     fn undue(&mut self, id: OwedId) -> Result<(), Fault> {
         if let Some(Owed { state: OwedState::Waiting { next }, .. }) = self.row(id)? {
             self.due.remove((next.as_nanosecond(), id.fact, id.index))?;

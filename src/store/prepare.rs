@@ -10,6 +10,7 @@ use super::disk::Disk;
 use super::error::{Fault, OpenError};
 use super::inbox::INBOX;
 use super::outbox::Outbox;
+use super::refold;
 use super::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, COPIES, DUE, ENTRIES, ERASED,
     FORGOTTEN, FORMAT, HASHES, HOLDS, IMPORTS, KEYS, META, OPEN, ORIGINAL_USES, ORIGINALS, PROFILES, SPOOL,
@@ -58,7 +59,10 @@ pub(super) fn prepare(
         known_key(path, last.as_deref(), &settings.signer)?;
     }
     initialise(database, is_new, settings, entropy).map_err(fault)?;
-    if missing.is_empty() { Ok(()) } else { add_tables(database).map_err(fault) }
+    if !missing.is_empty() {
+        add_tables(database).map_err(fault)?;
+    }
+    refold::refold(database).map_err(fault)
 }
 
 /// Refuse a key that the key before does not vouch for: it is another gateway's, or from another backup, and its
@@ -120,6 +124,7 @@ fn initialise(
         let mut meta = transaction.open_table(META)?;
         if is_new {
             meta.insert("format", &[FORMAT][..])?;
+            meta.insert(refold::KEY, &[refold::FOLDING][..])?;
             meta.insert("origin", settings.signer.name().as_bytes())?;
             meta.insert("commits", &0u64.to_be_bytes()[..])?;
             meta.insert("counts", write_row(&Counts::default())?.as_slice())?;

@@ -5,7 +5,7 @@
 //! send nor fails with one. Deliberately absent: when (the program's), and the overwriting of freed pages in
 //! the file, which redb reuses but does not wipe.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
@@ -22,7 +22,7 @@ use super::tables::{
 use super::{Found, Store};
 use crate::ledger::keeping::{self, Erasure, Forgotten, Keeping, Retention, Tally, months_after};
 use crate::ledger::{Entry, EntryNumber, Event, Ready, Record, RecordError, Side};
-use crate::mail::{AddressKey, SenderId, hex};
+use crate::mail::{AddressKey, Class, CopyId, SenderId, hex};
 use crate::policy::Unavailable;
 use crate::suppression::Suppression;
 
@@ -139,7 +139,10 @@ impl Store {
             let named = numbers_about(&reading, About::Address(address), None)?;
             let named = find(&reading, &named)?;
             let retention = self.inner.settings.retention;
+            let unsent = unsent(&reading, &named)?;
+            let is_unsent = |event: &Event| event.copy().is_some_and(|copy| unsent.contains_key(&copy));
             let sent = named.iter().filter_map(|found| match &found.entry.event {
+                event if is_unsent(event) => None,
                 Event::Admitted(it) => Some(months_after(found.entry.at, retention.of(it.class))),
                 Event::SentElsewhere(_) => Some(months_after(found.entry.at, retention.marketing)),
                 _ => None,
@@ -148,7 +151,7 @@ impl Store {
             let (mut due, mut sources) = (Vec::new(), BTreeSet::new());
             for found in &named {
                 let event = &found.entry.event;
-                if stays(event, erasure.kept_until.is_some()) {
+                if !is_unsent(event) && stays(event, erasure.kept_until.is_some()) {
                     count(&mut erasure.kept, event);
                 } else {
                     count(&mut erasure.erased, event);
@@ -159,6 +162,10 @@ impl Store {
                 }
                 sources.extend(source_of(event).map(str::to_owned));
             }
+            // What became of a copy is found by the copy, and not by the address.
+            due.extend(unsent.into_values().flatten());
+            due.sort_unstable();
+            due.dedup();
             erasure.sources = sources.into_iter().collect();
             let senders: BTreeSet<&SenderId> =
                 named.iter().filter_map(|found| sender_of(&found.entry.event)).collect();
@@ -328,8 +335,11 @@ impl Judge<'_> {
             return Ok(false);
         }
         for address in event.addresses() {
-            let hash = keyed_hash(self.reading, address)?;
-            if table.get(&hash)?.is_none_or(|erased_at| erased_at.value() < number) {
+            let mut is_erased = false;
+            for hash in keyed_hashes(self.reading, address)? {
+                is_erased |= table.get(&hash)?.is_some_and(|erased_at| erased_at.value() >= number);
+            }
+            if !is_erased {
                 return Ok(false);
             }
         }
@@ -371,6 +381,27 @@ fn stays(event: &Event, was_mailed: bool) -> bool {
         Event::Admitted(_) | Event::SentElsewhere(_) | Event::NoticeSent { .. } => true,
         _ => was_mailed && (is_evidence(event) || is_choice(event)),
     }
+}
+
+/// The mails of our own that were cancelled before anybody had them, with the numbers of all their entries: no proof of
+/// anything sent.
+fn unsent(reading: &ReadTransaction, named: &[Found]) -> Result<BTreeMap<CopyId, Vec<EntryNumber>>, Fault> {
+    let mut unsent = BTreeMap::new();
+    for found in named {
+        let Event::Admitted(admitted) = &found.entry.event else { continue };
+        if admitted.class != Class::System || admitted.recipients.len() != 1 {
+            continue;
+        }
+        let numbers = numbers_about(reading, About::Copy(admitted.copy), None)?;
+        let all = find(reading, &numbers)?;
+        let any = |of: fn(&Event) -> bool| all.iter().any(|found| of(&found.entry.event));
+        if any(|event| matches!(event, Event::Cancelled(_)))
+            && !any(|event| matches!(event, Event::Relayed(_) | Event::InDoubt(_)))
+        {
+            unsent.insert(admitted.copy, numbers);
+        }
+    }
+    Ok(unsent)
 }
 
 /// One more of its kind.
@@ -457,8 +488,20 @@ pub(super) fn forgotten(
     if table.is_empty()? {
         return Ok(Vec::new());
     }
-    let hash = keyed_hash(reading, address)?;
-    table.get((sender.0.as_str(), &hash))?.map_or_else(|| Ok(Vec::new()), |row| tables::read_row(row.value()))
+    let mut all = Vec::new();
+    for hash in keyed_hashes(reading, address)? {
+        if let Some(row) = table.get((sender.0.as_str(), &hash))? {
+            all.extend(tables::read_row::<Vec<Suppression>>(row.value())?);
+        }
+    }
+    Ok(all)
+}
+
+fn keyed_hashes(reading: &ReadTransaction, address: &AddressKey) -> Result<Vec<[u8; 32]>, Fault> {
+    let meta = reading.open_table(META)?;
+    let key =
+        meta.get("hash_key")?.ok_or_else(|| Fault::Format("the key of the hashes is missing".to_owned()))?;
+    Ok(tables::keyed_hashes(key.value(), address.as_str()))
 }
 
 pub(super) fn keyed_hash(reading: &ReadTransaction, address: &AddressKey) -> Result<[u8; 32], Fault> {

@@ -11,7 +11,7 @@ use crate::ledger::Counts;
 use crate::ledger::codec::Squeezed;
 use crate::ledger::tree::Salt;
 use crate::ledger::{EntryNumber, Keep, Spooled};
-use crate::mail::{Address, CopyId, Reference};
+use crate::mail::{self, Address, CopyId, Reference};
 use crate::policy::Profile;
 
 /// The format of the whole file.
@@ -84,6 +84,14 @@ pub(super) fn keyed_hash(key: &[u8], address: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(tag.as_ref());
     hash
+}
+
+/// The hashes under which an address may be known: its own, and that of the form which it had before letters were folded
+/// as they are now ([`super::refold`]).
+pub(super) fn keyed_hashes(key: &[u8], address: &str) -> Vec<[u8; 32]> {
+    let before = mail::with_final_sigma(address);
+    let forms = std::iter::once(address).chain(before.as_deref());
+    forms.map(|form| keyed_hash(key, form)).collect()
 }
 
 /// The value of an entry whose salt and payload are destroyed.

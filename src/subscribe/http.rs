@@ -1,6 +1,8 @@
 //! The HTTP side of signing up: `/subscribe/<form>` and the link in the mail, `/c/<token>`.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -8,6 +10,7 @@ use axum::http::request::Parts as Head;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::routing::any;
 use axum::{Extension, Router};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::desk::{Confirmed, Opened, SignUps, Visit};
@@ -26,6 +29,9 @@ use crate::unsubscribe::shared::{
 
 /// Octets of the page a form was sent from, as evidence.
 const PAGE: usize = 300;
+/// A form that was taken is answered a whole number of these after it came. Many times what a commit takes, and little
+/// to whoever waits.
+const ANSWERED_EVERY: Duration = Duration::from_millis(250);
 
 struct Counter {
     sign_ups: SignUps,
@@ -105,6 +111,17 @@ async fn confirm(
             again(counter.page(&form, StatusCode::SERVICE_UNAVAILABLE, failed))
         }
     }
+}
+
+/// Wait for `work`, and then until a whole number of `beat`s has passed since the beginning (at least one): how long it
+/// took within a beat cannot be seen from outside.
+async fn evenly<T>(beat: Duration, work: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let done = work.await;
+    let beats = began.elapsed().as_nanos() / beat.as_nanos().max(1) + 1;
+    let whole = beat.saturating_mul(u32::try_from(beats).unwrap_or(u32::MAX));
+    sleep_until(began + whole).await;
+    done
 }
 
 impl Counter {
@@ -196,7 +213,9 @@ impl Counter {
         };
         let visit = Visit { page: Some(referer.unwrap_or(origin)), ip: Some(ip.to_string()) };
         let (counter, own) = (self.clone(), form.clone());
-        let done = self.work.run(async move { counter.sign_ups.ask(&own, &address, visit).await }).await;
+        // What is written for an address that gets a mail is more than for one that does not: nobody may see that.
+        let asked = self.work.run(async move { counter.sign_ups.ask(&own, &address, visit).await });
+        let done = evenly(ANSWERED_EVERY, asked).await;
         done.map(Ok).map_err(|_| {
             let failed = |look: &_| page::failed(form, None, look);
             again(self.page(form, StatusCode::SERVICE_UNAVAILABLE, failed))
@@ -211,5 +230,27 @@ impl Counter {
     ) -> Result<Confirmed, RecordError> {
         let (counter, form) = (self.clone(), form.clone());
         self.work.run(async move { counter.sign_ups.confirm(&form, &invitation, visit).await }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn l12_an_answer_comes_at_the_same_moment_however_much_was_written_for_it() {
+        for (work, answered) in [(0, 250), (1, 250), (3, 250), (240, 250), (260, 500), (600, 750)] {
+            let began = Instant::now();
+            let work = Duration::from_millis(work);
+            assert_eq!(
+                evenly(ANSWERED_EVERY, async {
+                    tokio::time::sleep(work).await;
+                    7
+                })
+                .await,
+                7
+            );
+            assert_eq!(began.elapsed(), Duration::from_millis(answered), "{work:?}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::store::apply::{may_wait, opened, profile_of, scope_of, settle};
 use crate::store::error::Fault;
 use crate::store::tables::{
     self, BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, CHECKPOINTS, ENTRIES, ERASED, HASHES, KEYS,
-    META, Open, PROFILES, SPOOL, StoredEntry, copy_key, keyed_hash, minute, read_entry, read_row,
+    META, Open, PROFILES, SPOOL, StoredEntry, copy_key, keyed_hashes, minute, read_entry, read_row,
 };
 use crate::store::write::StoredHashes;
 use crate::suppression::Suppression;
@@ -391,7 +391,11 @@ pub(super) fn erased_at(
     if erased.is_empty()? {
         return Ok(0);
     }
-    Ok(erased.get(&keyed_hash(key, address))?.map_or(0, |row| row.value()))
+    let mut last = 0;
+    for hash in keyed_hashes(key, address) {
+        last = erased.get(&hash)?.map_or(last, |row| last.max(row.value()));
+    }
+    Ok(last)
 }
 
 /// Used by [`super::rows`] to fold profiles: the entries of `numbers`, those that can be read.

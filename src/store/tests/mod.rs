@@ -4,6 +4,7 @@ mod damage;
 mod faults;
 mod finding;
 mod promises;
+mod refold;
 mod repair;
 mod tampering;
 mod years;
