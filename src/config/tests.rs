@@ -66,6 +66,7 @@ fn files() -> tempfile::TempDir {
         ("webhook-crm.key", "0123456789abcdef0123456789abcdef"),
         ("crm-ca.pem", "certificate"),
         ("tsa-ca.pem", "certificate"),
+        ("anchors.zone", ". IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n"),
         ("logo.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
         ("footer.de.txt", FOOTER),
         (
