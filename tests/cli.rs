@@ -51,6 +51,24 @@ fn l7_l8_a_preview_shows_what_a_recipient_would_get() {
 }
 
 #[test]
+fn p9_a_pipe_says_whether_the_mail_may_be_handed_in_again() {
+    let house = House::new();
+    let mail = "From: a@example.nl\nSubject: stop\n\n".to_owned();
+    let (wrong, none) = ("/nonexistent.toml", house.path("sluis.toml").display().to_string());
+    for (args, text, code) in [
+        // No gateway, or a config that cannot be read: whoever runs it mends that, and nobody's opt-out is lost.
+        (&["unsubscribe-mail", "--config", &none][..], mail.clone(), 75),
+        (&["unsubscribe-mail", "--config", wrong], mail.clone(), 75),
+        // It will be no smaller another time.
+        (&["unsubscribe-mail", "--config", &none], format!("{mail}{}", "x".repeat(11 << 20)), 65),
+        (&["unsubscribe-mail", "--no-such-option"], mail.clone(), 64),
+    ] {
+        let done = house.run_with(args, &text);
+        assert_eq!(done.code, code, "{args:?}: {done:?}");
+    }
+}
+
+#[test]
 fn wrong_usage_exits_with_64_and_help_with_0() {
     let house = House::new();
     for args in

@@ -3,7 +3,9 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,10 +16,11 @@ use mail_auth::common::headers::HeaderWriter as _;
 use mail_auth::dkim::DkimSigner;
 use sluis::admin::{Answer, Client as Admin, Request};
 use sluis::clock::SystemClock;
-use sluis::ledger::{Event, InboxView as _, Way};
+use sluis::ledger::{Channel, Event, InboxView as _, OutboxView as _, Way};
 use sluis::mail::Class;
 use sluis::net::dkim::Signatures;
 use support::gateway::{INVOICES, NEWS, PERSON, TestGateway, config_text, free_port, message, start};
+use support::hook::Hook;
 use support::next_hop::Answer::Say;
 use support::next_hop::{Moment, NextHop};
 use support::smtp::Client;
@@ -30,15 +33,26 @@ async fn gateway(next_hop: SocketAddr) -> TestGateway {
 
 /// With more keys of `[unsubscribe]`.
 async fn gateway_with(next_hop: SocketAddr, more: &str) -> TestGateway {
+    gateway_built(next_hop, "", more, |_| String::new()).await
+}
+
+/// With more keys of `[relay]` and `[unsubscribe]`, and a config that ends with `tail`.
+async fn gateway_built(
+    next_hop: SocketAddr,
+    relay: &str,
+    more: &str,
+    tail: impl FnOnce(&Path) -> String,
+) -> TestGateway {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sluis.toml");
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let text = config_text(folder.path(), any_port, next_hop, free_port(), "", "");
+    let text = config_text(folder.path(), any_port, next_hop, free_port(), "", relay);
     let keys = format!(
         "[unsubscribe]\nmailto = \"{MAILBOX}\"\nmail_listen = \"{any_port}\"\nlmtp_listen = \"{any_port}\"\n\
          trusted_results = [\"mx.sluis.test\"]\n{more}"
     );
-    std::fs::write(&file, text.replacen("[unsubscribe]", &keys, 1)).unwrap();
+    let text = text.replacen("[unsubscribe]", &keys, 1) + &tail(folder.path());
+    std::fs::write(&file, text).unwrap();
     TestGateway { running: start(&file, Arc::new(SystemClock)).await, folder }
 }
 
@@ -411,6 +425,201 @@ async fn p14_complaints_suppress_and_hard_bounces_block() {
         .collect();
     assert_eq!(returned, [("vol@example.org".to_owned(), false), ("weg@example.org".to_owned(), true)]);
     assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
+}
+
+/// A complaint about the message with `token` in it.
+fn complaint(token: &str) -> String {
+    format!(
+        "From: fbl@provider.example\nMIME-Version: 1.0\n\
+         Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\
+         Content-Type: message/feedback-report\n\nFeedback-Type: abuse\n\n--b\nContent-Type: message/rfc822\n\n\
+         List-Unsubscribe: <https://x.example/u/{token}>\n\nDag\n--b--\n"
+    )
+}
+
+/// A report that `who` does not exist, about the message with `token` in it.
+fn no_mailbox(token: &str, who: &str) -> String {
+    format!(
+        "From: mailer-daemon@provider.example\nMIME-Version: 1.0\nAuto-Submitted: auto-replied\n\
+         Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\
+         Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n\
+         Final-Recipient: rfc822; {who}\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 no\n\n--b\n\
+         Content-Type: message/rfc822\n\nList-Unsubscribe: <https://x.example/u/{token}>\n\nDag\n--b--\n"
+    )
+}
+
+/// Hand in mails from `<>`, all at the same time.
+async fn all_at_once(gateway: &TestGateway, to: &str, texts: &[String]) {
+    let at = gateway.running.unsubscribe_mail().0.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for text in texts.iter().cloned() {
+        let to = to.to_owned();
+        tasks.spawn(async move { Client::hello(at).await.submit("", &[&to], text).await.code });
+    }
+    assert!(tasks.join_all().await.iter().all(|code| *code == 250));
+}
+
+fn complaints(gateway: &TestGateway) -> usize {
+    gateway.events().iter().filter(|event| matches!(event, Event::Suppression(_))).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l10_complaints_and_blocks_are_told_once_each_and_in_order() {
+    let gone = |moment: Moment, line: &str| {
+        let is_gone = moment == Moment::Command && line.starts_with("RCPT") && line.contains("weg@");
+        is_gone.then(|| Say("550 5.1.1 no such user\r\n".to_owned()))
+    };
+    let mut hook = Hook::start(&[500], None).await;
+    let mut next_hop = NextHop::scripted(&["PIPELINING", "ENHANCEDSTATUSCODES"], gone).await;
+    let at = hook.address;
+    let gateway = gateway_built(next_hop.address, "", "", |folder| {
+        let file = folder.join("hook.key");
+        std::fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        format!(
+            "\n[notify]\nretry = [\"1s\"]\n\n[[webhook]]\nname = \"crm\"\nurl = \"http://{at}/\"\nsecret_file = \"{}\"\n",
+            file.display()
+        )
+    })
+    .await;
+    let (token, _) = newsletter(&gateway, &mut next_hop, "lezer@example.org").await;
+    // Each of them twice; the second time there is nothing new to tell.
+    for text in [no_mailbox(&token, "lezer@example.org"), complaint(&token)] {
+        for _ in 0..2 {
+            assert_eq!(mail(&gateway, "", &text).await, 250);
+        }
+    }
+    // By the next hop itself: straight through, and by way of the spool.
+    gateway.consent(&["weg@example.org", "weg@example.net", "blijft@example.org"]).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.submit(NEWS, &["weg@example.org"], message(NEWS, "Dag")).await.code, 550);
+    let both = ["weg@example.net", "blijft@example.org"];
+    assert_eq!(client.submit(NEWS, &both, message(NEWS, "Dag")).await.code, 250);
+
+    let mut said: Vec<(String, String, serde_json::Value)> = Vec::new();
+    while said.len() < 5 {
+        let told = hook.next().await;
+        let json = told.json();
+        assert_eq!(json["id"], told.header("webhook-id"));
+        assert!(told.header("webhook-signature").starts_with("v1,"));
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        said.push((text(&json["data"]["address"]), text(&json["type"]), json["data"].clone()));
+    }
+    let of = |who: &str| -> Vec<&str> {
+        said.iter().filter(|(about, ..)| about == who).map(|(_, what, _)| what.as_str()).collect()
+    };
+    // The first answer was 500, so the first telling came twice, whichever that was: the rest once, and in order.
+    let mut lezer = of("lezer@example.org");
+    lezer.dedup();
+    assert_eq!(lezer, ["blocked", "complained"]);
+    for who in ["weg@example.org", "weg@example.net"] {
+        assert!(of(who).iter().all(|what| *what == "blocked") && !of(who).is_empty(), "{said:?}");
+    }
+    let (.., data) = said.iter().find(|(who, ..)| who == "weg@example.org").unwrap();
+    assert_eq!((data["status"].as_str(), data["reference"].is_string()), (Some("5.1.1"), true), "{data}");
+    assert!(data["diagnostic"].as_str().unwrap().contains("no such user"), "{data}");
+
+    // A complaint is worth a mail at once; a mailbox that does not work waits for that of the day.
+    let notices: Vec<String> = gateway
+        .events()
+        .into_iter()
+        .filter_map(|event| if let Event::NoticeSent { about, .. } = event { Some(about) } else { None })
+        .filter(|about| about != "dsn")
+        .collect();
+    assert_eq!(notices, ["complaint"]);
+    let told = loop {
+        let mail = next_hop.next().await;
+        if mail.rcpt[0].contains("beheer@") {
+            break String::from_utf8(mail.data).unwrap();
+        }
+    };
+    assert!(told.contains("Subject: Klacht: lezer@example.org"), "{told}");
+    let owed = gateway.running.store().list_owed(None, 100).unwrap();
+    let daily = owed.iter().filter(|(_, owed)| matches!(owed.channel, Channel::Digest(_)));
+    assert_eq!(daily.count(), 3, "{owed:?}");
+    assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_the_same_complaint_over_and_over_is_one_entry() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway(next_hop.address).await;
+    let (token, _) = newsletter(&gateway, &mut next_hop, "boos@example.org").await;
+    let text = complaint(&token);
+    all_at_once(&gateway, MAILBOX, &vec![text.replace('\n', "\r\n"); 8]).await;
+    assert_eq!(complaints(&gateway), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_6_a_complaint_cancels_a_copy_that_waits() {
+    let later = Arc::new(AtomicUsize::new(0));
+    let seen = later.clone();
+    let busy = move |moment: Moment, line: &str| {
+        let is_busy = moment == Moment::Command
+            && line.starts_with("RCPT")
+            && line.contains("boos@")
+            && seen.load(Ordering::Relaxed) > 0;
+        is_busy.then(|| Say("451 4.3.2 not now\r\n".to_owned()))
+    };
+    let mut next_hop = NextHop::scripted(&["PIPELINING", "ENHANCEDSTATUSCODES"], busy).await;
+    let gateway = gateway_built(next_hop.address, "retry = [\"1s\"]", "", |_| String::new()).await;
+    let (token, _) = newsletter(&gateway, &mut next_hop, "boos@example.org").await;
+    later.store(1, Ordering::Relaxed);
+    gateway.consent(&["lezer@example.org"]).await;
+    let both = ["boos@example.org", "lezer@example.org"];
+    let reply = gateway.client().await.submit(NEWS, &both, message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "one has it, the other waits: {reply:?}");
+    assert_eq!(mail(&gateway, "", &complaint(&token)).await, 250);
+    let cancelled = gateway
+        .wait_for(|event| match event {
+            Event::Cancelled(outcome) => Some((outcome.recipients.clone(), outcome.reply.clone())),
+            _ => None,
+        })
+        .await;
+    assert_eq!(cancelled.0[0].as_str(), "boos@example.org");
+    assert!(cancelled.1.contains("complained"), "the sender sees why: {cancelled:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_10_strangers_can_neither_fill_the_inbox_nor_the_ledger() {
+    let mut next_hop = NextHop::start().await;
+    let limits = "\n[limits]\ninbox_per_network = 2\nunsubscribe_mails_per_network = 5\n";
+    let gateway = gateway_built(next_hop.address, "", "", |_| limits.to_owned()).await;
+    let (token, _) = newsletter(&gateway, &mut next_hop, "lezer@example.org").await;
+    let vague = "From: x@example.org\nSubject: Vraag\n\nHoe gaat het?\n";
+    for code in [250, 250, 451] {
+        assert_eq!(mail(&gateway, "x@example.org", vague).await, code, "waits for a person");
+    }
+    assert_eq!(gateway.running.store().count_letters().unwrap(), 2);
+    let away = format!("From: x@example.org\nAuto-Submitted: auto-replied\nSubject: {token}\n\nweg\n");
+    for code in [250, 250, 451] {
+        assert_eq!(mail(&gateway, "", &away).await, code, "nothing changes by it");
+    }
+    let before = gateway.running.store().size().unwrap();
+    assert_eq!(mail(&gateway, "", &away).await, 451);
+    assert_eq!(gateway.running.store().size().unwrap(), before, "no entry");
+    // Whoever wants to leave is never kept waiting.
+    let code = mail(&gateway, "x@example.org", &format!("From: x@example.org\nSubject: {token}\n\n")).await;
+    assert_eq!((code, unsubscribed(&gateway).len()), (250, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_what_comes_back_at_once_is_passed_on_four_times_and_no_more() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway_with(next_hop.address, "bounce_domain = \"bounce.sluis.test\"").await;
+    gateway.consent(&["lezer@example.org"]).await;
+    let reply = gateway.client().await.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let path = sent_from(&next_hop.next().await);
+    let full = "Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+                Reporting-MTA: dns; x\r\n\r\nFinal-Recipient: rfc822; lezer@example.org\r\nAction: failed\r\n\
+                Status: 5.2.2\r\n\r\n--b--\r\n";
+    let away =
+        "From: lezer@example.org\r\nAuto-Submitted: auto-replied\r\nSubject: weg\r\n\r\nTot maandag.\r\n";
+    let texts: Vec<String> = [full, away].map(str::to_owned).into_iter().cycle().take(12).collect();
+    all_at_once(&gateway, &path, &texts).await;
+    let passed = gateway.events().iter().filter(|event| matches!(event, Event::NoticeSent { .. })).count();
+    assert_eq!(passed, 4);
 }
 
 /// The address in `MAIL FROM:<..>`.

@@ -29,6 +29,11 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// All that a command said.
+fn text_of(done: &Output) -> String {
+    text(&done.stdout) + &text(&done.stderr)
+}
+
 /// The entries of one kind as they stand in the ledger: what a reader without our types sees.
 fn json(gateway: &TestGateway, kind: &str) -> Vec<(u64, Value)> {
     let store = gateway.running.store();
@@ -225,6 +230,134 @@ fn python(args: &[&str]) -> Option<Output> {
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify/verify.py");
     Some(Command::new("python3").arg("-B").arg(script).args(args).output().unwrap())
+}
+
+/// The files of a zip, by name.
+fn unzipped(pack: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(pack).unwrap()).unwrap();
+    (0..archive.len())
+        .map(|index| {
+            let mut file = archive.by_index(index).unwrap();
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut file, &mut bytes).unwrap();
+            (file.name().unwrap().into_owned(), bytes)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l2_a_pack_holds_the_files_that_show_its_consents_or_names_those_that_are_gone() {
+    const SCAN: &[u8] = b"%PDF-1.7 getekend door lezer";
+    let mut next_hop = NextHop::start().await;
+    let gateway = TestGateway::start(next_hop.address).await;
+    let path = |name: &str| gateway.folder.path().join(name);
+    let name = |name: &str| path(name).display().to_string();
+    std::fs::write(path("Formulier lezer.PDF"), SCAN).unwrap();
+    std::fs::write(path("ander.pdf"), b"%PDF-1.7 getekend door ander").unwrap();
+    for (who, scan) in [("lezer@example.org", "Formulier lezer.PDF"), ("ander@example.org", "ander.pdf")] {
+        let text = "Ja, ik wil mail over hypotheken van Voorbeeld Hypotheken B.V.";
+        let add = ["consent", "add", who, "--purpose", "nieuwsbrief", "--act", "signed", "--text", text];
+        let scan = name(scan);
+        let rest = ["--source", "balie", "--at", "2026-03-01", "--evidence", &scan];
+        let done = sluis(&gateway, &[&add[..], &rest].concat()).await;
+        assert!(done.status.success(), "{}", text_of(&done));
+    }
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    next_hop.next().await;
+    gateway.wait_for(|event| matches!(event, Event::Relayed(_)).then_some(())).await;
+    let key = gateway.running.ledger_key();
+    let sha256 = hex(&sha256(SCAN));
+    let inside = format!("evidence/{sha256}.pdf");
+
+    // Asked for the message alone: the consent that it rests on brings its scan along, and nobody else's.
+    let export = async |pack: &str| {
+        sluis(&gateway, &["proof", "export", "<m3@voorbeeldhypotheken.nl>", "-o", pack]).await
+    };
+    let verify = async |pack: &str| sluis(&gateway, &["proof", "verify", pack, "--key", &key]).await;
+    let whole = name("whole.zip");
+    let done = export(&whole).await;
+    assert!(done.status.success(), "{}", text_of(&done));
+    let files = unzipped(&whole);
+    assert_eq!(files.get(&inside).map(Vec::as_slice), Some(SCAN), "{:?}", files.keys());
+    assert_eq!(files.keys().filter(|name| name.starts_with("evidence/")).count(), 1);
+    let page = text(&files["index.html"]);
+    assert!(page.contains(&format!("href=\"{inside}\"")) && page.contains("Formulier lezer.PDF"), "{page}");
+    let done = verify(&whole).await;
+    assert!(done.status.success(), "{}", text_of(&done));
+    let said = format!("evidence      {inside} is the file Formulier lezer.PDF that entry ");
+    assert!(text(&done.stdout).contains(&said), "{}", text_of(&done));
+    if let Some(done) = python(&[&whole, &key]) {
+        assert!(done.status.success(), "{}", text_of(&done));
+        assert!(text(&done.stdout).contains(&format!("{inside}: the file Formulier lezer.PDF")));
+    }
+
+    // Whatever is done to the file in the pack is found by both.
+    for change in ["changed", "taken out", "renamed"] {
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, bytes) in &files {
+            let (mut name, mut bytes) = (name.clone(), bytes.clone());
+            match change {
+                "changed" if name == inside => bytes[9] ^= 1,
+                "taken out" if name == inside => continue,
+                "renamed" if name == inside => name = format!("evidence/{}.pdf", "0".repeat(64)),
+                _ => {}
+            }
+            writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut writer, &bytes).unwrap();
+        }
+        let forged = name("forged.zip");
+        std::fs::write(&forged, writer.finish().unwrap().into_inner()).unwrap();
+        let done = verify(&forged).await;
+        assert_eq!(done.status.code(), Some(1), "{change}: {}", text_of(&done));
+        assert!(text(&done.stdout).contains(&format!("WRONG         {inside}")), "{}", text_of(&done));
+        if let Some(done) = python(&[&forged, &key]) {
+            assert!(text(&done.stderr).contains("WRONG"), "{change}: {}", text_of(&done));
+        }
+    }
+
+    // A file that is changed or gone is named wherever a reader looks; the rest of the pack stands.
+    let kept = path("var/evidence").join(&sha256);
+    let lost = name("lost.zip");
+    for (why, pack) in [("another SHA-256", name("changed.zip")), ("not where it was kept", lost)] {
+        match why {
+            "another SHA-256" => std::fs::write(&kept, b"%PDF-1.7 getekend door wie?").unwrap(),
+            _ => std::fs::remove_file(&kept).unwrap(),
+        }
+        let done = export(&pack).await;
+        assert_eq!(done.status.code(), Some(1), "{}", text_of(&done));
+        assert!(
+            text(&done.stderr).contains("NOT IN THE PACK: Formulier lezer.PDF")
+                && text_of(&done).contains(why),
+            "{}",
+            text_of(&done)
+        );
+        let done = verify(&pack).await;
+        assert_eq!(done.status.code(), Some(1), "{}", text_of(&done));
+        for said in ["MISSING       Formulier lezer.PDF", why, "the pack is sound, and 1 files that"] {
+            assert!(text(&done.stdout).contains(said), "{said}: {}", text_of(&done));
+        }
+        let files = unzipped(&pack);
+        assert!(text(&files["index.html"]).contains("dit bestand kon niet worden bijgevoegd"));
+        assert!(text(&files[&format!("evidence/{sha256}.missing.txt")]).contains(why));
+        if let Some(done) = python(&[&pack, &key]) {
+            assert!(text(&done.stdout).contains("the pack is sound"), "{}", text_of(&done));
+            assert!(text(&done.stderr).contains("not in it: evidence/"), "{}", text_of(&done));
+            assert_eq!(done.status.code(), Some(1));
+        }
+    }
+    let left = std::fs::read_dir(path("var")).unwrap().flatten().map(|file| file.file_name());
+    assert!(!left.into_iter().any(|name| name.to_string_lossy().starts_with("pack-")), "taken away");
+}
+
+#[test]
+fn the_second_verifier_still_reads_the_pack_of_the_first_release() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/2");
+    let key = std::fs::read_to_string(folder.join("ledger.key")).unwrap();
+    let signer = sluis::ledger::checkpoint::Signer::parse_file(&key).unwrap();
+    let Some(done) = python(&[folder.join("pack.zip").to_str().unwrap(), signer.verifier()]) else { return };
+    assert!(done.status.success(), "{}", text_of(&done));
 }
 
 #[test]

@@ -297,7 +297,7 @@ impl Post {
             attempts: 0,
             last_answer: String::new(),
         };
-        let side = Side::Owe(Box::new(owed(Timestamp::MAX)));
+        let side = Side::Owe(0, Box::new(owed(Timestamp::MAX)));
         let record = Record { events: vec![Event::Unsubscribed(unsubscribed)], sides: vec![side] };
         let fact = self.scribe.record(record).await.unwrap();
         let mut events = Vec::new();

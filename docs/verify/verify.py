@@ -35,10 +35,7 @@ def open_note(note, *keys):
             dash, signer, signature = line.split(" ")
             raw = base64.b64decode(signature)
             if dash == "\u2014" and signer == name and raw[:4] == digest:
-                try:
-                    Ed25519PublicKey.from_public_bytes(public[1:]).verify(raw[4:], note[: at + 1].encode())
-                except InvalidSignature:
-                    raise Wrong("the signature does not hold") from None
+                Ed25519PublicKey.from_public_bytes(public[1:]).verify(raw[4:], note[: at + 1].encode())
                 return note[: at + 1]
     raise Wrong("not signed by this key")
 
@@ -86,8 +83,8 @@ def check_consistency(old, old_root, new, new_root, path):
     while fn & 1:
         fn, sn = fn >> 1, sn >> 1
     need(path, "the proof is empty")
-    roots = climb(fn, sn, path[0], path[0], path[1:])
-    need(roots == (old_root, new_root), "the later ledger does not begin with the earlier one")
+    same = climb(fn, sn, path[0], path[0], path[1:]) == (old_root, new_root)
+    need(same, "the later ledger does not begin with the earlier one")
 
 def check_pack(path, key):
     with zipfile.ZipFile(path) as pack:
@@ -102,8 +99,8 @@ def check_pack(path, key):
     need(set(listed) | {"files.txt"} == set(files), "a file was added or removed")
     for name, digest in listed.items():
         need(hashlib.sha256(files[name]).hexdigest() == digest, name + ": changed since the pack was made")
-    size, root = checkpoint(files["checkpoint.txt"].decode(), own)
-    sent = {}
+    size, root = checkpoint(newest := files["checkpoint.txt"].decode(), own)
+    entries = []
     numbers = [name[8:-5] for name in files if name.startswith("entries/") and name[8:-5].isdigit()]
     for number in sorted(numbers):
         exact, proof = files[f"entries/{number}.json"], json.loads(files[f"entries/{number}.proof.json"])
@@ -113,19 +110,26 @@ def check_pack(path, key):
         path = [bytes.fromhex(step) for step in proof["path"]]
         stands = proof["number"] < size and climb(proof["number"], size - 1, leaf, leaf, path)[1] == root
         need(stands, f"entry {number}: it does not stand in the signed ledger in this form at this place")
-        entry = json.loads(exact)
-        if entry["kind"] == "admitted":
-            sent[f"messages/{entry['copy']}.eml"] = entry["sent_sha256"]
-        print(f"entry {number}: {entry['at']} {entry['kind']}")
+        entries.append(json.loads(exact))
+        print(f"entry {number}: {entries[-1]['at']} {entries[-1]['kind']}")
+    sent = {f"messages/{one['copy']}.eml": one["sent_sha256"] for one in entries if one["kind"] == "admitted"}
+    named = {one["file"]["sha256"]: one["file"]["name"] for one in entries if one["kind"] == "evidence"}
     for name in sorted(name for name in files if name.startswith("anchors/") and name.endswith(".json")):
         proof = json.loads(files[name])
-        pair = (files[name[:-4] + "txt"].decode(), files["checkpoint.txt"].decode())
-        need((proof["old"], proof["new"]) == pair, name + ": a proof between other checkpoints")
+        need((proof["old"], proof["new"]) == (files[name[:-4] + "txt"].decode(), newest), name + ": of others")
         print(f"{name}: {size} entries begin with the {check_proof(proof, *keys)[0]} of this anchor")
     for name in (name for name in files if name.startswith("messages/") and name.endswith(".eml")):
         need(hashlib.sha256(files[name]).hexdigest() == sent.get(name), name + ": not the bytes that were sent")
         print(f"{name}: byte for byte what was sent")
+    shown = [name for name in files if name.startswith("evidence/")]
+    before = lines[4][:7] in ("page 1 ", "page 2 ")  # packs held no such files
+    need(before or {name[9:73] for name in shown} == set(named), "evidence/: not the files that the entries name")
+    missing = [name for name in shown if name.endswith(".missing.txt")]
+    for name in set(shown) - set(missing):
+        need(hashlib.sha256(files[name]).hexdigest() == name[9:73] in named, name + ": not the file of an entry")
+        print(f"{name}: the file {named[name[9:73]]} that an entry names")
     print(f"the pack is sound: {len(numbers)} entries under a root over {size}")
+    need(not missing, "but files that its entries name are not in it: " + " ".join(missing))
 
 def check_proof(proof, *keys):
     (old, old_root), (new, new_root) = checkpoint(proof["old"], *keys), checkpoint(proof["new"], *keys)
@@ -133,14 +137,13 @@ def check_proof(proof, *keys):
     return old, new
 
 def main(path, *keys):
-    if path.endswith(".json"):
-        with open(path, encoding="utf-8") as file:
-            old, new = check_proof(json.load(file), *keys)
-        print(f"the ledger of {new} entries begins with the {old} that were signed earlier")
-    else:
-        check_pack(path, keys[0])
+    if not path.endswith(".json"):
+        return check_pack(path, keys[0])
+    with open(path, encoding="utf-8") as file:
+        old, new = check_proof(json.load(file), *keys)
+    print(f"the ledger of {new} entries begins with the {old} that were signed earlier")
 
 try:
     main(*(argument.strip() for argument in sys.argv[1:]))
-except Wrong as wrong:
-    sys.exit(f"WRONG: {wrong}")
+except (Wrong, InvalidSignature) as wrong:
+    sys.exit(f"WRONG: {str(wrong) or 'the signature does not hold'}")

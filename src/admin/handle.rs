@@ -1,8 +1,5 @@
 //! One request, one answer: the same for the socket and for a command that opened the store itself.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
 use super::wire::{
     Answer, ConsentLine, Import, MAX_PAGE, MAX_ROWS, OwedAction, ProfileView, Query, QueueAction,
     RegisterRow, Request, Status, TextRow,
@@ -244,7 +241,7 @@ fn reload(services: &Services) -> Answer {
 
 fn pack(services: &Services, query: &Query, language: Option<Language>) -> Result<Answer, Unavailable> {
     Ok(match services.books.pack(query, language)? {
-        Some(zip) => Answer::Pack { zip: BASE64.encode(zip) },
+        Some(pack) => Answer::Pack(pack),
         None => Answer::Failed { error: format!("nothing is on record about {query}") },
     })
 }

@@ -121,6 +121,17 @@ pub struct HoldLine {
     pub about: Option<AddressKey>,
 }
 
+/// An evidence pack that was written, for whoever asked to take it away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackFile {
+    /// The zip file, in the data folder: it may be larger than any answer.
+    pub file: PathBuf,
+    /// Its octets.
+    pub octets: u64,
+    /// The files that its entries name and that are not in it, one line each.
+    pub missing: Vec<String>,
+}
+
 /// What is kept of the copy that one person got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentMessage {

@@ -32,7 +32,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use handle::handle;
-pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, SentMessage};
+pub use ledger::{HoldLine, LedgerAnswer, LedgerRequest, PackFile, SentMessage};
 pub use socket::{Client, ClientError, Listener, serve};
 pub use wire::{
     Answer, ConsentLine, ConsentRow, CopyLine, CustomerRow, Explain, Explained, Filed, Import, ImportLine,
@@ -125,9 +125,9 @@ pub trait Books: Send + Sync + std::fmt::Debug {
     fn texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, String)>, Unavailable>;
     /// The number of the entry that holds the consent text with this SHA-256 (hex).
     fn consent_text(&self, sha256: &str) -> Result<Option<EntryNumber>, Unavailable>;
-    /// The evidence pack of the entries asked for, a zip file; `None` when there are none. Its page is in `language`, or
-    /// in that of the sender it is about.
-    fn pack(&self, query: &Query, language: Option<Language>) -> Result<Option<Vec<u8>>, Unavailable>;
+    /// The evidence pack of the entries asked for, as a file that whoever asks takes away; `None` when there are none.
+    /// Its page is in `language`, or in that of the sender it is about.
+    fn pack(&self, query: &Query, language: Option<Language>) -> Result<Option<PackFile>, Unavailable>;
     /// Check the whole ledger against itself (leaves, roots, checkpoints, counts, projections, spool) and against
     /// checkpoints from outside.
     fn verify(&self, anchors: &[String]) -> Result<Verified, Unavailable>;

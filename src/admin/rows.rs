@@ -280,7 +280,12 @@ impl Judge<'_> {
             return Ok(());
         }
         profile.suppressions.push(suppression.clone());
-        self.add(Event::Suppression(Suppressed { sender: sender.id.clone(), address, suppression }))
+        self.add(Event::Suppression(Suppressed {
+            sender: sender.id.clone(),
+            address,
+            suppression,
+            reference: None,
+        }))
     }
 
     /// A mailbox that does not work says nothing about what its owner wants (RULES P14).

@@ -51,7 +51,12 @@ pub(super) fn plan(
             TakenBack { import: id.to_owned(), sender: sender.clone(), address: address.clone(), fact };
         record.events.push(Event::TakenBack(Box::new(taken)));
         if let Some(suppression) = restored {
-            record.events.push(Event::Suppression(Suppressed { sender, address, suppression }));
+            record.events.push(Event::Suppression(Suppressed {
+                sender,
+                address,
+                suppression,
+                reference: None,
+            }));
         }
     }
     Ok(Ok((record, undone)))

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{LedgerAnswer, LedgerRequest};
+use super::ledger::{LedgerAnswer, LedgerRequest, PackFile};
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Grade, Published, Relation};
 use crate::ledger::{
     Counts, EntryNumber, ImportBegun, ImportEnded, ImportUndone, KeptFile, OwedId, Suppressed,
@@ -579,10 +579,7 @@ pub enum Answer {
         next: Option<EntryNumber>,
     },
     /// An evidence pack.
-    Pack {
-        /// The zip file, base64.
-        zip: String,
-    },
+    Pack(PackFile),
     /// About the ledger as a whole.
     Ledger(LedgerAnswer),
     /// A page of the spool; the last page is shorter than was asked for.
@@ -733,8 +730,14 @@ pub struct Verified {
     pub counts: Counts,
     /// Checkpoints that were checked.
     pub checkpoints: u64,
-    /// What differs; empty when all is well.
+    /// Files beside the store that are what the entries say; in a backup, those that are in it.
+    #[serde(default)]
+    pub files: u64,
+    /// What differs; empty when all is well. Of a backup, the files that are not in it.
     pub findings: Vec<String>,
+    /// What somebody should know.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// A copy in the spool, for a listing.

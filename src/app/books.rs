@@ -1,7 +1,6 @@
 //! The ledger as the admin room reads it, over the store.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Cursor;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +10,15 @@ use tokio::sync::watch;
 
 use super::evidence;
 
-use crate::admin::{Books, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Subject, Tally, Verified};
+use crate::admin::{
+    Books, Filed, HoldLine, ImportLine, Owned, PackFile, Query, SentMessage, Subject, Tally, Verified,
+};
 use crate::clock::Timestamp;
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
-use crate::ledger::{Entry, EntryNumber, Event, Fact, Keep, Suppressed, pack};
-use crate::mail::{AddressKey, Language, SenderId};
-use crate::policy::{Profile, Refusal, Rules, Unavailable};
+use crate::ledger::{Entry, EntryNumber, Event, Fact, Keep, NamedFile, Suppressed, pack};
+use crate::mail::{AddressKey, Language, Purpose, SenderId};
+use crate::policy::{Basis, Profile, Refusal, Rules, Unavailable};
 use crate::store::{About, Archived, Findings, Found, ImportPlace, Page, Store, Window};
 
 /// Entries that are read in one go.
@@ -98,7 +99,7 @@ impl StoreBooks {
 
     /// Add the entries that `found` rests on: consents, the texts as they were shown and not only their hashes,
     /// the public keys of its signatures.
-    fn add_evidence(&self, found: &mut Vec<Found>) -> Result<(), Unavailable> {
+    fn add_evidence(&self, found: &mut Vec<Found>, covered: EntryNumber) -> Result<(), Unavailable> {
         let numbers: BTreeSet<EntryNumber> =
             found.iter().flat_map(|found| found.entry.event.rests_on()).collect();
         for number in numbers {
@@ -107,6 +108,18 @@ impl StoreBooks {
         let labels: BTreeSet<String> = found.iter().flat_map(|found| found.entry.event.refers_to()).collect();
         for label in labels {
             found.extend(self.store.labelled(&label)?);
+        }
+        // A scan may have turned up after the consent was put on record, and after a send that rests on it.
+        let consents: BTreeSet<Consent> =
+            found.iter().flat_map(|found| consents_in(&found.entry.event)).collect();
+        let people: BTreeSet<&AddressKey> = consents.iter().map(|(_, _, address)| address).collect();
+        for address in people {
+            let shown = self.store.evidence_of(address)?.into_iter().filter(|one| {
+                one.number < covered
+                    && matches!(&one.entry.event, Event::Evidence(it)
+                        if consents.contains(&(it.sender.clone(), it.purpose.clone(), it.address.clone())))
+            });
+            found.extend(shown);
         }
         // Not the file itself: it holds other people's data. Its hash, and who attested it, stand in the entry.
         let imports: BTreeSet<String> =
@@ -142,6 +155,27 @@ impl StoreBooks {
         found.sort_by_key(|found| found.number);
         found.dedup_by_key(|found| found.number);
         Ok(())
+    }
+}
+
+/// A consent by whose it is: for which sender, for what, of whom.
+type Consent = (SenderId, Purpose, AddressKey);
+
+/// The consents that an entry tells of or rests on.
+fn consents_in(event: &Event) -> Vec<Consent> {
+    let by_consent = |basis: &Basis| matches!(basis, Basis::Consent { .. });
+    match event {
+        Event::Consent(it) => vec![(it.sender.clone(), it.purpose.clone(), it.address.clone())],
+        Event::Admitted(it) => {
+            let (Some(sender), Some(purpose)) = (&it.sender, &it.purpose) else { return Vec::new() };
+            let people = it.recipients.iter().filter(|one| by_consent(&one.basis));
+            people.map(|one| (sender.id.clone(), purpose.clone(), one.recipient.key().clone())).collect()
+        }
+        Event::SentElsewhere(it) => {
+            let people = it.recipients.iter().filter(|one| by_consent(&one.basis));
+            people.map(|one| (it.sender.id.clone(), it.purpose.clone(), one.address.clone())).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -191,7 +225,9 @@ fn verified(findings: Findings) -> Verified {
         erased: findings.erased,
         counts: findings.counts,
         checkpoints: findings.checkpoints,
+        files: 0,
         findings: findings.problems,
+        notes: Vec::new(),
     }
 }
 
@@ -241,6 +277,7 @@ impl Books for StoreBooks {
                 sender: row.sender.clone(),
                 address: row.address.clone(),
                 suppression,
+                reference: None,
             }));
         }
         Ok(page)
@@ -324,7 +361,7 @@ impl Books for StoreBooks {
         Ok(self.store.labelled(sha256)?.map(|found| found.number))
     }
 
-    fn pack(&self, query: &Query, language: Option<Language>) -> Result<Option<Vec<u8>>, Unavailable> {
+    fn pack(&self, query: &Query, language: Option<Language>) -> Result<Option<PackFile>, Unavailable> {
         let page = self.page(query, None, MAX_ENTRIES)?;
         if page.next.is_some() {
             return Err(Unavailable(format!(
@@ -341,20 +378,24 @@ impl Books for StoreBooks {
         if found.iter().any(|found| found.number < covered) {
             found.retain(|found| found.number < covered);
         }
-        self.add_evidence(&mut found)?;
+        self.add_evidence(&mut found, covered)?;
         let language = language.unwrap_or_else(|| self.language_of(&found));
         let pack = self.store.pack(&query.to_string(), found)?;
         let pack = pack::Pack { language, ..pack };
-        let zip = pack::write(&pack, self.store.signer(), Cursor::new(Vec::new()))
-            .map_err(|error| Unavailable(error.to_string()))?;
-        Ok(Some(zip.into_inner()))
+        evidence::write_pack(&self.store, &pack).map(Some)
     }
 
     fn verify(&self, anchors: &[String]) -> Result<Verified, Unavailable> {
         let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
         let findings = self.store.verify_with(anchors, &mut |done, all| place(Some((done, all))));
         place(None);
-        Ok(verified(findings?))
+        let findings = findings?;
+        let looked = evidence::check(&self.store, &findings.files)?;
+        let mut verified = verified(findings);
+        verified.files = looked.sound;
+        verified.findings.extend(looked.problems);
+        verified.notes = looked.notes;
+        Ok(verified)
     }
 
     fn holds(&self) -> Result<Vec<HoldLine>, Unavailable> {
@@ -389,9 +430,15 @@ impl Books for StoreBooks {
 
     fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable> {
         let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
-        let made = self.store.backup(file, &mut |done, all| place(Some((done, all))));
+        let data = evidence::data_folder(&self.store);
+        let open = |file: &NamedFile| evidence::open(&data, file);
+        let made = self.store.backup(file, &open, &mut |done, all| place(Some((done, all))));
         place(None);
-        Ok(made.map(verified).map_err(|error| error.to_string()))
+        let told = made.map(|(findings, packed)| {
+            let findings = verified(findings);
+            Verified { files: packed.files, findings: packed.missing, ..findings }
+        });
+        Ok(told.map_err(|error| error.to_string()))
     }
 
     fn progress(&self) -> Option<(u64, u64)> {

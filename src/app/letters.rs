@@ -1,5 +1,5 @@
-//! The mails of the gateway itself, notices of an unsubscribe (RULES L10) and confirmation mails (L12): worded by
-//! `notify`, put into the spool in the same commit as the fact that causes them.
+//! The mails of the gateway itself, notices of what is news to a sender (RULES L10) and confirmation mails (L12): worded
+//! by `notify`, put into the spool in the same commit as the fact that causes them.
 
 use std::sync::Arc;
 
@@ -13,15 +13,14 @@ use crate::ledger::{News, Party, Record, Side};
 use crate::mail::{Address, Reference, Sender};
 use crate::message::date_time;
 use crate::notify::{self, Confirmation, Digests, Letterhead, Notice};
-use crate::relay::{Spool, notice};
+use crate::relay::{Spool, Tidings, notice};
 use crate::secret::{SharedEntropy, random};
 use crate::subscribe::{Form, Mails};
 use crate::unsubscribe::Notices;
 
-/// Writes and sends the notices.
+/// Writes news, for whoever has a spool to send it by.
 #[derive(Debug)]
-pub(super) struct Letters {
-    spool: Spool,
+pub(super) struct Herald {
     postmaster: Address,
     hostname: String,
     clock: SharedClock,
@@ -30,9 +29,25 @@ pub(super) struct Letters {
     owing: Arc<Notify>,
 }
 
+/// The same, with a spool.
+#[derive(Debug)]
+pub(super) struct Letters {
+    spool: Spool,
+    herald: Arc<Herald>,
+}
+
 impl Letters {
+    pub(super) fn new(spool: Spool, herald: Arc<Herald>) -> Self {
+        Self { spool, herald }
+    }
+
+    fn post(&self, record: &mut Record, notice: Notice, about: &str, sender: &Sender, from: &Address) {
+        self.herald.post(&self.spool, record, notice, about, (sender, from));
+    }
+}
+
+impl Herald {
     pub(super) fn new(
-        spool: Spool,
         settings: &config::Settings,
         clock: SharedClock,
         entropy: SharedEntropy,
@@ -40,7 +55,6 @@ impl Letters {
         owing: Arc<Notify>,
     ) -> Self {
         Self {
-            spool,
             postmaster: settings.postmaster.clone(),
             hostname: settings.name.ascii().to_owned(),
             clock,
@@ -49,11 +63,16 @@ impl Letters {
             owing,
         }
     }
-}
 
-impl Letters {
-    /// Put one mail From `from` into `record`.
-    fn post(&self, record: &mut Record, notice: Notice, about: &str, sender: &Sender, from: &Address) {
+    /// Put one mail about `sender`, From `from`, into `record`.
+    fn post(
+        &self,
+        spool: &Spool,
+        record: &mut Record,
+        notice: Notice,
+        about: &str,
+        (sender, from): (&Sender, &Address),
+    ) {
         let letter = notice::Letter {
             to: notice.to,
             about: about.to_owned(),
@@ -62,7 +81,7 @@ impl Letters {
             from: Some(from.clone()),
             bytes: notice.bytes.into(),
         };
-        self.spool.enclose(record, letter, self.clock.now());
+        spool.enclose(record, letter, self.clock.now());
     }
 
     fn id(&self, now: jiff::Timestamp) -> String {
@@ -70,29 +89,51 @@ impl Letters {
     }
 }
 
-impl Notices for Letters {
-    fn compose(&self, news: News<'_>, sender: &Sender) -> Record {
+impl Herald {
+    /// What is owed for `news`, which is the entry at `place`, to whom `sender` names.
+    fn announce(&self, record: &mut Record, place: usize, news: News<'_>, sender: &Sender, spool: &Spool) {
         let now = self.clock.now();
         let settings = self.tell.borrow().clone();
-        let mut record = Record::default();
         if !settings.daily_for.contains(&sender.id) {
+            let about = if matches!(news, News::Complained(_)) { "complaint" } else { "unsubscribe" };
             for to in &sender.notify {
                 let id = self.id(now);
                 let letterhead =
                     Letterhead { postmaster: &self.postmaster, hostname: &self.hostname, id: &id, now };
                 if let Some(notice) = notify::at_once(news, sender, to, &letterhead) {
-                    self.post(&mut record, notice, "unsubscribe", sender, &self.postmaster);
+                    self.post(spool, record, notice, about, (sender, &self.postmaster));
                 }
             }
         }
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
         let owed = notify::owed(news, sender, &settings, now);
-        record.sides.extend(owed.into_iter().map(|owed| Side::Owe(Box::new(owed))));
+        record.sides.extend(owed.into_iter().map(|owed| Side::Owe(place, Box::new(owed))));
+    }
+}
+
+impl Tidings for Herald {
+    fn tell(&self, record: &mut Record, place: usize, news: News<'_>, spool: &Spool) {
+        let senders = self.tell.borrow().senders.clone();
+        if let Some(sender) = senders.iter().find(|sender| sender.id == *news.sender()) {
+            self.announce(record, place, news, sender, spool);
+        }
+    }
+
+    fn recorded(&self) {
+        self.owing.notify_one();
+    }
+}
+
+impl Notices for Letters {
+    fn compose(&self, news: News<'_>, sender: &Sender) -> Record {
+        let mut record = Record::default();
+        self.herald.announce(&mut record, 0, news, sender, &self.spool);
         record
     }
 
     fn pass_on(&self, record: &mut Record, to: &Address, message: Bytes) {
-        let now = self.clock.now();
-        let received = format!("Received: by {} (Sluis);\r\n\t{}\r\n", self.hostname, date_time(now));
+        let now = self.herald.clock.now();
+        let received = format!("Received: by {} (Sluis);\r\n\t{}\r\n", self.herald.hostname, date_time(now));
         let letter = notice::Letter {
             to: to.clone(),
             about: "returned".to_owned(),
@@ -106,7 +147,6 @@ impl Notices for Letters {
 
     fn recorded(&self) {
         self.spool.wake();
-        self.owing.notify_one();
     }
 }
 
@@ -118,11 +158,12 @@ impl Digests for Letters {
         sender: &Sender,
         to: &Address,
     ) {
-        let now = self.clock.now();
-        let id = self.id(now);
-        let letterhead = Letterhead { postmaster: &self.postmaster, hostname: &self.hostname, id: &id, now };
+        let now = self.herald.clock.now();
+        let id = self.herald.id(now);
+        let letterhead =
+            Letterhead { postmaster: &self.herald.postmaster, hostname: &self.herald.hostname, id: &id, now };
         let notice = notify::digest(news, sender, to, &letterhead);
-        self.post(record, notice, "unsubscribes of a day", sender, &self.postmaster);
+        self.post(record, notice, "news of a day", sender, &self.herald.postmaster);
     }
 
     fn recorded(&self) {
@@ -132,9 +173,9 @@ impl Digests for Letters {
 
 impl Mails for Letters {
     fn confirmation(&self, form: &Form, to: &Address, link: &str, asked: &ConsentEvent) -> Record {
-        let now = self.clock.now();
-        let id = self.id(now);
-        let letterhead = Letterhead { postmaster: &form.from, hostname: &self.hostname, id: &id, now };
+        let now = self.herald.clock.now();
+        let id = self.herald.id(now);
+        let letterhead = Letterhead { postmaster: &form.from, hostname: &self.herald.hostname, id: &id, now };
         let confirmation = Confirmation {
             sender: &form.sender,
             purpose: &form.purpose,

@@ -29,12 +29,12 @@ use crate::shutdown::Shutdown;
 use crate::smtp::reply::Reply;
 use crate::store::{Found, Store};
 use crate::submission::{self, Journey};
-use crate::unsubscribe::{Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Sent, Vouch};
+use crate::unsubscribe::{
+    Handing, Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Sent, Vouch,
+};
 
 /// Entries about one copy or one address that are looked at.
 const ENTRIES: usize = 5_000;
-/// Entries about one address that are looked at for a Message-ID, the newest first: anybody can ask for that.
-const LATEST: usize = 1_000;
 
 /// The listeners for it, and what a reload changes.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Post {
         settings: watch::Sender<Arc<MailSettings>>,
         shutdown: &Shutdown,
     ) -> Result<Self> {
-        let limits = Limits::new(rooms::letterbox_limits(config), &letterbox.clock);
+        let limits = letterbox.room.limits.clone();
         let mut post = Self { listeners: Vec::new(), settings, limits, entropy: letterbox.entropy.clone() };
         for (door, listener) in bound {
             let one = post.listener(door, config, folder, letterbox.clock.now())?;
@@ -170,11 +170,19 @@ impl Journey for Letterbox {
 
     async fn admit(&self, submission: Submission) -> Reply {
         let reference = Reference::new(self.clock.now(), random(&*self.entropy));
-        let null_path = matches!(submission.envelope.reverse_path, ReversePath::Null);
+        let from = Handing {
+            null_path: matches!(submission.envelope.reverse_path, ReversePath::Null),
+            cleaned: self.cleaned,
+            // Behind LMTP there is a server of our own, which stands for many.
+            ip: (!self.cleaned).then_some(submission.client.connection.ip),
+        };
         let recipients = submission.envelope.recipients.into_iter().map(|one| one.address);
         let recipients: Vec<Address> = recipients.collect();
-        match self.room.take(null_path, self.cleaned, &recipients, submission.message).await {
+        match self.room.take(from, &recipients, submission.message).await {
             Ok(_) => Reply::accepted(reference, "taken"),
+            Err(error @ MailError::Limit(_)) => {
+                Reply::unavailable("too many such mails came; please try again later", error.to_string())
+            }
             Err(error) => {
                 Reply::unavailable("it cannot be recorded now; please try again", error.to_string())
             }
@@ -186,7 +194,8 @@ impl Mailbox for Letterbox {
     fn take(&self, null_path: bool, recipient: Option<Address>, message: Vec<u8>) -> Doing<'_> {
         Box::pin(async move {
             let message = Bytes::from(message);
-            let handled = self.room.take(null_path, self.cleaned, recipient.as_slice(), message).await;
+            let from = Handing { null_path, cleaned: self.cleaned, ip: None };
+            let handled = self.room.take(from, recipient.as_slice(), message).await;
             handled.map(|handled| said(&handled)).map_err(|error: MailError| error.to_string())
         })
     }
@@ -202,7 +211,10 @@ impl Mailbox for Letterbox {
 fn said(handled: &Handled) -> String {
     match handled {
         Handled::Unsubscribed(address) => format!("{address} is unsubscribed"),
-        Handled::Complained(address) => format!("{address} complained, and is suppressed"),
+        Handled::Complained { address, again: false } => format!("{address} complained, and is suppressed"),
+        Handled::Complained { address, again: true } => {
+            format!("{address} complained before, and is suppressed")
+        }
         Handled::Returned { address, hard: true, .. } => format!("{address} is no mailbox, and is blocked"),
         Handled::Returned { address, blocked: true, .. } => {
             format!("messages to {address} came back over and over; it is blocked")
@@ -220,7 +232,12 @@ fn said(handled: &Handled) -> String {
 pub(super) struct StoreSendings(pub Store);
 
 impl Sendings for StoreSendings {
-    fn of_messages(&self, to: &AddressKey, message_ids: &[String]) -> Result<Option<Sending>, Unavailable> {
+    fn of_messages(
+        &self,
+        to: &AddressKey,
+        message_ids: &[String],
+        limit: usize,
+    ) -> Result<Option<Sending>, Unavailable> {
         // By address: a message to many has an entry for each of them under its Message-ID.
         let sent = |found: &Found| {
             let id = found.entry.event.message_id();
@@ -229,25 +246,29 @@ impl Sendings for StoreSendings {
             }
             sendings(&found.entry.event).into_iter().find(|sending| sending.address == *to)
         };
-        let found = self.0.latest_by_address(to, LATEST, |found| sent(found).is_some())?;
+        let found = self.0.latest_by_address(to, limit, |found| sent(found).is_some())?;
         Ok(found.as_ref().and_then(sent))
     }
 
     fn of_copy(&self, copy: CopyId) -> Result<Option<Sent>, Unavailable> {
         let found = self.0.by_copy(copy, ENTRIES)?;
-        let heard = found.iter().filter(|found| {
-            matches!(&found.entry.event, Event::Returned(Returned { copy: Some(of), .. })
-                | Event::Ignored(Ignored { copy: Some(of), .. }) if *of == copy)
-        });
-        let heard = heard.count();
         let admitted = found.iter().find_map(|found| match &found.entry.event {
             Event::Admitted(admitted) => Some((&found.entry.event, &admitted.reverse_path)),
             _ => None,
         });
         Ok(admitted.and_then(|(event, reverse_path)| {
             let reverse_path = Address::parse(reverse_path).ok();
-            Some(Sent { sending: sendings(event).pop()?, reverse_path, heard })
+            Some(Sent { sending: sendings(event).pop()?, reverse_path })
         }))
+    }
+
+    fn heard(&self, copy: CopyId) -> Result<usize, Unavailable> {
+        let found = self.0.by_copy(copy, ENTRIES)?;
+        let heard = found.iter().filter(|found| {
+            matches!(&found.entry.event, Event::Returned(Returned { copy: Some(of), .. })
+                | Event::Ignored(Ignored { copy: Some(of), .. }) if *of == copy)
+        });
+        Ok(heard.count())
     }
 
     fn soft_returns(&self, sender: &SenderId, address: &AddressKey) -> Result<Vec<Timestamp>, Unavailable> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::evidence;
 use crate::ledger::RecordError;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -30,7 +31,10 @@ pub(super) async fn daily(store: Store, shutdown: Shutdown) {
                 );
                 Ok(0)
             }
-            Ok(None) => store.purge(&|| stop.is_requested()),
+            Ok(None) => store.purge(&|| stop.is_requested()).and_then(|purged| {
+                evidence::sweep(&store, None).map_err(|error| RecordError::Store(error.0))?;
+                Ok(purged)
+            }),
             Err(error) => Err(RecordError::Store(error.0)),
         };
         match tokio::task::spawn_blocking(purge).await {

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::config::{self, Dkim, ListenerTls};
 use crate::gateway::{self, Signers};
 use crate::ledger::{DkimSigned, KeyInForce};
-use crate::limits::{LimitSettings, Limits};
+use crate::limits::{LimitSettings, Limits, MailLimits};
 use crate::message::{self, Signer};
 use crate::net::call::{Caller, Reach, Target};
 use crate::net::tls::{Identity, Trust};
@@ -46,6 +46,11 @@ pub(super) fn limits(settings: &config::Settings) -> LimitSettings {
         form_mails_per_address: at_least_one(limits.form_mails_per_address),
         forms_per_network: at_least_one(limits.forms_per_network),
         forms_per_hour: at_least_one(limits.forms_per_hour),
+        mails: MailLimits {
+            idle_per_network: at_least_one(limits.unsubscribe_mails_per_network),
+            idle: at_least_one(limits.unsubscribe_mails_per_hour),
+            held_per_network: at_least_one(limits.inbox_per_network),
+        },
         message_memory: usize::try_from(limits.message_memory).unwrap_or(usize::MAX),
         memory_wait: limits.memory_wait,
         keys: limits.remembered,
@@ -344,6 +349,7 @@ pub(super) fn mailroom(settings: &config::Settings) -> MailSettings {
         trusted: settings.unsubscribe.trusted_results.clone(),
         check_dkim: settings.unsubscribe.check_dkim,
         inbox: settings.limits.inbox,
+        reply_search: settings.limits.reply_search,
         bounce_domain: settings.unsubscribe.bounce_domain.clone(),
         pass_on: settings.unsubscribe.pass_bounces_on,
         soft_days: settings.unsubscribe.soft_bounce_days,

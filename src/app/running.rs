@@ -14,7 +14,7 @@ use super::books::StoreBooks;
 use super::certificate::{self, Certificates};
 use super::control::{Facts, Remote};
 use super::keys::{KeyFolder, STORE};
-use super::letters::Letters;
+use super::letters::{Herald, Letters};
 use super::links::StoreLinks;
 use super::mailbox::{self, DnsVouch, Door, Letterbox, Post, StoreSendings};
 use super::reload::Reload;
@@ -110,6 +110,10 @@ impl Running {
         let (rules_sender, rules_seen) = watch::channel(rules);
         let health = Health::new();
 
+        let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
+        let owing = Arc::new(tokio::sync::Notify::new());
+        let (said, rung) = (tell_seen.clone(), owing.clone());
+        let herald = Arc::new(Herald::new(&settings, clock.clone(), entropy.clone(), said, rung));
         let relay = Relay::with_routes(rooms::hops(&settings, &entropy)?, &settings.relay.routes)?;
         relay.return_to(rooms::returns(&settings, &tokens));
         let spool = Spool::new(relay::Parts {
@@ -120,6 +124,7 @@ impl Running {
             rules: rules_seen,
             unsubscribe_fault: health.subscribe(),
             seals: seals_seen,
+            tidings: herald.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
             shutdown: shutdown.clone(),
@@ -170,16 +175,7 @@ impl Running {
         shutdown.spawn(Anchors::new(&settings, anchors)?.run(shutdown.clone()));
         let outside = rooms::outside(&settings, unsubscribe)?;
         let (desk_sender, desk_seen) = watch::channel(Arc::new(desk_settings(&settings, &tokens, outside)));
-        let (tell_sender, tell_seen) = watch::channel(Arc::new(rooms::tell(&settings)?));
-        let owing = Arc::new(tokio::sync::Notify::new());
-        let letters = Arc::new(Letters::new(
-            spool.clone(),
-            &settings,
-            clock.clone(),
-            entropy.clone(),
-            tell_seen.clone(),
-            owing.clone(),
-        ));
+        let letters = Arc::new(Letters::new(spool.clone(), herald));
         let outbox = Outbox::new(
             notify::Parts {
                 view: Arc::new(store.clone()),
@@ -240,6 +236,7 @@ impl Running {
                 vouch: Arc::new(DnsVouch::new(&settings)),
                 settings: mail_seen,
                 shelf: Arc::default(),
+                limits: Limits::new(rooms::letterbox_limits(&settings), &clock),
                 clock: clock.clone(),
             },
             cleaned: true,
@@ -420,7 +417,11 @@ impl Running {
         let subject = admin::Subject::Address(address.key().clone());
         let pack =
             tokio::task::spawn_blocking(move || admin::Books::pack(&books, &subject.into(), None)).await??;
-        pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))
+        let pack = pack.ok_or_else(|| anyhow!("nothing is on record about {address}"))?;
+        let zip = tokio::fs::read(&pack.file).await;
+        // It was made for this call alone.
+        let _ = tokio::fs::remove_file(&pack.file).await;
+        Ok(zip?)
     }
 
     /// Read the config file again and take it whole or not at all; the error says what is wrong.

@@ -17,6 +17,11 @@ use crate::admin::{Answer, LetterLine, MAX_PAGE, Request};
 #[error("the mail was not taken; your mail server should keep it and try again")]
 pub(super) struct TryAgain;
 
+/// The mail will be no smaller another time: the exit status tells the mail server to send it back.
+#[derive(Debug, thiserror::Error)]
+#[error("the mail has more than limits.unsubscribe_mail ({0} octets)")]
+pub(super) struct TooLarge(u64);
+
 /// Hand in one mail from standard input.
 pub(super) fn mail(command: UnsubscribeMail, path: &Path, out: &mut Out) -> Result<bool> {
     let settings = super::load(path).context(TryAgain)?;
@@ -32,7 +37,8 @@ pub(super) fn mail(command: UnsubscribeMail, path: &Path, out: &mut Out) -> Resu
     };
     match ask().context(TryAgain)? {
         Answer::Done { text } => out.line(text).map(|()| true),
-        other => Err(unexpected(&other)),
+        // A gateway of another version: it will be restarted.
+        other => Err(unexpected(&other).context(TryAgain)),
     }
 }
 
@@ -42,7 +48,7 @@ fn read(from: impl Read, limit: u64) -> Result<(Option<String>, Vec<u8>)> {
     let mut raw = Vec::new();
     from.take(limit + 1).read_to_end(&mut raw).context("the mail cannot be read").context(TryAgain)?;
     if raw.len() as u64 > limit {
-        bail!("the mail has more than limits.unsubscribe_mail ({limit} octets)");
+        return Err(TooLarge(limit).into());
     }
     let mut envelope = None;
     for start in [&b"From "[..], b"Return-Path:"] {
@@ -123,6 +129,6 @@ mod tests {
         }
         assert_eq!(read(&b"Subject: x\n"[..], 100).unwrap().0, None);
         let error = read(&piped[..], 10).unwrap_err();
-        assert!(!error.is::<TryAgain>(), "it will be no smaller another time: {error:#}");
+        assert!(error.is::<TooLarge>() && !error.is::<TryAgain>(), "no smaller another time: {error:#}");
     }
 }

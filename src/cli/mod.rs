@@ -2,7 +2,8 @@
 //!
 //! Commands that read or write state ask the gateway that runs on the data folder, or open the store
 //! themselves when none does; the answers are the same. Exit status: 0 done, 1 not done (or rows of an
-//! import were rejected), 64 wrong usage, 78 wrong config. Deliberately absent: what commands do (`admin`,
+//! import were rejected), 64 wrong usage, 78 wrong config; and of `unsubscribe-mail`, which a mail server runs, 65 for a
+//! mail that never can be taken, 75 for one that may be another time, whatever keeps it now. Deliberately absent: what commands do (`admin`,
 //! `app`), and colours.
 
 mod args;
@@ -48,6 +49,8 @@ use print::Out;
 const USAGE: u8 = 64;
 /// It failed.
 const FAILURE: u8 = 1;
+/// sysexits.h: it is not what the command takes.
+const DATA: u8 = 65;
 /// sysexits.h: what takes mail from a pipe cannot take it now.
 const TRY_AGAIN: u8 = 75;
 /// sysexits.h: something is wrong with the config.
@@ -79,7 +82,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
             _ => {
                 print::note(&format!("sluis: {error:#}"));
-                ExitCode::from(if error.is::<inbox::TryAgain>() { TRY_AGAIN } else { FAILURE })
+                ExitCode::from(match () {
+                    () if error.is::<inbox::TryAgain>() => TRY_AGAIN,
+                    () if error.is::<inbox::TooLarge>() => DATA,
+                    () => FAILURE,
+                })
             }
         },
     }

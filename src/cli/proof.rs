@@ -1,12 +1,10 @@
 //! Commands on the ledger.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::args::{Period, ProofCommand};
 use super::link::{Link, unexpected};
@@ -83,29 +81,36 @@ fn export(
     link: &mut Link,
     out: &mut Out,
 ) -> Result<bool> {
-    let zip = match link.ask(Request::Pack { query: query.clone(), language })? {
-        Answer::Pack { zip } => zip,
+    let pack = match link.ask(Request::Pack { query: query.clone(), language })? {
+        Answer::Pack(pack) => pack,
         other => return Err(unexpected(&other)),
     };
-    let zip = BASE64.decode(zip).context("the gateway's answer is no pack")?;
-    write_new(output, &zip)?;
+    let taken = File::open(&pack.file)
+        .with_context(|| format!("the pack {} cannot be read", pack.file.display()))
+        .and_then(|mut made| write_new(output, |file| std::io::copy(&mut made, file).map(drop)));
+    // It was made for this command alone; what a command leaves behind is swept away by a later one.
+    let _ = std::fs::remove_file(&pack.file);
+    taken?;
     out.line(format_args!(
         "{}: the evidence about {query}, {} octets; check it with: sluis proof verify {}",
         output.display(),
-        zip.len(),
+        pack.octets,
         output.display()
     ))?;
-    Ok(true)
+    for missing in &pack.missing {
+        print::note(&format!("NOT IN THE PACK: {missing}"));
+    }
+    Ok(pack.missing.is_empty())
 }
 
 /// Write a file that must not be there: no evidence is ever written over another.
-pub(super) fn write_new(output: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write_new(output: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(output)
         .with_context(|| format!("{} cannot be made", output.display()))?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = fill(&mut file).and_then(|()| file.sync_all());
     if let Err(error) = written {
         let _ = std::fs::remove_file(output);
         return Err(error).with_context(|| format!("{} cannot be written", output.display()));
@@ -217,16 +222,29 @@ fn verify(pack: &Path, key: &str, out: &mut Out) -> Result<bool> {
     for message in &report.messages {
         out.line(format_args!("message       {message} is byte for byte what was sent"))?;
     }
+    for file in &report.evidence {
+        out.line(format_args!("evidence      {file}"))?;
+    }
     for anchor in &report.anchors {
         out.line(format_args!("anchor        {anchor}"))?;
     }
     for note in &report.notes {
         out.line(format_args!("note          {note}"))?;
     }
+    for missing in &report.missing {
+        out.line(format_args!("MISSING       {missing}"))?;
+    }
     for problem in &report.problems {
         out.line(format_args!("WRONG         {problem}"))?;
     }
-    let sound = report.is_sound();
-    out.line(if sound { "the pack is sound" } else { "the pack is NOT sound" })?;
-    Ok(sound)
+    match (report.is_sound(), report.missing.len()) {
+        (false, _) => out.line("the pack is NOT sound")?,
+        (true, 0) => out.line("the pack is sound")?,
+        (true, missing) => {
+            out.line(format_args!(
+                "the pack is sound, and {missing} files that its entries name are not in it"
+            ))?;
+        }
+    }
+    Ok(report.is_sound() && report.missing.is_empty())
 }

@@ -537,6 +537,14 @@ pub struct Limits {
     pub dns_timeout: Duration,
     /// Mails to the unsubscribe address that wait for a person.
     pub inbox: u64,
+    /// Mails to the unsubscribe address by which nothing changes, from one network, in an hour.
+    pub unsubscribe_mails_per_network: u32,
+    /// The same, from everywhere.
+    pub unsubscribe_mails_per_hour: u32,
+    /// Mails from one network that wait for a person, in 24 hours.
+    pub inbox_per_network: u32,
+    /// Entries about one address among which the message is looked for that a plain "stop" answers.
+    pub reply_search: usize,
     /// Connections to the listener of the API.
     pub api_connections: usize,
     /// One request body of the API.
@@ -599,6 +607,10 @@ impl Default for Limits {
             unsubscribe_connections: 50,
             dns_timeout: Duration::from_secs(10),
             inbox: 1_000,
+            unsubscribe_mails_per_network: 1_000,
+            unsubscribe_mails_per_hour: 10_000,
+            inbox_per_network: 20,
+            reply_search: 1_000,
             api_connections: 64,
             api_body: 4 << 20,
             api_at_once: 8,

@@ -74,6 +74,7 @@ impl Gateway {
             let sender = permit.sender().map(|sender| &sender.id);
             record.events.extend(blocked_by(answer, permit.class(), sender, draft.id, permit.recipient()));
         }
+        self.parts.spool.tell_blocks(&mut record);
         let reply = if sorted.relayed.is_empty() {
             unrelayed_reply(&sorted, copy)
         } else {

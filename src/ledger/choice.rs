@@ -1,10 +1,12 @@
-//! What somebody who unsubscribed did next: said why, or took it back.
+//! What somebody who unsubscribed did next: said why, or took it back. And what of all that is news to a sender.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Unsubscribed};
+use super::event::{Event, Suppressed, Unsubscribed};
+use super::inbox::Returned;
 use crate::mail::{AddressKey, Reference, SenderId, TokenId};
+use crate::suppression::Reason;
 
 /// An unsubscribe was a mistake, says whoever made it, within the page that made it. What stood before it
 /// stands again.
@@ -81,6 +83,10 @@ pub enum News<'a> {
     Corrected(&'a Corrected),
     /// Somebody said why.
     Explained(&'a Explained),
+    /// Somebody complained to a mailbox provider, and is suppressed.
+    Complained(&'a Suppressed),
+    /// A mailbox does not work, and is blocked.
+    Blocked(&'a Returned),
 }
 
 impl<'a> News<'a> {
@@ -90,6 +96,10 @@ impl<'a> News<'a> {
             Event::Unsubscribed(it) => Some(Self::Unsubscribed(it)),
             Event::Corrected(it) => Some(Self::Corrected(it)),
             Event::Explained(it) => Some(Self::Explained(it)),
+            Event::Suppression(it) if it.suppression.reason == Reason::Complaint => {
+                Some(Self::Complained(it))
+            }
+            Event::Returned(it) if it.blocked => Some(Self::Blocked(it)),
             _ => None,
         }
     }
@@ -100,6 +110,30 @@ impl<'a> News<'a> {
             Self::Unsubscribed(it) => &it.address,
             Self::Corrected(it) => &it.address,
             Self::Explained(it) => &it.address,
+            Self::Complained(it) => &it.address,
+            Self::Blocked(it) => &it.address,
+        }
+    }
+
+    /// Whose news it is.
+    pub fn sender(&self) -> &'a SenderId {
+        match self {
+            Self::Unsubscribed(it) => &it.sender,
+            Self::Corrected(it) => &it.sender,
+            Self::Explained(it) => &it.sender,
+            Self::Complained(it) => &it.sender,
+            Self::Blocked(it) => &it.sender,
+        }
+    }
+
+    /// The submission it is about, when that is known.
+    pub fn reference(&self) -> Option<Reference> {
+        match self {
+            Self::Unsubscribed(it) => it.reference,
+            Self::Corrected(it) => it.reference,
+            Self::Explained(it) => it.reference,
+            Self::Complained(it) => it.reference,
+            Self::Blocked(it) => Some(it.reference),
         }
     }
 }

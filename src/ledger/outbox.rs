@@ -10,7 +10,7 @@ use super::event::EntryNumber;
 use crate::mail::{Address, AddressKey, SenderId};
 use crate::policy::Unavailable;
 
-/// Which telling: the first entry of the record that owes it, and its place among that record's.
+/// Which telling: the entry that is told, and its place among what the record of that entry owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OwedId {
     /// The entry that is told.
@@ -69,9 +69,9 @@ impl fmt::Display for Channel {
 /// One telling that is owed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
-    /// From which sender somebody unsubscribed.
+    /// Whose news it is.
     pub sender: SenderId,
-    /// Who.
+    /// Whom it is about.
     pub address: AddressKey,
     /// Whom to tell, and how.
     pub channel: Channel,
@@ -114,9 +114,9 @@ impl Owed {
 /// How a telling ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// From which sender somebody unsubscribed.
+    /// Whose news it is.
     pub sender: SenderId,
-    /// Who.
+    /// Whom it is about.
     pub address: AddressKey,
     /// The entry that was told.
     pub fact: EntryNumber,

@@ -2,11 +2,13 @@
 //!
 //! One zip that can be read by anyone and checked offline with the gateway's public key alone (promise
 //! 8): the entries as their exact bytes, each with its salt and its path to the signed root, the messages
-//! as far as they are kept, a page that tells what happened in order, and VERIFY.md, which explains how to
+//! as far as they are kept, the files that show consents, a page that tells what happened in order, and VERIFY.md, which explains how to
 //! check all of it by hand. A signed list of the files makes a file that was taken out show as well.
 
-use std::io::{self, Seek, Write};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, Write};
 
+use aws_lc_rs::digest;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -17,7 +19,8 @@ use zip::{CompressionMethod, ZipWriter};
 use super::checkpoint::{self, NoteError, Signer};
 use super::consistency::Consistency;
 use super::event::{Anchored, Entry, EntryNumber, Event};
-use super::page::{self, Story};
+use super::evidence::{KeptFile, Opened};
+use super::page::{self, Shown, Story};
 use super::tree::{Hash, Salt, leaf};
 use crate::mail::{CopyId, Language, hex, one_line, sha256};
 
@@ -25,7 +28,12 @@ use crate::mail::{CopyId, Language, hex, one_line, sha256};
 /// gateway's name, which has no spaces.
 pub(super) const TITLE: &str = "sluis evidence pack v1";
 /// Version of the page: a check renders it anew and compares, which only the same version can.
-pub(super) const PAGE: u32 = 2;
+pub(super) const PAGE: u32 = 3;
+/// The first one that shows the files which entries name; packs before it held none.
+pub(super) const PAGE_WITH_FILES: u32 = 3;
+
+/// Octets of a file that are read at once.
+const BLOCK: usize = 128 * 1024;
 
 /// What goes into a pack.
 #[derive(Debug, Clone)]
@@ -107,6 +115,9 @@ pub enum PackError {
         /// Why.
         why: String,
     },
+    /// A file that shows a consent became another one while it was read.
+    #[error("the evidence file {0} changed while it was read; try again")]
+    Evidence(String),
 }
 
 /// The proof of one entry, as it stands in the pack; hashes in hex.
@@ -136,6 +147,29 @@ pub(super) fn message_name(copy: CopyId, whole: bool) -> String {
     format!("messages/{copy}.{}", if whole { "eml" } else { "headers.txt" })
 }
 
+/// Where the files that show consents are.
+pub(super) const EVIDENCE: &str = "evidence/";
+
+/// The files that `entries` name as evidence, by their SHA-256 (hex): the first entry that names each, and the file.
+pub(super) fn evidence_of(entries: &[(EntryNumber, Entry)]) -> BTreeMap<&str, (EntryNumber, &KeptFile)> {
+    let mut named = BTreeMap::new();
+    for (number, entry) in entries {
+        if let Event::Evidence(it) = &entry.event {
+            named.entry(it.file.sha256.as_str()).or_insert((*number, &it.file));
+        }
+    }
+    named
+}
+
+pub(super) fn evidence_name(file: &KeptFile) -> String {
+    format!("{EVIDENCE}{}{}", file.sha256, file.ending())
+}
+
+/// Stands in the place of a file that could not be shown, and says why.
+pub(super) fn missing_name(file: &KeptFile) -> String {
+    format!("{EVIDENCE}{}.missing.txt", file.sha256)
+}
+
 /// Where the changes of keys are.
 pub(super) const KEYS: &str = "keys/";
 
@@ -147,8 +181,23 @@ pub(super) fn stamp_name(size: u64, number: EntryNumber) -> String {
     format!("anchors/{size:012}-{number:012}.tsr")
 }
 
-/// Write `pack` as a zip, its list of files signed by `signer`.
-pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W, PackError> {
+/// A pack that was written.
+#[derive(Debug)]
+pub struct Written<W> {
+    /// Where it was written to.
+    pub sink: W,
+    /// The files that its entries name and that are not in it, one line each.
+    pub missing: Vec<String>,
+}
+
+/// Write `pack` as a zip, its list of files signed by `signer`. `open` hands in the files that its entries name as
+/// evidence; one that cannot be shown is named in the pack, and in what this gives.
+pub fn write<W: Write + Seek>(
+    pack: &Pack,
+    open: &dyn Fn(&KeptFile) -> Opened,
+    signer: &Signer,
+    sink: W,
+) -> Result<Written<W>, PackError> {
     let signed = checkpoint::verify(&pack.checkpoint, &pack.verifier)?;
     let mut zip = Files { zip: ZipWriter::new(sink), list: String::new() };
     let mut entries = Vec::with_capacity(pack.entries.len());
@@ -169,6 +218,26 @@ pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W
     }
     for sent in &pack.messages {
         zip.add(&message_name(sent.copy, sent.whole), &sent.bytes)?;
+    }
+    let mut missing = Vec::new();
+    let mut shown = BTreeMap::new();
+    for (number, file) in evidence_of(&entries).into_values() {
+        match open(file) {
+            Ok(mut bytes) => {
+                zip.add_evidence(file, &mut *bytes)?;
+                shown.insert(file.sha256.clone(), Shown::Here(evidence_name(file)));
+            }
+            Err(why) => {
+                let line = format!(
+                    "{} (SHA-256 {}), named by entry {number}: {why}",
+                    one_line(&file.name),
+                    one_line(&file.sha256)
+                );
+                zip.add(&missing_name(file), format!("{line}\n").as_bytes())?;
+                shown.insert(file.sha256.clone(), Shown::Missing(missing_name(file)));
+                missing.push(line);
+            }
+        }
     }
     for (place, note) in pack.successions.iter().enumerate() {
         zip.add(&format!("{KEYS}{place:03}.txt"), note.as_bytes())?;
@@ -198,12 +267,13 @@ pub fn write<W: Write + Seek>(pack: &Pack, signer: &Signer, sink: W) -> Result<W
         signed: &signed,
         entries: &entries,
         kept: pack.messages.iter().map(|sent| (sent.copy, sent.whole)).collect(),
+        shown,
     };
     zip.add("index.html", page::render(&story).as_bytes())?;
     zip.add("checkpoint.txt", pack.checkpoint.as_bytes())?;
     zip.add("key.txt", format!("{}\n", pack.verifier).as_bytes())?;
     zip.add("VERIFY.md", include_str!("VERIFY.md").as_bytes())?;
-    zip.finish(pack, signer)
+    Ok(Written { sink: zip.finish(pack, signer)?, missing })
 }
 
 struct Files<W: Write + Seek> {
@@ -217,6 +287,28 @@ impl<W: Write + Seek> Files<W> {
         self.zip.start_file(name, options)?;
         self.zip.write_all(bytes)?;
         self.list.push_str(&format!("{}  {name}\n", hex(&sha256(bytes))));
+        Ok(())
+    }
+
+    /// Copied piece by piece: a recording may be larger than what should stand in memory.
+    fn add_evidence(&mut self, file: &KeptFile, bytes: &mut dyn Read) -> Result<(), PackError> {
+        let name = evidence_name(file);
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        self.zip.start_file(&name, options)?;
+        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut block = vec![0; BLOCK];
+        loop {
+            let read = bytes.read(&mut block)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&block[..read]);
+            self.zip.write_all(&block[..read])?;
+        }
+        if hex(hash.finish().as_ref()) != file.sha256 {
+            return Err(PackError::Evidence(file.name.clone()));
+        }
+        self.list.push_str(&format!("{}  {name}\n", file.sha256));
         Ok(())
     }
 

@@ -40,6 +40,16 @@ pub(super) struct Story<'a> {
     pub entries: &'a [(EntryNumber, Entry)],
     /// The copies of which something is kept, and whether that is all of it.
     pub kept: BTreeMap<CopyId, bool>,
+    /// The files that its entries name as evidence, by their SHA-256; none in a pack that was made before packs held them.
+    pub shown: BTreeMap<String, Shown>,
+}
+
+/// What a pack shows of a file, and under which name.
+pub(super) enum Shown {
+    /// The file.
+    Here(String),
+    /// The words that say why it is not.
+    Missing(String),
 }
 
 /// The page, complete.
@@ -162,6 +172,11 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         Event::Evidence(it) => html! {
             (t.row(&w::FOR, html! { (it.sender) ", " (it.purpose) }))
             (t.row(&w::FILE, html! { (it.file.name) ", SHA-256 " code { (it.file.sha256) } }))
+            @match story.shown.get(&it.file.sha256) {
+                Some(Shown::Here(name)) => { dt {} dd { a href=(name) { (t.say(&w::FILE_HERE)) } } }
+                Some(Shown::Missing(name)) => { dt {} dd { a href=(name) { (t.say(&w::FILE_MISSING)) } } }
+                None => {}
+            }
             (t.row(&w::KNOWN_FROM, &it.source))
         },
         Event::Relation(it) => html! {

@@ -46,8 +46,8 @@ pub enum Side {
     Spool(Box<Spooled>),
     /// Take a copy out of the spool.
     Unspool(CopyId),
-    /// Owe somebody a telling of this record's first entry.
-    Owe(Box<Owed>),
+    /// Owe somebody a telling of the entry that has this place in the record, from 0.
+    Owe(u32, Box<Owed>),
     /// Replace what is known of a telling that is owed.
     Defer(OwedId, Box<Owed>),
     /// A telling is no longer owed.

@@ -150,7 +150,7 @@ impl Ready {
             Side::Edits { .. }
             | Side::Spool(_)
             | Side::Unspool(_)
-            | Side::Owe(_)
+            | Side::Owe(..)
             | Side::Defer(..)
             | Side::Paid(_)
             | Side::Letter(_)

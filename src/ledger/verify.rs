@@ -9,16 +9,21 @@ use zip::ZipArchive;
 use super::checkpoint::{self, Checkpoint};
 use super::consistency::Consistency;
 use super::event::{Anchored, Entry, EntryNumber, Event};
-use super::pack::{KEYS, PAGE, Proof, TITLE, anchor_name, entry_name, message_name, proof_name, stamp_name};
-use super::page::{self, Story};
+use super::pack::{
+    EVIDENCE, KEYS, PAGE, PAGE_WITH_FILES, Proof, TITLE, anchor_name, entry_name, evidence_name, evidence_of,
+    message_name, missing_name, proof_name, stamp_name,
+};
+use super::page::{self, Shown, Story};
 use super::tree::{self, Hash, leaf};
 use super::{stamp, succession};
-use crate::mail::{Language, hex, sha256, unhex};
+use crate::mail::{Language, hash, hex, one_line, sha256, unhex};
 
 /// Files in a pack, at most.
 const MAX_FILES: usize = 200_000;
 /// Octets of all files of a pack together, at most: a zip can claim anything.
 const MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// The same of the files that show consents, of which only the hash is kept in memory.
+const MAX_EVIDENCE: u64 = 256 * 1024 * 1024 * 1024;
 
 /// What a check of a pack found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,6 +36,10 @@ pub struct Report {
     pub entries: Vec<(EntryNumber, Entry)>,
     /// Messages that are byte for byte what the ledger says was sent, by file name.
     pub messages: Vec<String>,
+    /// Files that show consents and are what the ledger names, one line each.
+    pub evidence: Vec<String>,
+    /// Files that its entries name and that could not be put in when the pack was made, one line each.
+    pub missing: Vec<String>,
     /// Anchors outside that the checkpoint continues, one line each.
     pub anchors: Vec<String>,
     /// What could not be looked at, one line each.
@@ -57,7 +66,7 @@ pub enum VerifyError {
 }
 
 impl Report {
-    /// Whether everything holds.
+    /// Whether everything in it holds.
     pub fn is_sound(&self) -> bool {
         self.problems.is_empty()
     }
@@ -79,11 +88,13 @@ pub fn verify_pack<R: Read + Seek>(reader: R, trusted: &str) -> Result<Report, V
         check_entries(&files, &signed, &mut report);
     }
     check_messages(&files, &mut report);
+    let page = list.as_deref().map_or((0, Language::default()), page_of);
+    check_evidence(&files, page.0, &mut report);
     check_anchors(&files, family, &mut report);
     if report.is_sound()
         && let Some(list) = list
     {
-        check_page(&files, &list, &mut report);
+        check_page(&files, &list, page, &mut report);
     }
     Ok(report)
 }
@@ -112,7 +123,14 @@ fn keys(files: &Files, trusted: &str, report: &mut Report) -> PackKeys {
     PackKeys { own, family }
 }
 
-type Files = BTreeMap<String, Vec<u8>>;
+/// A file of a pack.
+struct File {
+    /// Its bytes; none of one that shows a consent, which may be a recording of an hour.
+    bytes: Vec<u8>,
+    sha256: String,
+}
+
+type Files = BTreeMap<String, File>;
 
 fn unzip<R: Read + Seek>(reader: R) -> Result<Files, VerifyError> {
     let mut zip = ZipArchive::new(reader)?;
@@ -121,21 +139,28 @@ fn unzip<R: Read + Seek>(reader: R) -> Result<Files, VerifyError> {
     if zip.len() > MAX_FILES {
         return Err(VerifyError::TooLarge);
     }
-    let mut left = MAX_BYTES;
+    let (mut left, mut left_of_evidence) = (MAX_BYTES, MAX_EVIDENCE);
     let mut files = Files::new();
     for index in 0..zip.len() {
-        let file = zip.by_index(index)?;
+        let mut file = zip.by_index(index)?;
         let name = file.name()?.into_owned();
         let mut bytes = Vec::new();
-        file.take(left + 1).read_to_end(&mut bytes)?;
-        left = left.checked_sub(bytes.len() as u64).ok_or(VerifyError::TooLarge)?;
-        files.insert(name, bytes);
+        let sha256 = if name.starts_with(EVIDENCE) && !name.ends_with(".missing.txt") {
+            let (sha256, octets) = hash(&mut file.take(left_of_evidence + 1))?;
+            left_of_evidence = left_of_evidence.checked_sub(octets).ok_or(VerifyError::TooLarge)?;
+            sha256
+        } else {
+            file.by_ref().take(left + 1).read_to_end(&mut bytes)?;
+            left = left.checked_sub(bytes.len() as u64).ok_or(VerifyError::TooLarge)?;
+            hex(&sha256(&bytes))
+        };
+        files.insert(name, File { bytes, sha256 });
     }
     Ok(files)
 }
 
 fn text(files: &Files, name: &str) -> String {
-    files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+    files.get(name).map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default()
 }
 
 /// The signed list against what is there: nothing changed, removed or added.
@@ -164,7 +189,7 @@ fn check_list(files: &Files, trusted: &str, report: &mut Report) -> Option<Strin
         listed.insert(name);
         match files.get(name) {
             None => report.problems.push(format!("{name}: listed, but not in the pack")),
-            Some(bytes) if hex(&sha256(bytes)) != hash => {
+            Some(file) if file.sha256 != hash => {
                 report.problems.push(format!("{name}: changed since the pack was made"));
             }
             Some(_) => {}
@@ -177,7 +202,7 @@ fn check_list(files: &Files, trusted: &str, report: &mut Report) -> Option<Strin
 }
 
 fn check_entries(files: &Files, signed: &Checkpoint, report: &mut Report) {
-    for (name, bytes) in files {
+    for (name, file) in files {
         let Some(number) = name
             .strip_prefix("entries/")
             .and_then(|name| name.strip_suffix(".json"))
@@ -185,7 +210,7 @@ fn check_entries(files: &Files, signed: &Checkpoint, report: &mut Report) {
         else {
             continue;
         };
-        match check_entry(files, signed, number, bytes) {
+        match check_entry(files, signed, number, &file.bytes) {
             Ok(entry) => report.entries.push((number, entry)),
             Err(why) => report.problems.push(format!("{}: {why}", entry_name(number))),
         }
@@ -200,7 +225,7 @@ fn check_entry(
     bytes: &[u8],
 ) -> Result<Entry, String> {
     let proof = files.get(&proof_name(number)).ok_or("its proof is missing")?;
-    let proof: Proof = serde_json::from_slice(proof).map_err(|error| format!("its proof: {error}"))?;
+    let proof: Proof = serde_json::from_slice(&proof.bytes).map_err(|error| format!("its proof: {error}"))?;
     if proof.number != number || proof.tree_size != signed.size {
         return Err("its proof is for another entry or another checkpoint".to_owned());
     }
@@ -233,9 +258,9 @@ fn check_messages(files: &Files, report: &mut Report) {
             sent.insert(message_name(admitted.copy, false), None);
         }
     }
-    for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("messages/")) {
+    for (name, file) in files.iter().filter(|(name, _)| name.starts_with("messages/")) {
         match sent.get(name) {
-            Some(Some(hash)) if hex(&sha256(bytes)) == *hash => {
+            Some(Some(hash)) if file.sha256 == *hash => {
                 report.messages.push(name.clone());
             }
             Some(Some(_)) => report.problems.push(format!("{name}: not the bytes that were sent")),
@@ -243,6 +268,41 @@ fn check_messages(files: &Files, report: &mut Report) {
             None => report.problems.push(format!("{name}: no entry in the pack admits this copy")),
         }
     }
+}
+
+/// The files that entries name as evidence: each is there and is the one named, or the pack says why it is not.
+fn check_evidence(files: &Files, page: u32, report: &mut Report) {
+    let (mut expected, mut here) = (BTreeSet::new(), Vec::new());
+    let (mut missing, mut notes, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    for (sha256, (number, file)) in evidence_of(&report.entries) {
+        let (name, words) = (evidence_name(file), missing_name(file));
+        let known_as = one_line(&file.name);
+        if let Some(there) = files.get(&name) {
+            if there.sha256 == sha256 {
+                here.push(format!("{name} is the file {known_as} that entry {number} names"));
+            } else {
+                problems.push(format!("{name}: not the file {known_as} that entry {number} names"));
+            }
+            expected.insert(name);
+        } else if files.contains_key(&words) {
+            missing.push(one_line(text(files, &words).trim_end()));
+            expected.insert(words);
+        } else if page < PAGE_WITH_FILES {
+            notes.push(format!(
+                "{known_as} (SHA-256 {sha256}), named by entry {number}, is not in the pack: it was made by a release \
+                 that left such files out; ask for it"
+            ));
+        } else {
+            problems.push(format!("{name}: the file {known_as} that entry {number} names is missing"));
+        }
+    }
+    for name in files.keys().filter(|name| name.starts_with(EVIDENCE) && !expected.contains(*name)) {
+        problems.push(format!("{name}: no entry in the pack names this file"));
+    }
+    report.evidence = here;
+    report.missing = missing;
+    report.notes.extend(notes);
+    report.problems.extend(problems);
 }
 
 /// Each anchor that an entry tells of: a checkpoint that the pack's own one continues, and the time stamp on it.
@@ -281,11 +341,11 @@ fn check_anchor(
     }
     let Some(stamped) = &anchored.stamp else { return Ok(()) };
     let answer = files.get(&stamp_name(anchored.size, number)).ok_or("its time stamp is missing")?;
-    if BASE64_STANDARD.encode(answer) != *stamped {
+    if BASE64_STANDARD.encode(&answer.bytes) != *stamped {
         return Err("its time stamp is not the one in the entry".to_owned());
     }
-    let stamp =
-        stamp::check(answer, &sha256(note.as_bytes()), None, None).map_err(|error| error.to_string())?;
+    let stamp = stamp::check(&answer.bytes, &sha256(note.as_bytes()), None, None)
+        .map_err(|error| error.to_string())?;
     if Some(stamp.at) == anchored.stamped_at {
         Ok(())
     } else {
@@ -293,19 +353,29 @@ fn check_anchor(
     }
 }
 
-/// The page is what most people read, and whoever holds the signing key could sign one that tells another
-/// story than the entries: it is rendered anew and compared.
-fn check_page(files: &Files, list: &str, report: &mut Report) {
-    let word = |name: &str| list.lines().find_map(|line| line.strip_prefix(name));
-    let mut page = word("page ").unwrap_or_default().split(' ');
-    let version = page.next().and_then(|version| version.parse().ok()).unwrap_or(0u32);
+/// What a line of the list that begins with `name` says.
+fn word<'l>(list: &'l str, name: &str) -> Option<&'l str> {
+    list.lines().find_map(|line| line.strip_prefix(name))
+}
+
+/// Version and language of the page, as the list says; 0 where it does not.
+fn page_of(list: &str) -> (u32, Language) {
+    let mut page = word(list, "page ").unwrap_or_default().split(' ');
+    let version = page.next().and_then(|version| version.parse().ok()).unwrap_or(0);
     let code = page.next().unwrap_or_default();
     let language = Language::ALL.into_iter().find(|language| language.code() == code).unwrap_or_default();
-    let (Some(signed), Some(made_at)) = (&report.checkpoint, word("made ").and_then(|at| at.parse().ok()))
-    else {
+    (version, language)
+}
+
+/// The page is what most people read, and whoever holds the signing key could sign one that tells another
+/// story than the entries: it is rendered anew and compared.
+fn check_page(files: &Files, list: &str, (version, language): (u32, Language), report: &mut Report) {
+    let made_at = word(list, "made ").and_then(|at| at.parse().ok());
+    let (Some(signed), Some(made_at)) = (&report.checkpoint, made_at) else {
         return report.problems.push("files.txt: does not say when the pack was made".to_owned());
     };
-    if version != PAGE {
+    // Page 2 is page 3 without files.
+    if version != PAGE && version != PAGE - 1 {
         return report.notes.push(format!(
             "index.html was made by another release (page {version}; this one makes page {PAGE}), so it was not \
              compared with the entries: read those"
@@ -316,6 +386,16 @@ fn check_page(files: &Files, list: &str, report: &mut Report) {
         Event::Admitted(it) if files.contains_key(&message_name(it.copy, false)) => Some((it.copy, false)),
         _ => None,
     });
+    let shown = evidence_of(&report.entries).into_iter().filter_map(|(sha256, (_, file))| {
+        let (name, words) = (evidence_name(file), missing_name(file));
+        let shown = match (files.contains_key(&name), files.contains_key(&words)) {
+            (true, _) => Shown::Here(name),
+            (false, true) => Shown::Missing(words),
+            (false, false) => return None,
+        };
+        Some((sha256.to_owned(), shown))
+    });
+    let shown = shown.collect();
     let story = Story {
         language,
         about: &report.about,
@@ -324,6 +404,7 @@ fn check_page(files: &Files, list: &str, report: &mut Report) {
         signed,
         entries: &report.entries,
         kept: kept.collect(),
+        shown,
     };
     if page::render(&story) != text(files, "index.html") {
         report.problems.push("index.html: tells another story than the entries; read those".to_owned());

@@ -19,6 +19,7 @@ use crate::metrics;
 mod alike;
 mod alone;
 mod known;
+mod mails;
 mod memory;
 mod rate;
 
@@ -26,6 +27,8 @@ use alike::Alike;
 pub use alike::Counted;
 pub use alone::Alone;
 use known::Known;
+pub use mails::MailLimits;
+use mails::{Mails, network};
 pub use memory::{Exhausted, Held, MessageMemory};
 use rate::Rate;
 
@@ -53,6 +56,8 @@ pub struct LimitSettings {
     pub forms_per_network: NonZeroU32,
     /// How often one form is sent in, in an hour.
     pub forms_per_hour: NonZeroU32,
+    /// Mails to the unsubscribe address.
+    pub mails: MailLimits,
     /// Octets of messages held in memory at once, over all sessions.
     pub message_memory: usize,
     /// How long a session waits for memory before its client is told to come back.
@@ -74,6 +79,7 @@ impl Default for LimitSettings {
             form_mails_per_address: NonZeroU32::MIN.saturating_add(3),
             forms_per_network: NonZeroU32::MIN.saturating_add(29),
             forms_per_hour: NonZeroU32::MIN.saturating_add(999),
+            mails: MailLimits::default(),
             message_memory: 512 << 20,
             memory_wait: Duration::from_secs(20),
             keys: 10_000,
@@ -106,6 +112,7 @@ struct InForce {
     form_mails: Arc<Rate<AddressKey>>,
     forms_by_network: Arc<Rate<IpAddr>>,
     forms_by_name: Arc<Rate<String>>,
+    mails: Mails,
 }
 
 impl InForce {
@@ -155,6 +162,7 @@ impl InForce {
                 keys,
                 clock,
             ),
+            mails: Mails::new(settings.mails, keys, before.map(|b| &b.mails), clock),
             settings,
         }
     }
@@ -355,14 +363,6 @@ fn client(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// What counts as one network: what a household or a small office is given, and its neighbours.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() >> 8 << 8).into()),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,17 +392,17 @@ mod tests {
         assert!(mail("bob+2@example.org").is_ok() && limits.form("nieuws", ip("192.0.2.1")).is_ok());
     }
 
-    fn limits(settings: LimitSettings) -> (Limits, Arc<ManualClock>) {
+    pub(super) fn limits(settings: LimitSettings) -> (Limits, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(Timestamp::from_second(1_700_000_000).unwrap()));
         let shared: SharedClock = clock.clone();
         (Limits::new(settings, &shared), clock)
     }
 
-    fn ip(text: &str) -> IpAddr {
+    pub(super) fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn count(n: u32) -> NonZeroU32 {
+    pub(super) fn count(n: u32) -> NonZeroU32 {
         NonZeroU32::new(n).unwrap()
     }
 

@@ -1,6 +1,11 @@
 //! SHA-256, and how a hash is spelled in entries, ids and packs.
 
+use std::io::{self, Read};
+
 use aws_lc_rs::digest;
+
+/// Octets that are read at once.
+const BLOCK: usize = 128 * 1024;
 
 /// SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -14,6 +19,20 @@ pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
+/// SHA-256 (hex) of all that is read, and how many octets that was; a piece at a time.
+pub fn hash(reader: &mut dyn Read) -> io::Result<(String, u64)> {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let (mut block, mut octets) = (vec![0; BLOCK], 0);
+    loop {
+        let read = reader.read(&mut block)?;
+        if read == 0 {
+            return Ok((hex(hash.finish().as_ref()), octets));
+        }
+        octets += read as u64;
+        hash.update(&block[..read]);
+    }
 }
 
 /// The inverse of [`hex`] for a SHA-256, in either case.

@@ -17,7 +17,7 @@ mod xtext;
 pub use address::{Address, AddressError, AddressKey};
 pub use domain::{Domain, DomainError};
 pub use envelope::{Body, Envelope, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
-pub use hash::{hex, sha256, unhex};
+pub use hash::{hash, hex, sha256, unhex};
 pub use id::{CopyId, IdError, Reference, SessionId, TokenId};
 pub use line::{one_line, one_line_within};
 pub use sender::{Class, Language, Purpose, Sender, SenderId};

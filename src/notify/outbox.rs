@@ -236,8 +236,7 @@ impl Outbox {
             let gone = "the config has no such webhook any more".to_owned();
             return Ending::Over(Telling::NotNeeded, name.to_owned(), gone);
         };
-        let sender = sender_of(news);
-        let sender = settings.senders.iter().find(|known| known.id == *sender);
+        let sender = settings.senders.iter().find(|known| known.id == *news.sender());
         let body = webhook::body(id, entry, news, sender.map(Arc::as_ref));
         let now = self.inner.parts.clock.now();
         let fields = webhook::fields(id, &entry.origin, now, &body, &webhook.secret);
@@ -333,7 +332,7 @@ impl Outbox {
         record.sides.extend(lane.iter().map(|(id, _)| Side::Paid(*id)));
         parts.scribe.record(record).await?;
         parts.digests.recorded();
-        info!(%to, unsubscribes = news.len(), "a digest is on its way");
+        info!(%to, news = news.len(), "a digest is on its way");
         Ok(())
     }
 
@@ -405,14 +404,6 @@ impl Outbox {
 
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
-}
-
-fn sender_of<'a>(news: News<'a>) -> &'a SenderId {
-    match news {
-        News::Unsubscribed(it) => &it.sender,
-        News::Corrected(it) => &it.sender,
-        News::Explained(it) => &it.sender,
-    }
 }
 
 /// Whether `host` is one of `allowed`, or below one that begins with a dot.

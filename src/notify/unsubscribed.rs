@@ -1,4 +1,5 @@
-//! The mails that tell a sender who unsubscribed: one at once, or one a day with all of them.
+//! The mails that tell a sender who unsubscribed or complained: one at once, or one a day with all of them, and with
+//! the mailboxes that do not work.
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ use mail_builder::headers::message_id::MessageId;
 use mail_builder::headers::raw::Raw;
 
 use super::words::Words;
-use crate::ledger::{Corrected, Explained, News, Unsubscribed, Way, Why};
+use crate::ledger::{Explained, News, Returned, Unsubscribed, Way, Why};
 use crate::mail::{Address, Sender, one_line};
 
 /// What every notice of the gateway carries.
@@ -37,15 +38,16 @@ pub struct Notice {
     pub bytes: Vec<u8>,
 }
 
-/// Tell `to`, one of `sender.notify`, who unsubscribed or took it back, when, by which way, and from which
-/// message. In the sender's language; the same facts stand in it as `Name: value` lines for programs. A reason
-/// alone is not worth a mail of its own.
+/// Tell `to`, one of `sender.notify`, who unsubscribed, took it back or complained, when, by which way, and from
+/// which message. In the sender's language; the same facts stand in it as `Name: value` lines for programs. A reason
+/// alone is not worth a mail of its own, and neither is a mailbox that does not work.
 pub fn at_once(news: News<'_>, sender: &Sender, to: &Address, letterhead: &Letterhead<'_>) -> Option<Notice> {
     let words = Words::of(sender.language);
     let (subject, opening, closing) = match news {
         News::Unsubscribed(_) => (words.subject, words.opening, words.closing),
         News::Corrected(_) => (words.taken_back, words.taken_back_opening, words.taken_back_closing),
-        News::Explained(_) => return None,
+        News::Complained(_) => (words.complaint, words.complaint_opening, words.complaint_closing),
+        News::Explained(_) | News::Blocked(_) => return None,
     };
     let subject = format!("{subject}: {}", news.address());
     let mut text = format!("{}\r\n\r\n", opening.replace("{sender}", &one_line(&sender.name)));
@@ -62,14 +64,24 @@ pub fn digest(
     letterhead: &Letterhead<'_>,
 ) -> Notice {
     let words = Words::of(sender.language);
-    let left = news.iter().filter(|(_, news)| matches!(news, News::Unsubscribed(_))).count();
-    let subject = format!("{}: {left}", words.digest);
+    let count = |of: fn(&News<'_>) -> bool| news.iter().filter(|(_, news)| of(news)).count();
+    let mut subject = format!("{}: {}", words.digest, count(|news| matches!(news, News::Unsubscribed(_))));
+    for (what, count) in [
+        (words.complaints, count(|news| matches!(news, News::Complained(_)))),
+        (words.blocks, count(|news| matches!(news, News::Blocked(_)))),
+    ] {
+        if count > 0 {
+            let _ = write!(subject, ", {what}: {count}");
+        }
+    }
     let mut text = format!("{}\r\n", words.digest_opening.replace("{sender}", &one_line(&sender.name)));
     for (at, news) in news {
         let title = match news {
             News::Unsubscribed(_) => words.subject,
             News::Corrected(_) => words.taken_back,
             News::Explained(_) => words.explained,
+            News::Complained(_) => words.complaint,
+            News::Blocked(_) => words.blocked,
         };
         let _ = write!(text, "\r\n* {title}\r\n");
         facts(&mut text, *news, sender, *at, &words);
@@ -101,8 +113,8 @@ fn facts(text: &mut String, news: News<'_>, sender: &Sender, at: Timestamp, word
     line(words.address, news.address().as_str());
     line(words.sender, &sender.name);
     line(words.at, &at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
-    let reference = match news {
-        News::Unsubscribed(Unsubscribed { way, purpose, reference, .. }) => {
+    match news {
+        News::Unsubscribed(Unsubscribed { way, purpose, .. }) => {
             line(
                 words.way,
                 match way {
@@ -114,23 +126,22 @@ fn facts(text: &mut String, news: News<'_>, sender: &Sender, at: Timestamp, word
             if let Some(purpose) = purpose {
                 line(words.purpose, &purpose.0);
             }
-            reference
         }
-        News::Corrected(Corrected { reference, .. }) => reference,
-        News::Explained(Explained { why, reference, .. }) => {
-            line(
-                words.reason,
-                match why {
-                    Why::NeverAsked => words.never_asked,
-                    Why::TooOften => words.too_often,
-                    Why::NotRelevant => words.not_relevant,
-                    Why::Other => words.other,
-                },
-            );
-            reference
+        News::Corrected(_) | News::Complained(_) => {}
+        News::Blocked(Returned { status, diagnostic, .. }) => {
+            line(words.answer, format!("{status} {diagnostic}").trim_end());
         }
-    };
-    if let Some(reference) = reference {
+        News::Explained(Explained { why, .. }) => line(
+            words.reason,
+            match why {
+                Why::NeverAsked => words.never_asked,
+                Why::TooOften => words.too_often,
+                Why::NotRelevant => words.not_relevant,
+                Why::Other => words.other,
+            },
+        ),
+    }
+    if let Some(reference) = news.reference() {
         line(words.reference, &reference.to_string());
     }
 }
@@ -140,6 +151,7 @@ mod tests {
     use mail_parser::MessageParser;
 
     use super::*;
+    use crate::ledger::Corrected;
     use crate::mail::{Language, Purpose, Reference, SenderId};
 
     fn sender(language: Language) -> Sender {

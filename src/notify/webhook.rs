@@ -39,7 +39,7 @@ impl Webhook {
 struct Body<'a> {
     /// The same for each try, so that what comes twice can be told.
     id: String,
-    /// `unsubscribed`, `corrected` or `explained`.
+    /// `unsubscribed`, `corrected`, `explained`, `complained` or `blocked`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// When it was recorded.
@@ -56,33 +56,47 @@ struct Data<'a> {
     entry: EntryNumber,
     way: Option<&'static str>,
     purpose: Option<&'a Purpose>,
-    reference: Option<&'a Reference>,
+    reference: Option<Reference>,
     why: Option<&'static str>,
+    /// Of a block: the enhanced status code (RFC 3463), and what the far server said.
+    status: Option<&'a str>,
+    diagnostic: Option<&'a str>,
 }
 
 /// The body for `news`, which stands in `entry`.
 pub fn body(id: OwedId, entry: &Entry, news: News<'_>, sender: Option<&Sender>) -> Vec<u8> {
-    let (of, way, purpose, reference, why) = match news {
-        News::Unsubscribed(it) => {
-            (&it.sender, Some(it.way.as_str()), it.purpose.as_ref(), it.reference.as_ref(), None)
-        }
-        News::Corrected(it) => (&it.sender, None, None, it.reference.as_ref(), None),
-        News::Explained(it) => (&it.sender, None, None, it.reference.as_ref(), Some(it.why.as_str())),
+    let kind = match news {
+        News::Unsubscribed(_) => "unsubscribed",
+        News::Corrected(_) => "corrected",
+        News::Explained(_) => "explained",
+        News::Complained(_) => "complained",
+        News::Blocked(_) => "blocked",
     };
+    let (way, purpose) = match news {
+        News::Unsubscribed(it) => (Some(it.way.as_str()), it.purpose.as_ref()),
+        _ => (None, None),
+    };
+    let (status, diagnostic) = match news {
+        News::Blocked(it) => (Some(it.status.as_str()), Some(it.diagnostic.as_str())),
+        _ => (None, None),
+    };
+    let why = if let News::Explained(it) = news { Some(it.why.as_str()) } else { None };
     let body = Body {
         id: message_id(id, &entry.origin),
-        kind: entry.event.kind().0,
+        kind,
         timestamp: entry.at,
         data: Data {
             address: news.address(),
-            sender: of,
+            sender: news.sender(),
             sender_name: sender.map(|sender| sender.name.as_str()),
             gateway: &entry.origin,
             entry: id.fact,
             way,
             purpose,
-            reference,
+            reference: news.reference(),
             why,
+            status,
+            diagnostic,
         },
     };
     // Texts and numbers always have a JSON form.

@@ -26,6 +26,13 @@ pub(super) struct Words {
     pub too_often: &'static str,
     pub not_relevant: &'static str,
     pub other: &'static str,
+    pub complaint: &'static str,
+    pub complaint_opening: &'static str,
+    pub complaint_closing: &'static str,
+    pub complaints: &'static str,
+    pub blocked: &'static str,
+    pub blocks: &'static str,
+    pub answer: &'static str,
     pub digest: &'static str,
     pub digest_opening: &'static str,
 }
@@ -57,8 +64,16 @@ impl Words {
                 too_often: "te vaak",
                 not_relevant: "niet (meer) interessant",
                 other: "een andere reden",
+                complaint: "Klacht",
+                complaint_opening: "Iemand heeft een bericht van {sender} bij zijn mailprovider als ongewenst gemeld.",
+                complaint_closing: "De gateway houdt commerciële berichten aan dit adres voortaan tegen; een nieuwe toestemming heft dat\r\n\
+                          niet op. Werk ook uw eigen lijsten bij. Facturen en andere servicemail gaan door.",
+                complaints: "klachten",
+                blocked: "Adres werkt niet",
+                blocks: "adressen die niet werken",
+                answer: "Antwoord van de ontvangende server",
                 digest: "Afmeldingen",
-                digest_opening: "Dit zijn de afmeldingen van commerciële berichten van {sender} sinds het vorige bericht.",
+                digest_opening: "Dit is wat er sinds het vorige bericht bekend werd over ontvangers van commerciële berichten van {sender}.",
             },
             Language::En => Self {
                 from: "Mail gateway",
@@ -84,8 +99,16 @@ impl Words {
                 too_often: "too often",
                 not_relevant: "not of interest (any more)",
                 other: "another reason",
+                complaint: "Complaint",
+                complaint_opening: "Somebody reported a message of {sender} as unwanted to their mailbox provider.",
+                complaint_closing: "The gateway stops commercial messages to this address from now on; a new consent does not lift that.\r\n\
+                          Please update your own lists, too. Invoices and other service mail still go out.",
+                complaints: "complaints",
+                blocked: "Address does not work",
+                blocks: "addresses that do not work",
+                answer: "Answer of the receiving server",
                 digest: "Unsubscribes",
-                digest_opening: "These are the unsubscribes from commercial messages of {sender} since the last notice.",
+                digest_opening: "This is what became known since the last notice about recipients of commercial messages of {sender}.",
             },
             Language::De => Self {
                 from: "Mail-Gateway",
@@ -112,8 +135,17 @@ impl Words {
                 too_often: "zu häufig",
                 not_relevant: "nicht (mehr) von Interesse",
                 other: "ein anderer Grund",
+                complaint: "Beschwerde",
+                complaint_opening: "Jemand hat eine Nachricht von {sender} seinem Mailanbieter als unerwünscht gemeldet.",
+                complaint_closing: "Das Gateway hält kommerzielle Nachrichten an diese Adresse ab jetzt auf; eine neue Einwilligung hebt das\r\n\
+                          nicht auf. Bitte pflegen Sie auch Ihre eigenen Listen. Rechnungen und andere Servicemails gehen\r\n\
+                          weiter hinaus.",
+                complaints: "Beschwerden",
+                blocked: "Adresse funktioniert nicht",
+                blocks: "Adressen, die nicht funktionieren",
+                answer: "Antwort des empfangenden Servers",
                 digest: "Abmeldungen",
-                digest_opening: "Dies sind die Abmeldungen von Werbung von {sender} seit der letzten Nachricht.",
+                digest_opening: "Das wurde seit der letzten Nachricht über Empfänger von Werbung von {sender} bekannt.",
             },
             Language::Fr => Self {
                 from: "Passerelle de courrier",
@@ -140,8 +172,17 @@ impl Words {
                 too_often: "trop souvent",
                 not_relevant: "sans intérêt (désormais)",
                 other: "une autre raison",
+                complaint: "Plainte",
+                complaint_opening: "Quelqu'un a signalé un message de {sender} comme indésirable à son fournisseur de messagerie.",
+                complaint_closing: "La passerelle arrête désormais les messages commerciaux vers cette adresse ; un nouveau consentement ne\r\n\
+                          lève pas cet arrêt. Mettez aussi vos propres listes à jour. Les factures et autres messages de\r\n\
+                          service continuent de partir.",
+                complaints: "plaintes",
+                blocked: "Adresse qui ne fonctionne pas",
+                blocks: "adresses qui ne fonctionnent pas",
+                answer: "Réponse du serveur destinataire",
                 digest: "Désinscriptions",
-                digest_opening: "Voici les désinscriptions des messages commerciaux de {sender} depuis le dernier avis.",
+                digest_opening: "Voici ce que l'on a appris depuis le dernier avis sur des destinataires de messages commerciaux de {sender}.",
             },
         }
     }

@@ -24,7 +24,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::ledger::{Event, Returned, Spooled};
+use crate::ledger::{Event, News, Record, Returned, Spooled};
 use crate::mail::{Address, Class, CopyId, Notify, OriginalRecipient, Recipient, Ret, ReversePath, SenderId};
 use crate::message::Rope;
 use crate::policy::{Permit, Unavailable};
@@ -117,6 +117,16 @@ pub fn blocked_by(
         blocked: true,
         diagnostic: answer.to_string(),
     }))
+}
+
+/// Tells a sender what a try has shown about a recipient (RULES L10). Handed in by `app`, which knows how news is
+/// worded and who is owed it.
+pub trait Tidings: Send + Sync + fmt::Debug {
+    /// Add to `record` what is owed to whom for `news`, which is its entry at `place`; mails go by `spool`.
+    fn tell(&self, record: &mut Record, place: usize, news: News<'_>, spool: &Spool);
+
+    /// A record is durable: something may be owed.
+    fn recorded(&self);
 }
 
 /// Asks for a copy's permits once more.

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
+use memchr::memmem;
 use redb::ReadTransaction;
 
 use super::Store;
@@ -11,9 +12,10 @@ use super::error::Fault;
 use super::guard::guarded;
 use super::read::{Found, find, found};
 use super::tables::{
-    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, ENTRIES, Scope, copy_key, minute, number_in,
+    BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, ENTRIES, Scope, StoredEntry, copy_key, minute, number_in,
+    read_entry,
 };
-use crate::ledger::EntryNumber;
+use crate::ledger::{EntryNumber, Event};
 use crate::mail::{AddressKey, CopyId, Reference};
 use crate::policy::Unavailable;
 
@@ -81,6 +83,28 @@ impl Store {
     /// The first `limit` entries that name a mailbox, in order, with what became of the copies it was sent.
     pub fn by_address(&self, address: &AddressKey, limit: usize) -> Result<Vec<Found>, Unavailable> {
         Ok(self.page(About::Address(address), &Window { limit, ..Window::default() })?.found)
+    }
+
+    /// The entries that name files which show consents of a mailbox, in order.
+    pub fn evidence_of(&self, address: &AddressKey) -> Result<Vec<Found>, Unavailable> {
+        let reading = self.transaction()?;
+        let sign = memmem::Finder::new("\"kind\":\"evidence\"");
+        Ok(guarded(|| {
+            let entries = reading.open_table(ENTRIES)?;
+            let mut shown = Vec::new();
+            for number in numbers_about(&reading, About::Address(address), None)? {
+                let Some(row) = entries.get(number)? else { continue };
+                // Most are sends: only what may be one is taken apart.
+                if let StoredEntry::Whole { bytes, .. } = read_entry(row.value())?
+                    && sign.find(&bytes).is_some()
+                    && let Some(found) = found(number, row.value())?
+                    && matches!(found.entry.event, Event::Evidence(_))
+                {
+                    shown.push(found);
+                }
+            }
+            Ok(shown)
+        })?)
     }
 
     /// The newest entry that names a mailbox and of which `fits` holds, among the last `limit` that name it.

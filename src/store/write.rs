@@ -270,8 +270,9 @@ impl<'t> Pages<'t> {
                 }
                 Side::Spool(copy) => self.spool(copy)?,
                 Side::Unspool(copy) => self.unspool(*copy)?,
-                Side::Owe(owed) => {
-                    self.outbox()?.owe(OwedId { fact: tip.edge.size(), index: owes }, owed)?;
+                Side::Owe(place, owed) => {
+                    let fact = tip.edge.size() + u64::from(*place);
+                    self.outbox()?.owe(OwedId { fact, index: owes }, owed)?;
                     owes += 1;
                 }
                 Side::Defer(id, owed) => self.outbox()?.defer(*id, owed)?,

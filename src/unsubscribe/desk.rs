@@ -13,12 +13,14 @@ use super::look::Look;
 use super::undo::Proof;
 use crate::clock::SharedClock;
 use crate::consent::ConsentEventKind;
-use crate::ledger::{Corrected, Event, Explained, News, Record, RecordError, Scribe, Unsubscribed, Way, Why};
+use crate::ledger::{
+    Corrected, Event, Explained, News, Record, RecordError, Scribe, Suppressed, Unsubscribed, Way, Why,
+};
 use crate::limits::Alone;
 use crate::mail::{Address, AddressKey, Domain, Purpose, Reference, Sender, SenderId, TokenId};
 use crate::metrics;
 use crate::policy::{Profile, Register};
-use crate::suppression::Reason;
+use crate::suppression::{Reason, Suppression};
 use crate::token::{self, Claim, Keys, TokenError};
 
 /// Octets of a User-Agent that are kept as evidence.
@@ -227,6 +229,31 @@ impl Desk {
         self.write(Event::Explained(explained), record).await
     }
 
+    /// Record a complaint about the message that `leaving` names, and suppress for good (RULES P14, L16); durable when
+    /// this returns `Ok`. Says whether that was news: of an address that complained before, another complaint
+    /// changes nothing. Must be awaited to its end, as [`Desk::take`].
+    pub(super) async fn complain(&self, leaving: Leaving) -> Result<bool, RecordError> {
+        let _alone = self.alone(&leaving.sender, &leaving.address).await;
+        let complained = |profile: &Profile| {
+            profile.suppressions.iter().any(|suppression| suppression.reason == Reason::Complaint)
+        };
+        match self.register.profile(&leaving.sender, &leaving.address) {
+            Ok(profile) if complained(&profile) => return Ok(false),
+            Ok(_) => {}
+            Err(error) => warn!(%error, "suppressing without a look at the register"),
+        }
+        let suppression = Suppression {
+            reason: Reason::Complaint,
+            since: self.clock.now(),
+            source: "abuse report".to_owned(),
+        };
+        let Leaving { sender, address, reference, .. } = leaving;
+        let suppressed = Suppressed { sender, address, suppression, reference };
+        let record = self.news(News::Complained(&suppressed), &suppressed.sender);
+        self.write(Event::Suppression(suppressed), record).await?;
+        Ok(true)
+    }
+
     /// Read the proof on a page that was made for `token`.
     pub(super) fn proof(&self, text: &str, token: &str) -> Option<Proof> {
         Proof::open(text, &token::id(token), &self.settings().keys, self.clock.now())
@@ -242,26 +269,29 @@ impl Desk {
         self.notices.pass_on(record, to, message);
     }
 
-    /// Write a record with something in it to send.
-    pub(super) async fn write_and_wake(&self, record: Record) -> Result<(), RecordError> {
-        self.scribe.record(record).await?;
-        self.notices.recorded();
-        Ok(())
-    }
-
     /// The sole right to change what stands for one address with one sender.
-    async fn alone(&self, sender: &SenderId, address: &AddressKey) -> tokio::sync::MutexGuard<'_, ()> {
+    pub(super) async fn alone(
+        &self,
+        sender: &SenderId,
+        address: &AddressKey,
+    ) -> tokio::sync::MutexGuard<'_, ()> {
         self.alone.with((sender, address)).await
     }
 
-    fn news(&self, news: News<'_>, sender: &SenderId) -> Record {
+    pub(super) fn news(&self, news: News<'_>, sender: &SenderId) -> Record {
         match find(&self.settings().senders, sender) {
             Some(sender) => self.notices.compose(news, &sender),
             None => Record::default(),
         }
     }
 
-    async fn write(&self, event: Event, mut record: Record) -> Result<(), RecordError> {
+    /// Whether nothing commercial is sent to `address` because it is no mailbox; so much as is known.
+    pub(super) fn is_blocked(&self, sender: &SenderId, address: &AddressKey) -> bool {
+        self.register.profile(sender, address).is_ok_and(|profile| profile.block.is_some())
+    }
+
+    /// Write `event`, with what is owed for it.
+    pub(super) async fn write(&self, event: Event, mut record: Record) -> Result<(), RecordError> {
         record.events.insert(0, event);
         self.scribe.record(record).await?;
         self.notices.recorded();

@@ -3,6 +3,7 @@
 //! for one. Whatever it says is durable when it returns.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -14,13 +15,13 @@ use super::desk::{Desk, Leaving, Visit};
 use super::letter::{self, Failure, Kind};
 use crate::clock::SharedClock;
 use crate::ledger::{
-    Answered, EntryNumber, Event, Held, Ignored, InboxView, Letter, Record, RecordError, Returned, Scribe,
-    Side, Suppressed, Way,
+    Answered, EntryNumber, Event, Held, Ignored, InboxView, Letter, News, Record, RecordError, Returned,
+    Scribe, Side, Way,
 };
+use crate::limits::{Limits, Reached};
 use crate::mail::{Address, AddressKey, CopyId, Domain, Purpose, Reference, SenderId, one_line_within};
 use crate::metrics;
 use crate::policy::Unavailable;
-use crate::suppression::{Reason, Suppression};
 
 /// Octets of a mail that wait for a person with it; the rest can say nothing new.
 const KEPT: usize = 64 * 1024;
@@ -44,6 +45,17 @@ struct About {
     on: Option<Address>,
 }
 
+/// Who hands a mail in.
+#[derive(Debug, Clone, Copy)]
+pub struct Handing {
+    /// It came from `<>`.
+    pub null_path: bool,
+    /// A server took forged Authentication-Results out (RFC 8601 5); otherwise none is believed.
+    pub cleaned: bool,
+    /// The address of a stranger; `None` for a server of our own.
+    pub ip: Option<IpAddr>,
+}
+
 /// A marketing message that was sent to somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sending {
@@ -64,18 +76,24 @@ pub struct Sent {
     pub sending: Sending,
     /// Who handed it over wants to hear of it here: its envelope sender.
     pub reverse_path: Option<Address>,
-    /// Mails that came back about it before.
-    pub heard: usize,
 }
 
 /// Finds what was sent. Handed in by `app`.
 pub trait Sendings: Send + Sync + std::fmt::Debug {
-    /// The newest marketing message to `to` with one of these Message-IDs (with their angle brackets). Reads many
-    /// entries, and blocks meanwhile.
-    fn of_messages(&self, to: &AddressKey, message_ids: &[String]) -> Result<Option<Sending>, Unavailable>;
+    /// The newest marketing message to `to` with one of these Message-IDs (with their angle brackets), among the
+    /// newest `limit` entries about `to`. Reads that many, and blocks meanwhile.
+    fn of_messages(
+        &self,
+        to: &AddressKey,
+        message_ids: &[String],
+        limit: usize,
+    ) -> Result<Option<Sending>, Unavailable>;
 
     /// The marketing copy with this id.
     fn of_copy(&self, copy: CopyId) -> Result<Option<Sent>, Unavailable>;
+
+    /// How many mails came back about this copy that are on record.
+    fn heard(&self, copy: CopyId) -> Result<usize, Unavailable>;
 
     /// When messages to `address` came back that said nothing of the mailbox itself, in order, since it last
     /// was seen to work.
@@ -88,7 +106,12 @@ pub enum Handled {
     /// Somebody unsubscribed.
     Unsubscribed(AddressKey),
     /// Somebody complained, and is suppressed.
-    Complained(AddressKey),
+    Complained {
+        /// Who.
+        address: AddressKey,
+        /// They had complained before: nothing changed.
+        again: bool,
+    },
     /// A message came back.
     Returned {
         /// To whom it was.
@@ -116,6 +139,9 @@ pub enum MailError {
     /// As many mails wait for a person as may.
     #[error("{0} mails wait for a person already; see: sluis inbox list")]
     Full(u64),
+    /// Too many of its kind came.
+    #[error(transparent)]
+    Limit(#[from] Reached),
 }
 
 impl From<Unavailable> for MailError {
@@ -135,6 +161,8 @@ pub struct MailSettings {
     pub check_dkim: bool,
     /// Mails that may wait for a person.
     pub inbox: u64,
+    /// Entries about one address among which a message of ours is looked for.
+    pub reply_search: usize,
     /// Where the envelope senders of copies are.
     pub bounce_domain: Option<Domain>,
     /// Whether what comes back there goes on to whom the client had named.
@@ -166,6 +194,8 @@ pub struct Mailroom {
     pub settings: watch::Receiver<Arc<MailSettings>>,
     /// Held by whoever puts a mail into the inbox, so that no two take its last place.
     pub shelf: Arc<Mutex<()>>,
+    /// Its own counters.
+    pub limits: Limits,
     /// The time.
     pub clock: SharedClock,
 }
@@ -187,54 +217,18 @@ impl Mailroom {
         self.desk.settings().keys.bounced(address, settings.bounce_domain.as_ref()?)
     }
 
-    /// Take one mail, which came from `<>` if `null_path` says so. `cleaned`: from a server that took forged
-    /// Authentication-Results out (RFC 8601 5); otherwise none is believed. Must be awaited to its end.
+    /// Take one mail. Must be awaited to its end.
     pub async fn take(
         &self,
-        null_path: bool,
-        cleaned: bool,
+        from: Handing,
         recipients: &[Address],
         message: Bytes,
     ) -> Result<Handled, MailError> {
-        let settings = self.settings();
-        let trusted = if cleaned { &settings.trusted[..] } else { &[] };
-        let Some(mail) = letter::read(&message, null_path, trusted) else {
-            return Ok(Handled::Ignored("it is no message"));
-        };
-        let about = self.about(&mail, recipients, &settings)?;
-        let handled = match (&mail.kind, about) {
-            (Kind::Automatic(why), about) => {
-                // Many bounces are no DSN: whoever sent the copy hears of them, too.
-                self.ignore(about, why, Some(&message).filter(|_| settings.pass_on)).await?
-            }
-            (Kind::Complaint, Some(about)) => self.complaint(about).await?,
-            (Kind::Complaint, None) => {
-                self.hold(&mail, &message, "it is a complaint, but about which message?").await?
-            }
-            (Kind::Returned(failures), Some(about)) => {
-                let message = Some(&message).filter(|_| settings.pass_on);
-                match worst(failures, &about.leaving.address) {
-                    Some(failure) => self.returned(about, failure, message, &settings).await?,
-                    None => self.ignore(Some(about), "nothing was given up", message).await?,
-                }
-            }
-            (Kind::Returned(_), None) => Handled::Ignored("it names no message of ours"),
-            (Kind::Wish { .. }, Some(about)) => self.wish(about.leaving).await?,
-            (Kind::Wish { plain: true }, None) => match self.answered(&mail).await? {
-                Some(leaving) if self.is_credible(&mail, &message, &settings).await => {
-                    self.wish(leaving).await?
-                }
-                Some(_) => self.hold(&mail, &message, "nobody vouches for its From address").await?,
-                None => self.hold(&mail, &message, "it names no message of ours to its From address").await?,
-            },
-            (Kind::Wish { plain: false }, None) => {
-                self.hold(&mail, &message, "the token in its subject is none of ours").await?
-            }
-            (Kind::Other, _) => self.hold(&mail, &message, "it does not say what is wanted").await?,
-        };
+        let handled = self.handle(from, recipients, message).await?;
         metrics::unsubscribe_mail(match handled {
             Handled::Unsubscribed(_) => "unsubscribed",
-            Handled::Complained(_) => "complained",
+            Handled::Complained { again: false, .. } => "complained",
+            Handled::Complained { again: true, .. } => "complained_again",
             Handled::Returned { hard: true, .. } => "returned_hard",
             Handled::Returned { hard: false, .. } => "returned_soft",
             Handled::Ignored(_) => "ignored",
@@ -242,6 +236,54 @@ impl Mailroom {
         });
         tracing::info!(?handled, "a mail to the unsubscribe address");
         Ok(handled)
+    }
+
+    async fn handle(
+        &self,
+        from: Handing,
+        recipients: &[Address],
+        message: Bytes,
+    ) -> Result<Handled, MailError> {
+        let settings = self.settings();
+        let trusted = if from.cleaned { &settings.trusted[..] } else { &[] };
+        let Some(mail) = letter::read(&message, from.null_path, trusted) else {
+            self.limits.idle_mail(from.ip)?;
+            return Ok(Handled::Ignored("it is no message"));
+        };
+        let about = self.about(&mail, recipients, &settings)?;
+        let pass_on = Some(&message).filter(|_| settings.pass_on);
+        Ok(match (&mail.kind, about) {
+            (Kind::Automatic(why), about) => {
+                // Many bounces are no DSN: whoever sent the copy hears of them, too.
+                self.ignore(about, why, pass_on, from).await?
+            }
+            (Kind::Complaint, Some(about)) => self.complaint(about, from).await?,
+            (Kind::Complaint, None) => {
+                self.hold(from, &mail, &message, "it is a complaint, but about which message?").await?
+            }
+            (Kind::Returned(failures), Some(about)) => match worst(failures, &about.leaving.address) {
+                Some(failure) => self.returned(about, failure, pass_on, from, &settings).await?,
+                None => self.ignore(Some(about), "nothing was given up", pass_on, from).await?,
+            },
+            (Kind::Returned(_), None) => {
+                self.ignore(None, "it names no message of ours", pass_on, from).await?
+            }
+            (Kind::Wish { .. }, Some(about)) => self.wish(about.leaving).await?,
+            (Kind::Wish { plain: true }, None) => match self.answered(&mail, &settings).await? {
+                Some(leaving) if self.is_credible(&mail, &message, &settings).await => {
+                    self.wish(leaving).await?
+                }
+                Some(_) => self.hold(from, &mail, &message, "nobody vouches for its From address").await?,
+                None => {
+                    self.hold(from, &mail, &message, "it names no message of ours to its From address")
+                        .await?
+                }
+            },
+            (Kind::Wish { plain: false }, None) => {
+                self.hold(from, &mail, &message, "the token in its subject is none of ours").await?
+            }
+            (Kind::Other, _) => self.hold(from, &mail, &message, "it does not say what is wanted").await?,
+        })
     }
 
     /// The message of ours that a mail is about: by the envelope sender that it came to, or by a token in it.
@@ -258,8 +300,7 @@ impl Mailroom {
         {
             let Sending { sender, address, reference, purpose } = sent.sending;
             let leaving = Leaving { sender, address, token: None, reference: Some(reference), purpose };
-            let on = sent.reverse_path.filter(|_| sent.heard < PASSED_ON);
-            return Ok(Some(About { leaving, reference, copy: Some(copy), on }));
+            return Ok(Some(About { leaving, reference, copy: Some(copy), on: sent.reverse_path }));
         }
         let claimed = mail.tokens.iter().find_map(|token| Some((token, self.desk.open(token).ok()?.0)));
         Ok(claimed.map(|(token, claim)| {
@@ -284,29 +325,35 @@ impl Mailroom {
         about: Option<About>,
         why: &'static str,
         message: Option<&Bytes>,
+        from: Handing,
     ) -> Result<Handled, MailError> {
+        self.limits.idle_mail(from.ip)?;
         if let Some(About { leaving, reference, copy, on }) = about {
             let Leaving { sender, address, .. } = leaving;
-            let ignored = Ignored { sender, address, reference, copy, why: why.to_owned() };
-            self.record_and_pass_on(Event::Ignored(ignored), on.zip(message)).await?;
+            // Two at once must not both be the last that is passed on.
+            let _alone = self.desk.alone(&sender, &address).await;
+            let mut record = Record::default();
+            self.pass_on(&mut record, copy, on.as_ref().zip(message))?;
+            let ignored = Ignored { sender, address: address.clone(), reference, copy, why: why.to_owned() };
+            self.desk.write(Event::Ignored(ignored), record).await?;
         }
         Ok(Handled::Ignored(why))
     }
 
-    /// Record `event`, and send the mail it is about on to whom the client of that copy had named.
-    async fn record_and_pass_on(
+    /// Send a mail on to whom the client of `copy` had named, unless enough about that copy were. Whoever asks is
+    /// alone with the copy's recipient until the record is durable.
+    fn pass_on(
         &self,
-        event: Event,
-        on: Option<(Address, &Bytes)>,
-    ) -> Result<(), RecordError> {
-        let mut record = Record::of(event);
-        match on {
-            None => self.scribe.record(record).await.map(drop),
-            Some((to, message)) => {
-                self.desk.pass_on(&mut record, &to, message.clone());
-                self.desk.write_and_wake(record).await
-            }
+        record: &mut Record,
+        copy: Option<CopyId>,
+        on: Option<(&Address, &Bytes)>,
+    ) -> Result<(), Unavailable> {
+        if let (Some(copy), Some((to, message))) = (copy, on)
+            && self.sendings.heard(copy)? < PASSED_ON
+        {
+            self.desk.pass_on(record, to, message.clone());
         }
+        Ok(())
     }
 
     /// Unsubscribe `address` from `sender`, and answer the mail that asked for it.
@@ -336,16 +383,13 @@ impl Mailroom {
         Ok(Handled::Unsubscribed(address))
     }
 
-    async fn complaint(&self, about: About) -> Result<Handled, MailError> {
-        let suppression = Suppression {
-            reason: Reason::Complaint,
-            since: self.clock.now(),
-            source: "abuse report".to_owned(),
-        };
-        let Leaving { sender, address, .. } = about.leaving;
-        let suppressed = Suppressed { sender, address: address.clone(), suppression };
-        self.scribe.record(Record::of(Event::Suppression(suppressed))).await?;
-        Ok(Handled::Complained(address))
+    async fn complaint(&self, about: About, from: Handing) -> Result<Handled, MailError> {
+        let address = about.leaving.address.clone();
+        let again = !self.desk.complain(about.leaving).await?;
+        if again {
+            self.limits.idle_mail(from.ip)?;
+        }
+        Ok(Handled::Complained { address, again })
     }
 
     async fn returned(
@@ -353,16 +397,22 @@ impl Mailroom {
         about: About,
         failure: &Failure,
         message: Option<&Bytes>,
+        from: Handing,
         settings: &MailSettings,
     ) -> Result<Handled, MailError> {
         let About { leaving, reference, copy, on } = about;
         let Leaving { sender, address, .. } = leaving;
+        let _alone = self.desk.alone(&sender, &address).await;
         let hard = failure.is_hard(&address);
         let blocked = hard || {
             let mut times = self.sendings.soft_returns(&sender, &address)?;
             times.push(self.clock.now());
             days(&times) >= settings.soft_days
         };
+        let is_news = blocked && !self.desk.is_blocked(&sender, &address);
+        if !is_news {
+            self.limits.idle_mail(from.ip)?;
+        }
         let returned = Returned {
             sender,
             address: address.clone(),
@@ -373,15 +423,26 @@ impl Mailroom {
             blocked,
             diagnostic: one_line_within(&failure.diagnostic, LINE),
         };
-        self.record_and_pass_on(Event::Returned(returned), on.zip(message)).await?;
+        let mut record = if is_news {
+            self.desk.news(News::Blocked(&returned), &returned.sender)
+        } else {
+            Record::default()
+        };
+        self.pass_on(&mut record, copy, on.as_ref().zip(message))?;
+        self.desk.write(Event::Returned(returned), record).await?;
         Ok(Handled::Returned { address, hard, blocked })
     }
 
     /// The message of ours to its From address that a mail answers.
-    async fn answered(&self, mail: &letter::Letter) -> Result<Option<Leaving>, Unavailable> {
+    async fn answered(
+        &self,
+        mail: &letter::Letter,
+        settings: &MailSettings,
+    ) -> Result<Option<Leaving>, Unavailable> {
         let Some(from) = mail.from.as_ref().filter(|_| !mail.references.is_empty()) else { return Ok(None) };
         let (sendings, to, ids) = (self.sendings.clone(), from.key().clone(), mail.references.clone());
-        let found = tokio::task::spawn_blocking(move || sendings.of_messages(&to, &ids)).await;
+        let limit = settings.reply_search;
+        let found = tokio::task::spawn_blocking(move || sendings.of_messages(&to, &ids, limit)).await;
         let found = found.map_err(|error| Unavailable(error.to_string()))??;
         Ok(found.map(|Sending { sender, address, reference, purpose }| Leaving {
             sender,
@@ -392,13 +453,21 @@ impl Mailroom {
         }))
     }
 
-    async fn hold(&self, mail: &letter::Letter, message: &Bytes, why: &str) -> Result<Handled, MailError> {
+    async fn hold(
+        &self,
+        from: Handing,
+        mail: &letter::Letter,
+        message: &Bytes,
+        why: &str,
+    ) -> Result<Handled, MailError> {
+        self.limits.idle_mail(from.ip)?;
         let _alone = self.shelf.lock().await;
         let limit = self.settings().inbox;
         if self.inbox.count_letters()? >= limit {
             metrics::limit_hit("inbox");
             return Err(MailError::Full(limit));
         }
+        self.limits.held_mail(from.ip)?;
         let held = Held {
             from: mail.from.clone(),
             subject: one_line_within(&mail.subject, LINE),

@@ -30,5 +30,5 @@ pub use desk::{Desk, Leaving, Notices, Settings, Taken, Unread, Visit};
 pub use health::{Health, Outside};
 pub use http::{Limits, run, run_beside};
 pub use look::{Colour, Logo, Look, LookError, MAX_LOGO};
-pub use mailroom::{Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Sent, Vouch};
+pub use mailroom::{Handing, Handled, MailError, MailSettings, Mailroom, Sending, Sendings, Sent, Vouch};
 pub use undo::{Proof, UNDO_WITHIN};

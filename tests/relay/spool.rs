@@ -149,6 +149,7 @@ impl House {
             register: people.clone(),
             rules: receiver,
             seals: watch::channel(Arc::default()).1,
+            tidings: Arc::new(crate::support::Silence),
             unsubscribe_fault: watch::channel(None).1,
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy),

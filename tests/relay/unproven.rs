@@ -102,6 +102,7 @@ async fn told(second: Option<&'static str>, fails: bool) -> String {
         register: Arc::new(store.clone()),
         rules: watch::channel(rules).1,
         seals: watch::channel(Arc::default()).1,
+        tidings: Arc::new(crate::support::Silence),
         unsubscribe_fault: watch::channel(None).1,
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),

@@ -176,7 +176,13 @@ impl TestGateway {
     pub async fn suppress(&self, who: &str, reason: Reason) {
         let suppression = Suppression { reason, since: month_ago(), source: "test".to_owned() };
         let sender = SenderId(SENDER.to_owned());
-        self.record(vec![Event::Suppression(Suppressed { sender, address: key(who), suppression })]).await;
+        self.record(vec![Event::Suppression(Suppressed {
+            sender,
+            address: key(who),
+            suppression,
+            reference: None,
+        })])
+        .await;
     }
 
     /// All entries so far, in order.

@@ -65,6 +65,16 @@ purpose = "nieuwsbrief"
         Done::of(&self.command(args).output().unwrap())
     }
 
+    /// [`House::run`] with something to read.
+    pub fn run_with(&self, args: &[&str], input: &str) -> Done {
+        let mut command = self.command(args);
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        // Whoever knows enough hangs up.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Done::of(&child.wait_with_output().unwrap())
+    }
+
     /// [`House::run`] for what must succeed.
     pub fn ok(&self, args: &[&str]) -> String {
         let done = self.run(args);

@@ -22,6 +22,23 @@ pub fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
 
+/// Tells nobody anything.
+#[derive(Debug)]
+pub struct Silence;
+
+impl sluis::relay::Tidings for Silence {
+    fn tell(
+        &self,
+        _: &mut sluis::ledger::Record,
+        _: usize,
+        _: sluis::ledger::News<'_>,
+        _: &sluis::relay::Spool,
+    ) {
+    }
+
+    fn recorded(&self) {}
+}
+
 /// The sender of the examples.
 pub fn sender() -> Arc<Sender> {
     Arc::new(Sender {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::admin::{
-    Books, Claim, Control, Filed, HoldLine, ImportLine, Owned, Query, SentMessage, Services, Status, Subject,
-    Tally, Verified,
+    Books, Claim, Control, Filed, HoldLine, ImportLine, Owned, PackFile, Query, SentMessage, Services,
+    Status, Subject, Tally, Verified,
 };
 use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::consistency::Consistency;
@@ -239,8 +239,9 @@ impl Books for Memory {
         Ok(state.entries.iter().position(is_it).map(|number| number as u64))
     }
 
-    fn pack(&self, query: &Query, _language: Option<Language>) -> Result<Option<Vec<u8>>, Unavailable> {
-        Ok((query.subject != Subject::Entry(404)).then(|| b"zip".to_vec()))
+    fn pack(&self, query: &Query, _language: Option<Language>) -> Result<Option<PackFile>, Unavailable> {
+        let pack = PackFile { file: "pack.zip".into(), octets: 3, missing: Vec::new() };
+        Ok((query.subject != Subject::Entry(404)).then_some(pack))
     }
 
     fn verify(&self, _anchors: &[String]) -> Result<Verified, Unavailable> {

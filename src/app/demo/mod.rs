@@ -232,6 +232,7 @@ fn objection(since: Timestamp) -> Result<Event> {
             since,
             source: "letter of last year".to_owned(),
         },
+        reference: None,
     }))
 }
 

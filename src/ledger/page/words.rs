@@ -93,6 +93,9 @@ words! {
     EVIDENCE_KEPT = "Er is een bestand bewaard dat de toestemming van {} laat zien",
         "A file was kept that shows the consent of {}", "Eine Datei wurde aufbewahrt, die die Einwilligung von {} zeigt",
         "Un fichier a été conservé qui montre le consentement de {}";
+    FILE_HERE = "het bestand", "the file", "die Datei", "le fichier";
+    FILE_MISSING = "dit bestand kon niet worden bijgevoegd", "this file could not be put in",
+        "diese Datei konnte nicht beigelegt werden", "ce fichier n'a pas pu être joint";
     UNDELIVERABLE = "De mailbox van {} werd vastgelegd als een die niet werkt",
         "The mailbox of {} was recorded as one that does not work",
         "Das Postfach von {} wurde als nicht funktionierend festgehalten",

@@ -169,8 +169,12 @@ impl Spool {
         if settled.is_empty() {
             return;
         }
+        let blocks = self.tell_blocks(&mut record);
         match self.inner.parts.scribe.record(record).await {
             Ok(_) => {
+                if blocks {
+                    self.wake();
+                }
                 for (one, first, _) in settled {
                     one.count();
                     tally.waiting += usize::from(one.waiting.is_some());

@@ -19,10 +19,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::dsn::{self, Returned};
-use super::{Answer, Delivery, Handed, Relay, Route, SpoolSettings, SpoolView, notice};
+use super::{Answer, Delivery, Handed, Relay, Route, SpoolSettings, SpoolView, Tidings, notice};
 use crate::clock::SharedClock;
-use crate::ledger::{Record, Scribe, Spooled};
-use crate::mail::{CopyId, Language, Recipient, Reference};
+use crate::ledger::{Event, News, Record, Scribe, Spooled};
+use crate::mail::{AddressKey, CopyId, Language, Recipient, Reference, SenderId};
 use crate::policy::{Register, Rules};
 use crate::secret::{SharedEntropy, random};
 use crate::shutdown::Shutdown;
@@ -46,6 +46,8 @@ pub struct Parts {
     pub unsubscribe_fault: watch::Receiver<Option<Arc<str>>>,
     /// What signs mail of our own.
     pub seals: watch::Receiver<Arc<Vec<notice::Seal>>>,
+    /// Who tells of mailboxes that turn out not to work.
+    pub tidings: Arc<dyn Tidings>,
     /// The time.
     pub clock: SharedClock,
     /// Randomness: jitter, ids, boundaries.
@@ -110,6 +112,27 @@ impl Spool {
     /// Something new waits: have the worker look. To be called after the commit that put it there.
     pub fn wake(&self) {
         self.inner.work.notify_one();
+        self.inner.parts.tidings.recorded();
+    }
+
+    /// Add to `record` what is owed to whom for the mailboxes that its entries block: once for each that was not
+    /// blocked before. Says whether anything was added; call [`Spool::wake`] after the commit.
+    pub fn tell_blocks(&self, record: &mut Record) -> bool {
+        let parts = &self.inner.parts;
+        let mut told: HashSet<(SenderId, AddressKey)> = HashSet::new();
+        let blocks = record.events.iter().enumerate().filter_map(|(place, event)| match event {
+            Event::Returned(it) if it.blocked => Some((place, it.clone())),
+            _ => None,
+        });
+        for (place, returned) in blocks.collect::<Vec<_>>() {
+            // A register that cannot be read keeps nobody from being told.
+            let known = parts.register.profile(&returned.sender, &returned.address);
+            let is_new = known.map_or(true, |profile| profile.block.is_none());
+            if is_new && told.insert((returned.sender.clone(), returned.address.clone())) {
+                parts.tidings.tell(record, place, News::Blocked(&returned), self);
+            }
+        }
+        !told.is_empty()
     }
 
     /// When a copy that was tried `attempts` times (at least once) is tried again.

@@ -358,6 +358,7 @@ impl Spool {
                     self.bounce(&mut record, returned, settled.failures.clone(), now);
                     self.report(&mut record, returned, settled.reports.clone(), now);
                 }
+                self.tell_blocks(&mut record);
                 record
             })
             .await;

@@ -146,6 +146,7 @@ fn suppressions_are_listed_from_an_index_that_an_older_store_gets_at_its_next_st
                 sender: SenderId(of.to_owned()),
                 address: key(who),
                 suppression,
+                reference: None,
             })
         };
         let purpose = Purpose("nieuws".to_owned());
@@ -222,6 +223,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                     since: at(when),
                     source: "test".to_owned(),
                 },
+                reference: (index == 0).then_some(copy.reference),
             })),
             5 => Record::of(admitted(copy, &PEOPLE)),
             6 => spooling(copy, &PEOPLE, waiting, [Keep::Full, Keep::Headers, Keep::Hash][who.len() % 3]),

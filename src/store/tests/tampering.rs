@@ -6,11 +6,11 @@ use redb::{ReadableTable as _, WriteTransaction};
 use zip::{ZipArchive, ZipWriter};
 
 use super::*;
-use crate::ledger::Counts;
 use crate::ledger::checkpoint;
 use crate::ledger::pack;
 use crate::ledger::tree::{self, Edge};
 use crate::ledger::verify::{Report, verify_pack};
+use crate::ledger::{Answered, Counts, Held, Letter, NotKept};
 use tables::{CHECKPOINTS, ENTRIES, HASHES, PROFILES};
 
 /// A closed store of 20 entries with checkpoints, the last of them noted down elsewhere.
@@ -146,6 +146,51 @@ fn promise_8_a_forged_checkpoint_and_a_forged_projection_are_found() {
     }
 }
 
+#[test]
+fn promise_8_a_changed_inbox_is_found() {
+    let held = |subject: &str| Held { from: None, subject: subject.to_owned(), why: "no link".to_owned() };
+    let letter = |subject: &str| Letter { at: at(0), held: held(subject), bytes: b"Stop".to_vec() };
+    let waiting = |subject: &str| Record {
+        events: vec![Event::Held(held(subject))],
+        sides: vec![Side::Letter(Box::new(letter(subject)))],
+    };
+    type Change = fn(&mut redb::Table<'_, u64, &'static [u8]>);
+    let changes: [(Change, &str); 4] = [
+        (|_| (), ""),
+        (
+            |inbox| drop(inbox.remove(0).unwrap()),
+            "the mail of entry 0 waits for an answer, and is not in the inbox",
+        ),
+        (
+            |inbox| {
+                let other = inbox.get(0).unwrap().unwrap().value().to_vec();
+                inbox.insert(1, other.as_slice()).unwrap();
+            },
+            "the mail of entry 1 waits, and no entry says that it does",
+        ),
+        (
+            |inbox| {
+                let mut row = inbox.get(0).unwrap().unwrap().value().to_vec();
+                let place = memchr::memmem::find(&row, b"Afmelden").unwrap();
+                row[place] ^= 0x20;
+                inbox.insert(0, row.as_slice()).unwrap();
+            },
+            "the mail that waits is not the one that entry 0 tells of",
+        ),
+    ];
+    for (change, problem) in changes {
+        let rig = Rig::new();
+        let store = rig.open();
+        let answered = Event::Answered(Answered { held: 1, how: "filed".to_owned() });
+        let answer = Record { events: vec![answered], sides: vec![Side::Filed(1)] };
+        store.write(vec![waiting("Afmelden"), waiting("Vraag"), answer]).unwrap();
+        drop(store);
+        tamper(&rig, |transaction| change(&mut transaction.open_table(inbox::INBOX).unwrap()));
+        let expected: Vec<&str> = [problem].into_iter().filter(|problem| !problem.is_empty()).collect();
+        assert_eq!(problems(&rig, &[]), expected);
+    }
+}
+
 /// A pack about bob, with a message in it.
 fn packed(rig: &Rig) -> Vec<u8> {
     let store = rig.open();
@@ -156,7 +201,10 @@ fn packed(rig: &Rig) -> Vec<u8> {
     assert!(store.pack("bob@example.org", found.clone()).is_err(), "no checkpoint covers it yet");
     store.checkpoint().unwrap();
     let pack = store.pack("bob@example.org", found).unwrap();
-    pack::write(&pack, store.signer(), Cursor::new(Vec::new())).unwrap().into_inner()
+    pack::write(&pack, &|_| Err(NotKept::Missing), store.signer(), Cursor::new(Vec::new()))
+        .unwrap()
+        .sink
+        .into_inner()
 }
 
 fn files(zip: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -288,7 +336,10 @@ fn promise_8_a_forger_who_signs_the_list_still_needs_the_ledger() {
     let mut pack = store.pack("bob", found).unwrap();
     let text = String::from_utf8(pack.entries[0].bytes.clone()).unwrap();
     pack.entries[0].bytes = text.replace("bob@example.org", "eva@example.org").into_bytes();
-    let zip = pack::write(&pack, store.signer(), Cursor::new(Vec::new())).unwrap().into_inner();
+    let zip = pack::write(&pack, &|_| Err(NotKept::Missing), store.signer(), Cursor::new(Vec::new()))
+        .unwrap()
+        .sink
+        .into_inner();
     let report = verify(&rig, &zip);
     assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
     assert!(report.problems[0].contains("does not stand in the signed ledger"), "{:?}", report.problems);

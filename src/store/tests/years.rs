@@ -8,7 +8,7 @@ use crate::consent::{Act, ConsentEvent, ConsentEventKind, Evidence};
 use crate::ledger::keeping::{Erasure, Keeping, months_after};
 use crate::ledger::verify::verify_pack;
 use crate::ledger::{
-    Consented, Corrected, Explained, Handover, RefusedRecipient, Stage, Telling, Told, Why, pack,
+    Consented, Corrected, Explained, Handover, NotKept, RefusedRecipient, Stage, Telling, Told, Why, pack,
 };
 use crate::mail::{Purpose, SessionId};
 use crate::policy::{Clause, Refusal};
@@ -127,7 +127,10 @@ fn l11_seven_years_of_sending_unsubscribing_holding_purging_and_proving() {
     assert!(matches!(store.rebuild(copy(0, 2)).unwrap(), Some(Archived::Whole(_))));
     let found = store.by_address(&key("zaak@example.org"), 100).unwrap();
     let pack = store.pack("zaak@example.org", found).unwrap();
-    let zip = pack::write(&pack, store.signer(), Cursor::new(Vec::new())).unwrap().into_inner();
+    let zip = pack::write(&pack, &|_| Err(NotKept::Missing), store.signer(), Cursor::new(Vec::new()))
+        .unwrap()
+        .sink
+        .into_inner();
     let report = verify_pack(Cursor::new(zip), rig.signer.verifier()).unwrap();
     assert_eq!((report.problems, report.messages.len()), (Vec::new(), 2));
     // The tree continues every checkpoint there ever was.
