@@ -18,7 +18,7 @@ use hickory_resolver::proto::rr::rdata::{A, MX, NS, SOA, TLSA, TXT};
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType, SerialNumber};
 use sluis::mail::sha256;
 use sluis::net::dns::{self, DnsError, Resolver};
-use sluis::relay::{MxHop, NextHop as Kind, Online, Relay, Settings, TlsMode, Web, World};
+use sluis::relay::{MxHop, NextHop as Kind, Online, Relay, Routes, Settings, TlsMode, Web, World};
 use sluis::secret::SystemEntropy;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
@@ -199,13 +199,17 @@ struct Served {
 impl Served {
     /// A relay that delivers directly by it.
     fn relay(&self, port: u16, web: Web, change: impl FnOnce(&mut MxHop)) -> Relay {
+        Relay::new(self.hop(port, web, change)).unwrap()
+    }
+
+    fn hop(&self, port: u16, web: Web, change: impl FnOnce(&mut MxHop)) -> Settings {
         let internet = Arc::new(Online::new(&self.settings, web).unwrap());
         let mut hop = MxHop::new(World { internet, entropy: Arc::new(SystemEntropy) });
         (hop.port, hop.private, hop.dns) = (port, true, self.settings.clone());
         change(&mut hop);
         let mut settings = Settings::new(Kind::Mx(hop), "gateway.example");
         settings.pool.pause = Duration::ZERO;
-        Relay::new(settings).unwrap()
+        settings
     }
 }
 
@@ -343,6 +347,29 @@ async fn a_proof_begins_with_the_keys_of_the_config_and_no_others() {
     std::fs::write(&anchors, "; nothing\n").unwrap();
     let error = Resolver::new(&served.settings).err().unwrap().to_string();
     assert!(error.contains("anchors.zone") && error.contains("DNSKEY"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reload_takes_the_keys_that_the_file_has_now() {
+    let server = certificate_of("mx.right");
+    let port = port().await;
+    let mut root = Root::new();
+    root.domain("right.", [127, 0, 2, 2], port, &server);
+    let key = root.anchor();
+    let served = root.serve(honest).await;
+    let anchors = served.settings.anchors.clone().unwrap();
+    let offered = offering("STARTTLS");
+    let mut hop =
+        NextHop::at_with_tls(at([127, 0, 2, 2], port), &offered, Some(server.server.clone()), |_, _| None)
+            .await;
+    std::fs::write(&anchors, Root::new().anchor()).unwrap();
+    let as_configured = || served.hop(port, Web::default(), |hop| hop.mta_sts = false);
+    let relay = Relay::new(as_configured()).unwrap();
+    assert_eq!(fate(&relay, "a@right").await, "deferred 451 4.4.3");
+    std::fs::write(&anchors, key).unwrap();
+    relay.replace(vec![as_configured()], &Routes { default: vec![0], ..Routes::default() }).unwrap();
+    assert_eq!(fate(&relay, "a@right").await, "relayed 250 2.0.0 dane");
+    hop.next().await;
 }
 
 /// The web server of policies.
