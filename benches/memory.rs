@@ -1,10 +1,10 @@
-//! What waiting costs: memory of the real binary with 10,000 idle sessions, and memory and disk with 100,000 copies in
-//! the spool behind a next hop that is down.
+//! What waiting costs: memory of the real binary with 10,000 idle sessions, with 200 that send messages of 1 KB as fast as
+//! they can, and memory and disk with 100,000 copies in the spool behind a next hop that is down.
 //!
-//! `cargo bench --bench memory` prints two Markdown rows; `-- --quick` takes a tenth of each. Both ends need a file
+//! `cargo bench --bench memory` prints three Markdown rows; `-- --quick` takes a tenth of each. Both ends need a file
 //! descriptor per session (`ulimit -n`).
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,8 +16,9 @@ const RECIPIENTS: usize = 1_000;
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let scale = if quick { 10 } else { 1 };
+    busy(200 / scale);
     let folder = tempfile::tempdir().expect("a folder");
-    let gateway = Gateway::start(folder.path());
+    let gateway = Gateway::start(folder.path(), free_port());
 
     let sessions = 10_000 / scale;
     let before = gateway.memory();
@@ -36,7 +37,7 @@ fn main() {
     let began = Instant::now();
     let mut client = Client::hello(gateway.address);
     for message in 0..copies / RECIPIENTS {
-        client.submit(message);
+        client.submit(message, RECIPIENTS);
     }
     let took = began.elapsed();
     let after = gateway.memory();
@@ -56,6 +57,66 @@ fn main() {
     println!("\n{}", gateway.status(folder.path()));
 }
 
+/// Sessions that do not wait, in front of a next hop that takes everything.
+fn busy(sessions: usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(folder.path(), sink());
+    let before = gateway.memory();
+    let until = Instant::now() + Duration::from_secs(5);
+    let address = gateway.address;
+    let send = |session: usize| {
+        let mut client = Client::hello(address);
+        let mut sent = 0;
+        while Instant::now() < until {
+            client.submit(session * 1_000_000 + sent, 1);
+            sent += 1;
+        }
+        sent
+    };
+    let sent: usize = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..sessions).map(|session| scope.spawn(move || send(session))).collect();
+        all.into_iter().map(|one| one.join().expect("no panic")).sum()
+    });
+    println!("| what | how many | messages | before KiB | after KiB | peak KiB |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    println!(
+        "| busy sessions | {sessions} | {sent} | {before} | {} | {} |\n",
+        gateway.memory(),
+        gateway.peak()
+    );
+}
+
+/// A next hop that takes everything.
+fn sink() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || take(stream));
+        }
+    });
+    address
+}
+
+fn take(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut lines = BufReader::new(stream.try_clone()?);
+    stream.write_all(b"220 sink\r\n")?;
+    let (mut line, mut in_message) = (Vec::new(), false);
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        let reply: &[u8] = match (&line[..], in_message) {
+            (b".\r\n", true) => b"250 taken\r\n",
+            (_, true) => b"",
+            (line, false) if line.starts_with(b"DATA") => b"354 go on\r\n",
+            _ => b"250 ok\r\n",
+        };
+        in_message = if in_message { line != b".\r\n" } else { line.starts_with(b"DATA") };
+        stream.write_all(reply)?;
+        line.clear();
+    }
+    Ok(())
+}
+
 /// The real binary.
 struct Gateway {
     child: Child,
@@ -63,8 +124,8 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn start(folder: &Path) -> Self {
-        let (address, page, nobody) = (free_port(), free_port(), free_port());
+    fn start(folder: &Path, next_hop: SocketAddr) -> Self {
+        let (address, page) = (free_port(), free_port());
         let text = folder.display();
         sluis::app::keys::make_dkim(&folder.join("dkim.pem"), sluis::config::Algorithm::Ed25519Sha256)
             .expect("a signing key");
@@ -80,7 +141,7 @@ tls = "none"
 networks = ["127.0.0.0/8"]
 
 [relay]
-next_hop = "{nobody}"
+next_hop = "{next_hop}"
 tls = "none"
 queue_when_down = true
 
@@ -211,10 +272,10 @@ impl Client {
         }
     }
 
-    /// One message to [`RECIPIENTS`] people.
-    fn submit(&mut self, number: usize) {
+    /// One message to so many people.
+    fn submit(&mut self, number: usize, recipients: usize) {
         self.say("MAIL FROM:<nieuws@voorbeeldhypotheken.nl>\r\n", "250");
-        for recipient in 0..RECIPIENTS {
+        for recipient in 0..recipients {
             self.say(&format!("RCPT TO:<r{number}-{recipient}@example.org>\r\n"), "250");
         }
         self.say("DATA\r\n", "354");

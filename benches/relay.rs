@@ -6,7 +6,7 @@
 //! looked up, message edited, signed with ed25519. `-- --quick` takes seconds, for a look; `-- --only 50x1000`
 //! runs one row (sessions x octets); `-- --peers` puts other relays that are installed (`benches/peers/`) into
 //! the same run. What a peer accepted and what it delivered are both counted, the latter until the sink has
-//! everything.
+//! everything. `--rsa`, `--many`, `--slow-disk` and `--slow-hop` each ask another question instead (`modes/`).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+#[path = "modes/mod.rs"]
+mod modes;
 #[path = "peers/mod.rs"]
 mod peers;
 
@@ -37,15 +39,18 @@ fn main() {
 #[tokio::main]
 async fn bench(arguments: Vec<String>) {
     let quick = arguments.iter().any(|arg| arg == "--quick");
+    if modes::run(&arguments, quick).await {
+        return;
+    }
     let only = arguments.iter().position(|arg| arg == "--only").and_then(|at| arguments.get(at + 1));
     let seconds = Duration::from_secs_f64(if quick { 0.5 } else { 1.5 });
     let rounds = if quick { 1 } else { 3 };
 
     let sink = Sink::start().await;
     let splice = splice(sink.address).await;
-    let gateway = Gateway::start(sink.address).await;
+    let gateway = Gateway::start(sink.address, &Setup::default()).await;
     let (peers, missing) = match arguments.iter().any(|arg| arg == "--peers") {
-        true => peers::start(sink.address),
+        true => peers::start(sink.address, &["nginx", "postfix", "opensmtpd", "haraka", "samotop"], &[]),
         false => Default::default(),
     };
     let mut beside = Vec::new();
@@ -279,12 +284,21 @@ impl Client {
     }
 
     async fn send(&mut self, recipient: usize, message: &[u8]) {
-        let commands = format!(
-            "MAIL FROM:<nieuws@voorbeeldhypotheken.nl>\r\nRCPT TO:<r{recipient}@example.org>\r\nDATA\r\n"
-        );
+        self.send_to(recipient..recipient + 1, message).await;
+    }
+
+    /// One message to all of these.
+    async fn send_to(&mut self, recipients: std::ops::Range<usize>, message: &[u8]) {
+        let mut commands = "MAIL FROM:<nieuws@voorbeeldhypotheken.nl>\r\n".to_owned();
+        for recipient in recipients.clone() {
+            commands.push_str(&format!("RCPT TO:<r{recipient}@example.org>\r\n"));
+        }
+        commands.push_str("DATA\r\n");
         self.writer.write_all(commands.as_bytes()).await.expect("write");
         self.expect("250").await;
-        self.expect("250").await;
+        for _ in recipients {
+            self.expect("250").await;
+        }
         self.expect("354").await;
         // The message has no line that begins with a dot.
         let mut data = Vec::with_capacity(message.len() + 3);
@@ -319,20 +333,25 @@ struct Sink {
 
 impl Sink {
     async fn start() -> Self {
+        Self::that_takes(Duration::ZERO).await
+    }
+
+    /// One that thinks about each message for so long.
+    async fn that_takes(time: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let received = Arc::new(AtomicU64::new(0));
         let count = received.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(sink_session(stream, count.clone()));
+                tokio::spawn(sink_session(stream, count.clone(), time));
             }
         });
         Self { address, received }
     }
 }
 
-async fn sink_session(stream: TcpStream, received: Arc<AtomicU64>) -> Option<()> {
+async fn sink_session(stream: TcpStream, received: Arc<AtomicU64>, time: Duration) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::with_capacity(64 * 1024, reader);
@@ -366,6 +385,7 @@ async fn sink_session(stream: TcpStream, received: Arc<AtomicU64>) -> Option<()>
                         break;
                     }
                 }
+                think(time).await;
                 received.fetch_add(1, Ordering::Relaxed);
                 replies.extend_from_slice(b"250 2.0.0 taken\r\n");
             }
@@ -382,6 +402,7 @@ async fn sink_session(stream: TcpStream, received: Arc<AtomicU64>) -> Option<()>
                     left -= take;
                 }
                 if words.next() == Some("LAST") {
+                    think(time).await;
                     received.fetch_add(1, Ordering::Relaxed);
                 }
                 replies.extend_from_slice(b"250 2.0.0 taken\r\n");
@@ -393,6 +414,12 @@ async fn sink_session(stream: TcpStream, received: Arc<AtomicU64>) -> Option<()>
             }
             _ => replies.extend_from_slice(b"250 2.0.0 ok\r\n"),
         }
+    }
+}
+
+async fn think(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
 }
 
@@ -427,6 +454,21 @@ async fn pump(from: &mut tokio::net::tcp::OwnedReadHalf, to: &mut tokio::net::tc
     }
 }
 
+/// How a gateway of the bench is set up.
+struct Setup {
+    algorithm: sluis::config::Algorithm,
+    /// Connections to the next hop.
+    connections: usize,
+    /// A library that is loaded before all others, and what it reads in the environment.
+    preload: Option<(std::path::PathBuf, &'static str, String)>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { algorithm: sluis::config::Algorithm::Ed25519Sha256, connections: 64, preload: None }
+    }
+}
+
 /// The real binary, serving from a folder of its own.
 struct Gateway {
     child: Child,
@@ -435,17 +477,18 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn start(sink: SocketAddr) -> Self {
+    async fn start(sink: SocketAddr, setup: &Setup) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let address = free_port();
-        let config = write_config(folder.path(), address, sink);
+        let config = write_config(folder.path(), address, sink, setup);
         import_consents(folder.path(), &config);
-        let child = Command::new(env!("CARGO_BIN_EXE_sluis"))
-            .args(["--config".as_ref(), config.as_os_str(), "serve".as_ref()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the gateway starts");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+        command.args(["--config".as_ref(), config.as_os_str(), "serve".as_ref()]);
+        if let Some((library, name, value)) = &setup.preload {
+            command.env("LD_PRELOAD", library).env(name, value);
+        }
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("the gateway starts");
         let gateway = Self { child, address, _folder: folder };
         let deadline = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(address).await.is_err() {
@@ -490,12 +533,12 @@ fn free_port() -> SocketAddr {
     listener.local_addr().expect("bound")
 }
 
-/// Everything on but rsa: consent, edits, ed25519, two durable commits.
-fn write_config(folder: &Path, address: SocketAddr, sink: SocketAddr) -> std::path::PathBuf {
+/// Everything on: consent, edits, a signature, two durable commits.
+fn write_config(folder: &Path, address: SocketAddr, sink: SocketAddr, setup: &Setup) -> std::path::PathBuf {
     let page = free_port();
     let folder_text = folder.display();
-    let algorithm = sluis::config::Algorithm::Ed25519Sha256;
-    sluis::app::keys::make_dkim(&folder.join("dkim.pem"), algorithm).expect("a signing key");
+    let (algorithm, connections) = (setup.algorithm.name(), setup.connections);
+    sluis::app::keys::make_dkim(&folder.join("dkim.pem"), setup.algorithm).expect("a signing key");
     let config = format!(
         r#"name = "sluis.bench.example"
 data = "{folder_text}/var"
@@ -510,7 +553,7 @@ networks = ["127.0.0.0/8"]
 [relay]
 next_hop = "{sink}"
 tls = "none"
-connections = 64
+connections = {connections}
 messages_per_connection = 100000
 
 [unsubscribe]
@@ -520,6 +563,7 @@ url = "http://{page}"
 [limits]
 connections = 1000
 connections_per_ip = 1000
+recipients = 1000
 messages_per_hour = 1000000000
 
 [log]
@@ -528,7 +572,7 @@ level = "warn"
 [[dkim]]
 domain = "voorbeeldhypotheken.nl"
 selector = "bench"
-algorithm = "ed25519-sha256"
+algorithm = "{algorithm}"
 key_file = "{folder_text}/dkim.pem"
 
 [[sender]]

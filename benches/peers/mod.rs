@@ -21,11 +21,15 @@ pub struct Peer {
     master: u32,
 }
 
-/// Start every peer that is installed; the names of the others.
-pub fn start(sink: SocketAddr) -> (Vec<Peer>, Vec<&'static str>) {
+/// Start every one of `names` that is installed, each told `settings` by its environment; the names of the others.
+pub fn start(
+    sink: SocketAddr,
+    names: &[&'static str],
+    settings: &[(&str, &str)],
+) -> (Vec<Peer>, Vec<&'static str>) {
     let (mut there, mut missing) = (Vec::new(), Vec::new());
-    for name in ["nginx", "postfix", "opensmtpd", "haraka", "samotop"] {
-        match Peer::start(name, sink) {
+    for &name in names {
+        match Peer::start(name, sink, settings) {
             Some(peer) => there.push(peer),
             None => missing.push(name),
         }
@@ -34,12 +38,13 @@ pub fn start(sink: SocketAddr) -> (Vec<Peer>, Vec<&'static str>) {
 }
 
 impl Peer {
-    fn start(name: &'static str, sink: SocketAddr) -> Option<Self> {
+    fn start(name: &'static str, sink: SocketAddr, settings: &[(&str, &str)]) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("benches/peers/{name}.sh"));
         let folder = tempfile::tempdir().expect("a folder");
         let address = free_port();
         let output = Command::new(&script)
             .env("BENCH", std::env::current_exe().expect("this program"))
+            .envs(settings.iter().copied())
             .arg("start")
             .arg(folder.path())
             .args([address.port().to_string(), sink.port().to_string()])

@@ -1,22 +1,13 @@
 #!/bin/sh
-# Postfix as a relay with its own durable queue, in a folder of its own.
-#   postfix.sh start FOLDER PORT NEXT_HOP_PORT    prints the process id of its master
-#   postfix.sh stop FOLDER
-# Exit status 77: not installed, or not root (Postfix drops privileges itself).
-set -eu
-command -v postfix >/dev/null 2>&1 || exit 77
-[ "$(id -u)" = 0 ] || exit 77
-folder=$2
-case $1 in
-stop)
+# Postfix as a relay with its own durable queue, in a folder of its own. RECIPIENT_LIMIT: recipients of one delivery.
+# Only root can: it drops privileges itself.
+. "$(dirname "$0")/lib.sh"
+end() {
     postfix -c "$folder/etc" stop >/dev/null 2>&1
-    exit 0
-    ;;
-start) ;;
-*) exit 64 ;;
-esac
-port=$3
-next_hop=$4
+}
+begin
+command -v postfix >/dev/null 2>&1 || absent
+[ "$(id -u)" = 0 ] || absent
 mkdir -p "$folder/etc" "$folder/queue" "$folder/data"
 chmod 755 "$folder" "$folder/etc" "$folder/queue"
 chown postfix "$folder/data"
@@ -43,6 +34,7 @@ smtp_connection_cache_destinations = [127.0.0.1]:$next_hop
 initial_destination_concurrency = 50
 default_destination_concurrency_limit = 50
 in_flow_delay = 0
+default_destination_recipient_limit = ${RECIPIENT_LIMIT:-50}
 CF
 cat >"$folder/etc/master.cf" <<CF
 $port inet n - n - - smtpd
@@ -68,5 +60,5 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 CF
 postfix -c "$folder/etc" check >/dev/null 2>&1
-postfix -c "$folder/etc" start >/dev/null 2>&1
-tr -d ' ' <"$folder/queue/pid/master.pid"
+postfix -c "$folder/etc" start >"$folder/log" 2>&1
+running "$(tr -d ' ' <"$folder/queue/pid/master.pid")"

@@ -13,12 +13,8 @@ use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 
 use super::keys::{KeyFolder, STORE};
-<<<<<<< HEAD
-use super::{evidence, rooms};
-=======
 use super::lock::FolderLock;
-use super::rooms;
->>>>>>> people
+use super::{evidence, rooms};
 use crate::clock::SharedClock;
 use crate::config::Settings;
 use crate::ledger::{Event, NamedFile, Record};

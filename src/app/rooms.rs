@@ -135,6 +135,12 @@ pub(super) fn hops(settings: &config::Settings, entropy: &SharedEntropy) -> Resu
     settings.relay.hops.iter().map(|hop| self::hop(hop, settings.name.ascii(), entropy)).collect()
 }
 
+/// The web servers of policies are held to what the mail servers that they speak for are.
+fn web(hop: &config::HopSettings, mx: &config::MxSettings) -> relay::Web {
+    let trust = hop.ca_file.clone().map_or(Trust::System, Trust::CaFile);
+    relay::Web { trust, private: mx.private, ..relay::Web::default() }
+}
+
 fn hop(hop: &config::HopSettings, helo: &str, entropy: &SharedEntropy) -> Result<relay::Settings> {
     let next_hop = match &hop.next_hop {
         config::NextHop::Directory(folder) => relay::NextHop::Directory(folder.clone()),
@@ -165,9 +171,10 @@ fn hop(hop: &config::HopSettings, helo: &str, entropy: &SharedEntropy) -> Result
             private: mx.private,
             per_domain: mx.per_domain,
             domains: mx.domains,
+            lookups: mx.lookups,
             dns: mx.dns.clone(),
             world: relay::World {
-                internet: Arc::new(relay::Online::new(&mx.dns).context("direct delivery")?),
+                internet: Arc::new(relay::Online::new(&mx.dns, web(hop, mx)).context("direct delivery")?),
                 entropy: entropy.clone(),
             },
         }),

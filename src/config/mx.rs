@@ -1,6 +1,8 @@
 //! A next hop that is the recipients' own servers: `"mx"`.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::next_hop::readable;
 use super::reader::Section;
@@ -9,12 +11,18 @@ use super::value::count;
 use crate::net::dns;
 use crate::relay::{IpVersions, TlsMode};
 
+/// All questions about a domain, when the file does not say.
+const LOOKUPS: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// Keys that mean nothing for any other next hop.
-const OF_MX: [&str; 7] = [
+const OF_MX: [&str; 9] = [
     "connections_per_domain",
     "dns_servers",
     "dnssec",
+    "dnssec_anchors_file",
     "ip_versions",
+    "lookup_timeout",
     "mta_sts",
     "private_mx",
     "remembered_domains",
@@ -69,9 +77,13 @@ pub(super) fn hop(section: &Section<'_>, name: &str, port: u16, limits: HopLimit
         private: section.flag("private_mx").unwrap_or(false),
         per_domain: count(section, "connections_per_domain", 1..=1_000, 5),
         domains: count(section, "remembered_domains", 10..=1_000_000, 10_000),
+        lookups: section.duration("lookup_timeout", SHORTEST..=LONGEST).unwrap_or(LOOKUPS),
         dns: dns::Settings {
             servers: section.list("dns_servers", server),
             dnssec: section.flag("dnssec").unwrap_or(false),
+            anchors: section.parsed("dnssec_anchors_file", |file| {
+                dns::anchors(Path::new(file)).map(|_| PathBuf::from(file))
+            }),
         },
     };
     Some(HopSettings {

@@ -23,7 +23,7 @@ use crate::secret::Secret;
 /// What `[relay]` calls its own next hop in logs and status.
 pub(super) const OWN: &str = "relay";
 /// Keys of a next hop that mean nothing in a `[relay]` that only names others.
-const OF_ONE_HOP: [&str; 19] = [
+const OF_ONE_HOP: [&str; 21] = [
     "directory",
     "tls",
     "verify",
@@ -39,7 +39,9 @@ const OF_ONE_HOP: [&str; 19] = [
     "connections_per_domain",
     "dns_servers",
     "dnssec",
+    "dnssec_anchors_file",
     "ip_versions",
+    "lookup_timeout",
     "mta_sts",
     "private_mx",
     "remembered_domains",

@@ -274,6 +274,8 @@ pub struct MxSettings {
     pub per_domain: usize,
     /// Domains whose connections, failures and policies are remembered (default 10,000).
     pub domains: usize,
+    /// All questions about a domain for one connection (default 60 s).
+    pub lookups: Duration,
     /// Name servers, and whether DNSSEC is asked for.
     pub dns: dns::Settings,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::mail::Class;
@@ -65,6 +66,7 @@ fn files() -> tempfile::TempDir {
         ("webhook-crm.key", "0123456789abcdef0123456789abcdef"),
         ("crm-ca.pem", "certificate"),
         ("tsa-ca.pem", "certificate"),
+        ("anchors.zone", ". IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n"),
         ("logo.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
         ("footer.de.txt", FOOTER),
         (
@@ -219,9 +221,11 @@ fn direct_delivery_has_keys_of_its_own() {
                 [[listener]]\naddress = \"127.0.0.1:0\"\n[trusted]\nnetworks = [\"::1\"]\n[relay]\n";
     let plain = of(&format!("{base}next_hop = \"mx\"\n"));
     assert_eq!((plain.port, plain.mta_sts, plain.private, plain.dns.dnssec), (25, true, false, false));
-    let keys = "mta_sts = false\nip_versions = \"6\"\ndns_servers = [\"127.0.0.1\", \"[::1]:5353\"]\ndnssec = true\n";
+    let keys = "mta_sts = false\nip_versions = \"6\"\ndns_servers = [\"127.0.0.1\", \"[::1]:5353\"]\ndnssec = true\n\
+                lookup_timeout = \"20s\"\n";
     let set = of(&format!("{base}next_hop = \"mx:2525\"\n{keys}"));
     assert_eq!((set.port, set.mta_sts, set.dns.dnssec), (2525, false, true));
+    assert_eq!((plain.lookups, set.lookups), (Duration::from_secs(60), Duration::from_secs(20)));
     assert_eq!(set.dns.servers, ["127.0.0.1:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
     for (wrong, why) in [
         ("next_hop = \"mx\"\ncredentials_file = \"x\"\n", "relay.credentials_file: means nothing"),
@@ -229,6 +233,8 @@ fn direct_delivery_has_keys_of_its_own() {
         ("next_hop = \"mx\"\ndns_servers = [\"dns.example\"]\n", "no name server"),
         ("next_hop = \"127.0.0.1:25\"\ntls = \"none\"\ndnssec = true\n", "only used with next_hop = \"mx\""),
         ("next_hop = \"mx:0\"\n", "is no next hop"),
+        ("next_hop = \"mx\"\nlookup_timeout = \"1h\"\n", "lookup_timeout"),
+        ("next_hop = \"mx\"\ndnssec_anchors_file = \"Cargo.toml\"\n", "DNSKEY records"),
     ] {
         let error = check(&format!("{base}{wrong}")).unwrap_err().to_string();
         assert!(error.contains(why), "{wrong}: {error}");

@@ -6,6 +6,8 @@
 //! Every question ends within seconds.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -13,9 +15,10 @@ use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError as Answered, NetError};
+use hickory_resolver::net::{DnsError as Answered, NetError, NoRecords};
+use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 
 use super::dane::Tlsa;
@@ -31,6 +34,8 @@ pub struct Settings {
     pub servers: Vec<SocketAddr>,
     /// Prove each answer by DNSSEC. The name servers must pass signatures on; what fails the proof is no answer.
     pub dnssec: bool,
+    /// The keys that proofs begin with: DNSKEY records, as in a zone file; none: those of the root.
+    pub anchors: Option<PathBuf>,
 }
 
 /// What was found at a name; nothing, when the name is there and has none of its kind.
@@ -70,10 +75,13 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// A resolver for these name servers. Fails when those of the system cannot be read. Must be called within a
-    /// runtime.
+    /// A resolver for these name servers. Fails when those of the system cannot be read, or the keys cannot. Must be
+    /// called within a runtime.
     pub fn new(settings: &Settings) -> Result<Self, DnsError> {
         let failed = |error: &dyn std::fmt::Display| DnsError::Failed(format!("name servers: {error}"));
+        let anchors =
+            settings.anchors.as_ref().filter(|_| settings.dnssec).map(|file| anchors(file)).transpose();
+        let anchors = anchors.map_err(DnsError::Failed)?;
         let (config, mut options) = match settings.servers.as_slice() {
             [] => read_system_conf().map_err(|error| failed(&error))?,
             servers => {
@@ -88,11 +96,13 @@ impl Resolver {
         options.negative_max_ttl = Some(LONGEST);
         // Only UDP and TCP are spoken; the builder wants a TLS config all the same.
         let tls = tls::client_config(&Trust::Anybody, None).map_err(|error| failed(&error))?;
-        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(options)
-            .with_tls_config((*tls).clone())
-            .build()
-            .map_err(|error| failed(&error))?;
+            .with_tls_config((*tls).clone());
+        if let Some(anchors) = anchors {
+            builder = builder.with_trust_anchor(Arc::new(anchors));
+        }
+        let resolver = builder.build().map_err(|error| failed(&error))?;
         Ok(Self { resolver, dnssec: settings.dnssec })
     }
 
@@ -138,6 +148,12 @@ impl Resolver {
         self.ask(name, RecordType::TXT, pick).await
     }
 
+    /// Whether `name` is an alias of another one, or of itself.
+    async fn is_alias(&self, name: &Name) -> bool {
+        let found = self.resolver.lookup(name.clone(), RecordType::CNAME).await;
+        found.is_ok_and(|found| !found.answers().is_empty())
+    }
+
     async fn ask<T>(
         &self,
         name: &str,
@@ -157,15 +173,42 @@ impl Resolver {
             }
             Err(NetError::Dns(Answered::NoRecordsFound(none))) => match none.response_code {
                 ResponseCode::NXDomain => Err(DnsError::NoName),
-                _ => Ok(Found { records: Vec::new(), secure: false }),
+                // RFC 5321 5.1: an alias is followed; one that leads nowhere is a fault that somebody mends.
+                _ if none.soa.is_none() && self.is_alias(&none.query.name).await => {
+                    Err(DnsError::Failed("its alias leads round in a circle, or too far".to_owned()))
+                }
+                _ => Ok(Found { records: Vec::new(), secure: self.dnssec && is_denied(&none) }),
             },
-            Err(NetError::Dns(Answered::Nsec { response, proof, .. })) => match response.response_code {
-                ResponseCode::NXDomain => Err(DnsError::NoName),
-                _ => Ok(Found { records: Vec::new(), secure: proof.is_secure() }),
-            },
+            // Denied, without a proof, where there need not be one. Where there must, it is an error of its own.
+            Err(NetError::Dns(Answered::Nsec { response, proof, .. })) if proof.is_insecure() => {
+                match response.response_code {
+                    ResponseCode::NXDomain => Err(DnsError::NoName),
+                    _ => Ok(Found { records: Vec::new(), secure: false }),
+                }
+            }
             Err(error) => Err(DnsError::Failed(error.to_string())),
         }
     }
+}
+
+/// Whether the answer that there is nothing was proven.
+fn is_denied(none: &NoRecords) -> bool {
+    let proves = |record: &Record| {
+        record.proof.is_secure() && matches!(record.record_type(), RecordType::NSEC | RecordType::NSEC3)
+    };
+    none.authorities.iter().flat_map(|all| all.iter()).any(proves)
+}
+
+/// The keys in a file.
+pub fn anchors(file: &Path) -> Result<TrustAnchors, String> {
+    let named = |why: &dyn std::fmt::Display| {
+        format!(
+            "{}: {why}; write DNSKEY records, as in a zone file: \". IN DNSKEY 257 3 13 …\"",
+            file.display()
+        )
+    };
+    let anchors = TrustAnchors::from_file(file).map_err(|error| named(&error))?;
+    if anchors.is_empty() { Err(named(&"no key of the root in it")) } else { Ok(anchors) }
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {

@@ -346,7 +346,7 @@ impl Settings {
         match &self.next_hop {
             NextHop::Directory(_) => false,
             NextHop::Smtp(hop) => hop.identity.is_some() || matches!(hop.trust, Trust::CaFile(_)),
-            NextHop::Mx(hop) => matches!(hop.trust, Trust::CaFile(_)),
+            NextHop::Mx(hop) => matches!(hop.trust, Trust::CaFile(_)) || hop.dns.anchors.is_some(),
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::suppression::says_no_mailbox;
 pub use failure::{Failure, Phase};
 pub use hops::{HopStatus, Relay, Returns, Route};
 pub use login::{Login, NotSignedIn};
-pub use mx::{Asked, Internet, IpVersions, MxHop, Online, World};
+pub use mx::{Asked, Internet, IpVersions, MxHop, Online, Web, World};
 pub use settings::{
     Credentials, Handed, InDoubt, NextHop, PoolSettings, Routes, Settings, SmtpHop, SpoolSettings, Timeouts,
     TlsMode,

@@ -9,6 +9,7 @@ mod hops;
 mod journey;
 mod mx;
 mod pool;
+mod proven;
 mod samotop;
 mod secure;
 mod spool;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
-use hickory_resolver::proto::rr::rdata::{A, MX, TLSA, TXT};
+use hickory_resolver::proto::rr::rdata::{A, CNAME, MX, TLSA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use sluis::app::Running;
 use sluis::ledger::Event;
@@ -511,6 +511,10 @@ async fn p5_what_a_domain_lacks_is_known_once_it_was_seen() {
     assert!(relay.abilities().eight_bit, "and what one domain lacks is not said of all");
 }
 
+fn alias_of(name: &str) -> RData {
+    RData::CNAME(CNAME(Name::from_ascii(name).unwrap()))
+}
+
 /// Answers questions over UDP.
 async fn name_server(
     answer: impl Fn(&Name, RecordType) -> Option<Vec<RData>> + Send + 'static,
@@ -556,10 +560,14 @@ async fn what_dns_answers_and_what_it_does_not() {
             Some(vec![RData::TLSA(TLSA::new(usage, selector, Matching::Sha256, vec![7; 32]))])
         }
         ("one.example.", _) => Some(Vec::new()),
+        ("round.example.", _) => Some(vec![alias_of("round.example.")]),
+        ("there.example.", _) => Some(vec![alias_of("back.example.")]),
+        ("back.example.", _) => Some(vec![alias_of("there.example.")]),
+        ("short.example.", _) => Some(vec![alias_of("one.example.")]),
         _ => None,
     })
     .await;
-    let resolver = Resolver::new(&dns::Settings { servers: vec![address], dnssec: false }).unwrap();
+    let resolver = Resolver::new(&dns::Settings { servers: vec![address], ..Default::default() }).unwrap();
     let mx = |preference, host: &str| Mx { preference, host: host.to_owned() };
     assert_eq!(resolver.mx("one.example").await.unwrap().records, [mx(10, "mx.one.example")]);
     assert_eq!(resolver.mx("null.example").await.unwrap().records, [mx(0, "")]);
@@ -570,6 +578,13 @@ async fn what_dns_answers_and_what_it_does_not() {
     assert!(resolver.ipv4("one.example").await.unwrap().records.is_empty(), "the name is there");
     assert_eq!(resolver.ipv6("none.example").await, Err(DnsError::NoName));
     assert!(matches!(resolver.mx("lame.example").await, Err(DnsError::Failed(_))));
+    // RFC 5321 5.1: an alias is followed. In a circle nobody gets anywhere, until its owner mends it.
+    assert_eq!(resolver.mx("short.example").await.unwrap().records, [mx(10, "mx.one.example")]);
+    assert!(resolver.ipv4("short.example").await.unwrap().records.is_empty());
+    for circle in ["round.example", "there.example"] {
+        let found = (resolver.mx(circle).await, resolver.ipv4(circle).await);
+        assert!(matches!(found, (Err(DnsError::Failed(_)), Err(DnsError::Failed(_)))), "{circle}: {found:?}");
+    }
 }
 
 /// A whole gateway that delivers directly, by this name server.

@@ -685,6 +685,53 @@ async fn promise_1_and_2_a_copy_under_way_at_a_crash_is_in_doubt_and_then_delive
 }
 
 #[tokio::test]
+async fn promise_2_what_is_in_doubt_is_held_where_the_config_says_so() {
+    let early = Arc::new(AtomicBool::new(true));
+    let is_early = early.clone();
+    let script = move |moment, line: &str| {
+        if !is_early.load(Ordering::SeqCst) {
+            return None;
+        }
+        let greylisted = || Answer::Say("450 4.2.0 greylisted\r\n".to_owned());
+        match moment {
+            Moment::End => Some(Answer::HangUp),
+            _ => line.starts_with("RCPT TO:<b").then(greylisted),
+        }
+    };
+    let mut hop = NextHop::scripted(EVERYTHING, script).await;
+    let house = House::with(relay_to(hop.address), |settings| settings.in_doubt = InDoubt::Hold);
+    let first = house.deliver_first(&["a@example.org", "b@example.org"]).await;
+    assert!(matches!(first, FirstTry::Queued { .. }), "{first:?}");
+    assert_eq!(hop.next().await.rcpt, ["<a@example.org>"], "it was taken, and nobody knows");
+    early.store(false, Ordering::SeqCst);
+    house.work();
+    house.pass(SignedDuration::from_hours(1));
+    // The other one goes; this one waits for somebody who looks.
+    assert_eq!(hop.next().await.rcpt, ["<b@example.org>"]);
+    until(&house, |house| house.waiting().len() == 1).await;
+    let held = house.waiting().remove(0);
+    assert_eq!((held.recipients[0].address.as_str(), held.state), ("a@example.org", SpoolState::Held));
+    assert!(hop.try_next().is_none());
+    assert_eq!(house.story().iter().filter(|word| word.ends_with(" a")).collect::<Vec<_>>(), ["in_doubt a"]);
+}
+
+#[tokio::test]
+async fn promise_2_a_copy_under_way_at_a_crash_is_held_where_the_config_says_so() {
+    let hop = NextHop::start().await;
+    let house = House::open(relay_to(hop.address));
+    house.admit(&["a@example.org"], SpoolState::Trying).await;
+    let House { folder, store, closing, scribe, spool, clock, .. } = house;
+    drop((spool, scribe));
+    closing.join();
+    drop(store);
+    let store = open_store(folder.path(), clock.clone());
+    store.recover(InDoubt::Hold).unwrap();
+    let house = House::build(folder, store, clock, relay_to(hop.address), |_| {});
+    assert_eq!(house.waiting()[0].state, SpoolState::Held);
+    assert_eq!(house.story(), ["admitted", "in_doubt a"]);
+}
+
+#[tokio::test]
 async fn promise_10_a_thousand_waiting_copies_are_tried_a_few_at_a_time() {
     let busy = Arc::new(Mutex::new((0usize, 0usize)));
     let counted = busy.clone();

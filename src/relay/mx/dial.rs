@@ -26,9 +26,6 @@ use crate::relay::{SmtpHop, TlsMode};
 
 /// Connections that are tried for one copy (RFC 5321 5.1 wants at least two). A host that DNS cannot say more of is one.
 const TRIES: usize = 5;
-/// Everything that is asked about a domain for one connection takes no longer, all in all: MX, policy, addresses, TLSA.
-/// Long enough for a policy whose web server is silent, behind name servers that are slow.
-const LOOKUPS: Duration = Duration::from_secs(60);
 /// Connects, handshakes and greetings for one connection take no longer than so many times the limit of a connect.
 const CONNECTS: u32 = 10;
 /// A host that could not be used, or said 421, comes after the others for so long.
@@ -90,8 +87,9 @@ impl Domain {
 
     /// Connect to the first of its servers that can be used. What is final is so for the whole domain.
     pub(in crate::relay) async fn dial(&self) -> Result<Connection, Failure> {
-        let limit = LOOKUPS + self.common.wait + self.common.timeouts.connect * CONNECTS;
-        let mut budget = Budget { tries: TRIES, lookups: LOOKUPS };
+        let lookups = self.common.hop.lookups;
+        let limit = lookups + self.common.wait + self.common.timeouts.connect * CONNECTS;
+        let mut budget = Budget { tries: TRIES, lookups };
         let dial = async {
             match find::literal(&self.domain) {
                 Some(ip) => self.dial_literal(ip, &mut budget).await,
@@ -119,7 +117,7 @@ impl Domain {
     ) -> Result<T, Failure> {
         let since = Instant::now();
         let found = timeout(budget.lookups, question).await.unwrap_or_else(|_| {
-            let (domain, limit) = (&self.domain, LOOKUPS.as_secs());
+            let (domain, limit) = (&self.domain, self.common.hop.lookups.as_secs());
             Err(Failure::Dns(format!("the name servers of {domain} did not say all within {limit} s")))
         });
         budget.lookups = budget.lookups.saturating_sub(since.elapsed());

@@ -31,7 +31,7 @@ use crate::net::dns::{self, DnsError, Found, Mx};
 use crate::net::tls::{self, TlsError, Trust};
 use crate::secret::SharedEntropy;
 
-pub use online::Online;
+pub use online::{Online, Web};
 
 /// A question to the internet, under way.
 pub type Asked<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -101,6 +101,9 @@ pub struct MxHop {
     pub per_domain: usize,
     /// Domains that are remembered (default 10,000).
     pub domains: usize,
+    /// How long everything that is asked about a domain for one connection may take, all in all: MX, policy, addresses,
+    /// TLSA (default 60 s: a policy whose web server is silent takes 30 of them, behind name servers that are slow).
+    pub lookups: Duration,
     /// How DNS is asked. With `dnssec`, DANE is honoured (RFC 7672).
     pub dns: dns::Settings,
     /// Whom to ask.
@@ -119,6 +122,7 @@ impl MxHop {
             private: false,
             per_domain: 5,
             domains: 10_000,
+            lookups: Duration::from_secs(60),
             dns: dns::Settings::default(),
             world,
         }

@@ -18,24 +18,44 @@ const FETCH: Duration = Duration::from_secs(30);
 /// Addresses of a policy's web server that are tried.
 const ADDRESSES: usize = 3;
 
+/// The web servers that policies are on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// Whose certificates are believed.
+    pub trust: Trust,
+    /// Whether private addresses are called.
+    pub private: bool,
+    /// Their port: 443.
+    pub port: u16,
+}
+
+impl Default for Web {
+    /// Those of the internet.
+    fn default() -> Self {
+        Self { trust: Trust::System, private: false, port: 443 }
+    }
+}
+
 /// DNS and HTTPS.
 #[derive(Debug)]
 pub struct Online {
     resolver: Resolver,
+    web: Web,
     /// Why there is none, when there is none.
     caller: Result<Caller, String>,
 }
 
 impl Online {
     /// Asks as `settings` say. Fails when the system's name servers cannot be read. Must be called within a runtime.
-    pub fn new(settings: &dns::Settings) -> Result<Self, DnsError> {
-        let caller = Caller::new(&Trust::System, Reach::Public, FETCH).map_err(|error| error.to_string());
-        Ok(Self { resolver: Resolver::new(settings)?, caller })
+    pub fn new(settings: &dns::Settings, web: Web) -> Result<Self, DnsError> {
+        let reach = if web.private { Reach::Anybody } else { Reach::Public };
+        let caller = Caller::new(&web.trust, reach, FETCH).map_err(|error| error.to_string());
+        Ok(Self { resolver: Resolver::new(settings)?, web, caller })
     }
 
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
         let (four, six) = tokio::join!(self.resolver.ipv4(host), self.resolver.ipv6(host));
-        let mut ips = public(host, [four, six])?;
+        let mut ips = found(host, [four, six], self.web.private)?;
         ips.truncate(ADDRESSES);
         Ok(ips)
     }
@@ -52,7 +72,7 @@ impl Online {
             for (tried, ip) in ips.iter().enumerate() {
                 // What is left is shared among those that are.
                 let left = deadline.saturating_duration_since(Instant::now()) / (ips.len() - tried) as u32;
-                let via = Some(SocketAddr::new(*ip, 443));
+                let via = Some(SocketAddr::new(*ip, self.web.port));
                 match timeout(left, caller.call(&target, via, Method::GET, &[], Vec::new())).await {
                     Ok(Ok(reply)) => return Ok(reply),
                     Ok(Err(error)) => last = error.to_string(),
@@ -71,17 +91,21 @@ impl Online {
     }
 }
 
-/// The addresses of `found`, IPv4 first; `Err` when one of them leads inside: the name is played with.
-fn public(host: &str, found: [Result<Found<IpAddr>, DnsError>; 2]) -> Result<Vec<IpAddr>, String> {
+/// The addresses of `families`, IPv4 first; `Err` when one of them leads inside, unless it may: the name is played with.
+fn found(
+    host: &str,
+    families: [Result<Found<IpAddr>, DnsError>; 2],
+    private: bool,
+) -> Result<Vec<IpAddr>, String> {
     let mut ips = Vec::new();
     let mut why = None;
-    for family in found {
+    for family in families {
         match family {
             Ok(found) => ips.extend(found.records),
             Err(error) => why = why.or(Some(error)),
         }
     }
-    if let Some(inside) = ips.iter().find(|ip| !is_public(**ip)) {
+    if let Some(inside) = ips.iter().find(|ip| !private && !is_public(**ip)) {
         return Err(format!("{host}: {inside} is not a public address"));
     }
     match why {
@@ -149,23 +173,24 @@ mod tests {
 
     #[tokio::test]
     async fn rfc_8461_3_3_the_web_server_is_found_by_the_name_servers_of_the_config_and_never_inside() {
-        let settings = dns::Settings { servers: vec![name_server([10, 0, 0, 7]).await], dnssec: false };
-        let error = Online::new(&settings).unwrap().fetch("example.org").await.unwrap_err();
+        let settings =
+            dns::Settings { servers: vec![name_server([10, 0, 0, 7]).await], ..Default::default() };
+        let error = Online::new(&settings, Web::default()).unwrap().fetch("example.org").await.unwrap_err();
         assert_eq!(error, "mta-sts.example.org: 10.0.0.7 is not a public address");
     }
 
     #[test]
     fn rfc_8461_3_3_one_private_address_among_several_is_reason_enough() {
-        let found = |ips: &[&str]| {
+        let there = |ips: &[&str]| {
             Ok(Found { records: ips.iter().map(|ip| ip.parse().unwrap()).collect(), secure: false })
         };
         let failed = || Err(DnsError::Failed("no answer".to_owned()));
-        let ask = |four, six| public("h", [four, six]).map(|ips| ips.len());
-        assert_eq!(ask(found(&["9.9.9.9"]), found(&["2620:fe::fe"])), Ok(2));
-        assert_eq!(ask(found(&["9.9.9.9"]), failed()), Ok(1));
-        assert_eq!(ask(found(&[]), failed()), Err("h: no answer".to_owned()));
+        let ask = |four, six| found("h", [four, six], false).map(|ips| ips.len());
+        assert_eq!(ask(there(&["9.9.9.9"]), there(&["2620:fe::fe"])), Ok(2));
+        assert_eq!(ask(there(&["9.9.9.9"]), failed()), Ok(1));
+        assert_eq!(ask(there(&[]), failed()), Err("h: no answer".to_owned()));
         assert_eq!(
-            ask(found(&["9.9.9.9"]), found(&["::1"])),
+            ask(there(&["9.9.9.9"]), there(&["::1"])),
             Err("h: ::1 is not a public address".to_owned())
         );
     }
