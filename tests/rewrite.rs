@@ -117,6 +117,31 @@ fn p11_both_kinds_of_signature_verify() {
     }
 }
 
+/// dkimpy counts a fold before the last semicolon, which RFC 6376 3.5 does not; so there is none.
+#[test]
+fn p11_the_last_semicolon_stands_at_the_end_of_its_line() {
+    let more = [
+        "Cc: c@example.org",
+        "Reply-To: d@voorbeeld.nl",
+        "Content-Type: text/plain",
+        "Content-Transfer-Encoding: 7bit",
+    ];
+    for chosen in 0..1 << more.len() {
+        let fields = more.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1);
+        let fields: String = fields.map(|(_, field)| format!("{field}\r\n")).collect();
+        let letter = [fields.as_bytes(), LETTER].concat();
+        for class in [Class::Marketing, Class::Service, Class::Personal] {
+            let out = rewrite(&letter, Ask::new(class), &[rsa(), ed25519()]).unwrap().rope.to_vec();
+            assert!(
+                letters::lines(&out).all(|line| line.trim_ascii() != b";"),
+                "{}",
+                String::from_utf8_lossy(&out)
+            );
+            verify(&out, 2).unwrap();
+        }
+    }
+}
+
 #[test]
 fn p11_what_is_oversigned() {
     let out = rewrite(LETTER, Ask::new(Class::Marketing), &[ed25519()]).unwrap().rope.to_vec();

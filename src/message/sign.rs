@@ -232,9 +232,19 @@ pub(crate) fn sign(
         signature.b = signed.map_err(|e| format!("signing with {signer:?}: {e}"))?;
         let mut field = Vec::with_capacity(700);
         signature.write(&mut field, true);
+        unfold_end(&mut field);
         made.push((field, format!("{}._domainkey.{}", signer.selector, signer.domain)));
     }
     Ok(made)
+}
+
+/// Take the fold away that may stand before the last semicolon: white space there belongs to `b=` and counts for
+/// nothing (RFC 6376 3.5), but dkimpy counts it.
+fn unfold_end(field: &mut Vec<u8>) {
+    if let Some(kept) = field.strip_suffix(b"\r\n\t;\r\n").map(<[u8]>::len) {
+        field.truncate(kept);
+        field.extend_from_slice(b";\r\n");
+    }
 }
 
 /// Whether white space stands between the name and the colon of a field that would be signed (RFC 5322 4.5.8).

@@ -42,6 +42,10 @@ pub(crate) struct Part {
     pub coding: Coding,
     /// Whether it is shown only when asked for: `Content-Disposition: attachment`, or a file name.
     pub attachment: bool,
+    /// Whether `Content-Disposition` says so, and not only a file name does.
+    pub detached: bool,
+    /// Whether its body is nothing but white space.
+    pub blank: bool,
     /// Whether there is not even the empty line between its two delimiters: nothing can stand there.
     pub void: bool,
     /// Content-ID, angle brackets included.
@@ -74,6 +78,11 @@ pub(crate) enum Shape {
 }
 
 impl Part {
+    /// Whether it is of a kind that a footer can be written into.
+    fn is_text(&self) -> bool {
+        matches!(self.media.as_str(), "text/plain" | "text/html")
+    }
+
     /// A parameter of Content-Type.
     pub fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|p| p.name == name)
@@ -153,7 +162,21 @@ impl Indexer<'_> {
             let child = self.entity(region, default, depth + 1);
             self.tree.parts[number].children.push(child);
         }
+        self.show(number);
         number
+    }
+
+    /// What takes the place of its siblings, or stands for them, is shown whatever file name it has.
+    fn show(&mut self, number: usize) {
+        let shown = match self.tree.parts[number].media.as_str() {
+            "multipart/alternative" => self.tree.parts[number].children.clone(),
+            "multipart/related" => self.tree.root_of(number).into_iter().collect(),
+            _ => return,
+        };
+        for child in shown {
+            let part = &mut self.tree.parts[child];
+            part.attachment &= part.detached || !part.is_text();
+        }
     }
 
     fn part(&mut self, block: Block, end: usize, default: &str) -> Part {
@@ -176,22 +199,42 @@ impl Indexer<'_> {
         let transfer = block.first(bytes, "Content-Transfer-Encoding");
         let coding = transfer.map_or(Coding::SevenBit, |field| coding(&field.text(bytes)));
         self.tree.ambiguous |= block.named(bytes, "Content-Transfer-Encoding").count() > 1;
-        let attachment = self.is_attachment(&block, &media, &parameters);
+        let detached = self.is_detached(&block, &media);
+        let attachment = detached || self.is_named(&block, &media, &parameters);
+        let blank = bytes[body.clone()].trim_ascii().is_empty();
         let id = block.first(self.bytes, "Content-ID").map(|field| field.text(self.bytes));
-        Part { block, body, media, parameters, coding, attachment, void: false, id, children: Vec::new() }
+        Part {
+            block,
+            body,
+            media,
+            parameters,
+            coding,
+            attachment,
+            detached,
+            blank,
+            void: false,
+            id,
+            children: Vec::new(),
+        }
     }
 
-    fn is_attachment(&self, block: &Block, media: &str, parameters: &[Parameter]) -> bool {
+    /// Whether a leaf says of itself that it is an attachment.
+    fn is_detached(&self, block: &Block, media: &str) -> bool {
+        !media.starts_with("multipart/") && self.disposition(block).0 == "attachment"
+    }
+
+    /// Whether a leaf has a file name.
+    fn is_named(&self, block: &Block, media: &str, parameters: &[Parameter]) -> bool {
         let named = |p: &[Parameter], name: &str| {
             p.iter().any(|p| p.name.split('*').next() == Some(name) && !p.value.is_empty())
         };
-        if media.starts_with("multipart/") {
-            return false;
-        }
-        let disposition = block.first(self.bytes, "Content-Disposition");
-        let (kind, more) =
-            disposition.map(|f: &Field| structured(&self.bytes[f.value.clone()])).unwrap_or_default();
-        kind == "attachment" || named(&more, "filename") || named(parameters, "name")
+        !media.starts_with("multipart/")
+            && (named(&self.disposition(block).1, "filename") || named(parameters, "name"))
+    }
+
+    fn disposition(&self, block: &Block) -> (String, Vec<Parameter>) {
+        let field = block.first(self.bytes, "Content-Disposition");
+        field.map(|f: &Field| structured(&self.bytes[f.value.clone()])).unwrap_or_default()
     }
 
     /// The regions between the lines that are exactly `--boundary`.
@@ -312,15 +355,15 @@ impl Tree {
             "application/pgp-encrypted" | "application/pgp" => Shape::Opaque("encrypted"),
             "text/calendar" if !part.attachment => Shape::Opaque("calendar"),
             "multipart/alternative" => self.alternatives(children),
-            "multipart/related" => match children.first() {
-                Some(&root) => self.shape_of(self.related_root(part).unwrap_or(root)),
-                None => Shape::Bare,
-            },
-            media if media.starts_with("multipart/") => children
-                .iter()
-                .map(|&child| self.shape_of(child))
-                .find(|shape| *shape != Shape::Bare)
-                .unwrap_or(Shape::Bare),
+            "multipart/related" => self.root_of(number).map_or(Shape::Bare, |root| self.shape_of(root)),
+            media if media.starts_with("multipart/") => {
+                let shapes = |blank: bool| {
+                    let some = children.iter().filter(move |child| blank || !self.parts[**child].blank);
+                    some.map(|&child| self.shape_of(child)).find(|shape| *shape != Shape::Bare)
+                };
+                // An empty text before the letter is none: the footer would stand above it.
+                shapes(false).or_else(|| shapes(true)).unwrap_or(Shape::Bare)
+            }
             _ => Shape::Bare,
         }
     }
@@ -332,16 +375,30 @@ impl Tree {
             match self.shape_of(child) {
                 Shape::Bodies(more) => bodies.extend(more),
                 Shape::Opaque(why) => return Shape::Opaque(why),
+                // Some readers show it in the place of the others, and some offer it beside them.
+                Shape::Bare if self.is_detached_text(child) => return Shape::Opaque("detached alternative"),
                 Shape::Bare => {}
             }
         }
         if bodies.is_empty() { Shape::Bare } else { Shape::Bodies(bodies) }
     }
 
-    /// The child that `start` names (RFC 2387 3.2).
-    fn related_root(&self, part: &Part) -> Option<usize> {
-        let start = &part.parameter("start")?.value;
-        part.children.iter().copied().find(|&child| self.parts[child].id.as_ref() == Some(start))
+    /// Whether it is, or stands for, a text that says of itself that it is an attachment.
+    fn is_detached_text(&self, number: usize) -> bool {
+        let part = &self.parts[number];
+        match part.media.as_str() {
+            "multipart/related" => self.root_of(number).is_some_and(|root| self.is_detached_text(root)),
+            _ => part.detached && part.is_text(),
+        }
+    }
+
+    /// The part that a multipart/related is about: the one that `start` names, or its first (RFC 2387 3.2).
+    fn root_of(&self, number: usize) -> Option<usize> {
+        let part = &self.parts[number];
+        let named = part.parameter("start").and_then(|start| {
+            part.children.iter().copied().find(|&child| self.parts[child].id.as_ref() == Some(&start.value))
+        });
+        named.or_else(|| part.children.first().copied())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a decision is made from.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ pub struct MessageFacts {
     /// Messages of the account in the last 24 hours that say nearly the same, this one included (RULES L13);
     /// 0 when they were not counted, for it is not personal.
     pub alike: usize,
-    /// Addresses in To and Cc whose domain belongs to no sender of the config (RULES L14).
+    /// Mailboxes in To and Cc whose domain belongs to no sender of the config, each once (RULES L14).
     pub visible_external: usize,
     /// A DSN, MDN or auto-reply by its own headers (`multipart/report`, `Auto-Submitted`).
     pub automatic: bool,
@@ -63,8 +64,16 @@ impl MessageFacts {
     ) -> Self {
         let external = |address: &Address| rules.owner_of(address.domain()).is_none();
         let from = message.from();
+        // Somebody who stands there twice is shown to nobody else; what cannot be read may be anybody.
+        let (mut known, mut unread) = (BTreeSet::new(), 0);
         let visible = message.visible_recipients();
-        let read = visible.iter().filter(|one| one.as_ref().map_or(true, external)).count();
+        for one in &visible {
+            match one {
+                Ok(address) if external(address) => drop(known.insert(address.key())),
+                Ok(_) => {}
+                Err(_) => unread += 1,
+            }
+        }
         let shown = message.shown_recipients().iter().filter(|a| external(a)).count();
         Self {
             from_name: from.and_then(|from| from.name.clone()),
@@ -73,7 +82,7 @@ impl MessageFacts {
             headers: message.headers(),
             recipient_count: recipients.clone().count(),
             external_recipients: recipients.filter(|address| external(address)).count(),
-            visible_external: read.max(shown),
+            visible_external: shown.max(known.len() + unread),
             automatic: message.is_automatic(),
             alike: 0,
         }
