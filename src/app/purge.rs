@@ -32,7 +32,11 @@ pub(super) async fn daily(store: Store, shutdown: Shutdown) {
                 Ok(0)
             }
             Ok(None) => store.purge(&|| stop.is_requested()).and_then(|purged| {
-                evidence::sweep(&store, None).map_err(|error| RecordError::Store(error.0))?;
+                evidence::remove_forgotten_packs(&store);
+                // Which files are named takes a look at the whole ledger: only where entries went can files have to.
+                if purged > 0 {
+                    evidence::sweep(&store, None).map_err(|error| RecordError::Store(error.0))?;
+                }
                 Ok(purged)
             }),
             Err(error) => Err(RecordError::Store(error.0)),
