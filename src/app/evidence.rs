@@ -30,7 +30,7 @@ const FORGOTTEN: Duration = Duration::from_secs(3_600);
 
 /// Hand in the file that an entry names, if it is still what it was. It is read twice: here for its hash, then by whoever
 /// uses it.
-pub(super) fn open(data: &Path, file: &NamedFile) -> Opened {
+pub fn open(data: &Path, file: &NamedFile) -> Opened {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => NotKept::Missing,
         _ => NotKept::Unreadable(error.to_string()),
@@ -48,8 +48,8 @@ pub(super) fn open(data: &Path, file: &NamedFile) -> Opened {
 pub(super) fn write_pack(store: &Store, pack: &Pack) -> Result<PackFile, Unavailable> {
     let failed = |why: String| Unavailable(format!("the pack cannot be written: {why}"));
     let data = data_folder(store);
+    remove_forgotten_packs(store);
     let (prefix, suffix) = PACK;
-    remove_old(&data, FORGOTTEN, |name| name.starts_with(prefix) && name.ends_with(suffix));
     // Closed to others, as all that lies here.
     let draft = tempfile::Builder::new().prefix(prefix).suffix(suffix).tempfile_in(&data);
     let mut draft = draft.map_err(|error| failed(error.to_string()))?;
@@ -62,6 +62,13 @@ pub(super) fn write_pack(store: &Store, pack: &Pack) -> Result<PackFile, Unavail
     let octets = draft.as_file().metadata().map_err(|error| failed(error.to_string()))?.len();
     let (_, file) = draft.keep().map_err(|error| failed(error.to_string()))?;
     Ok(PackFile { file, octets, missing })
+}
+
+/// Remove the packs that nobody took away: they hold who was mailed and why.
+pub(super) fn remove_forgotten_packs(store: &Store) {
+    let (prefix, suffix) = PACK;
+    let is_pack = |name: &str| name.starts_with(prefix) && name.ends_with(suffix);
+    remove_old(&data_folder(store), FORGOTTEN, is_pack);
 }
 
 /// What a look at the files beside the store found.

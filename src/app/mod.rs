@@ -26,7 +26,7 @@ mod sockets;
 
 pub use anchors::roots as time_stamp_roots;
 pub use books::StoreBooks;
-pub use evidence::EVIDENCE;
+pub use evidence::{EVIDENCE, open as open_kept};
 pub use offline::Offline;
 pub use restore::{Restored, restore};
 pub use rooms::structure;

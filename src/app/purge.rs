@@ -47,6 +47,7 @@ fn once(store: &Store, stop: &dyn Fn() -> bool) -> Result<(u64, usize), RecordEr
         }
         None => store.purge(stop)?,
     };
+    evidence::remove_forgotten_packs(store);
     let files = if stop() { 0 } else { evidence::sweep(store, None).map_err(unread)? };
     Ok((entries, files))
 }

@@ -14,10 +14,10 @@ use super::import::plain;
 use super::link::{Link, unexpected};
 use super::print::note;
 use crate::admin::{Answer, MAX_PAGE, ProfileView, Request, Subject};
-use crate::app::EVIDENCE;
+use crate::app::open_kept;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::ledger::{Entry, Event};
-use crate::mail::Address;
+use crate::ledger::{Entry, Event, NamedFile, NotKept, Shelf};
+use crate::mail::{Address, unhex};
 
 /// Write what was asked for.
 pub(super) fn run(command: ExportCommand, config: &Path) -> Result<bool> {
@@ -25,8 +25,9 @@ pub(super) fn run(command: ExportCommand, config: &Path) -> Result<bool> {
     match command {
         ExportCommand::Address { address, html, output, files } => {
             let about = About::gather(&address, link)?;
+            let mut whole = true;
             if let Some(folder) = files {
-                copy_files(&about.entries, &super::load(config)?.data.join(EVIDENCE), &folder)?;
+                whole = copy_files(&about.entries, &super::load(config)?.data, &folder)?;
             }
             let mut output = Output::open(output.as_deref())?;
             if html {
@@ -35,7 +36,7 @@ pub(super) fn run(command: ExportCommand, config: &Path) -> Result<bool> {
                 serde_json::to_writer_pretty(&mut output, &about.json())?;
                 output.write_all(b"\n")?;
             }
-            output.finish()
+            Ok(output.finish()? && whole)
         }
         ExportCommand::Register { sender, output } => register(sender, output.as_deref(), link),
         ExportCommand::Suppressions { sender, format, output } => {
@@ -201,10 +202,11 @@ fn happened(entry: &Value) -> Markup {
     }
 }
 
-/// Copy the evidence files that `entries` name from `kept` to a new `folder`, under their hash and name.
-fn copy_files(entries: &[Value], kept: &Path, folder: &Path) -> Result<()> {
+/// Copy the evidence files that `entries` name from the data folder to a new `folder`, under their hash and name; whether
+/// all of them were still what they were.
+fn copy_files(entries: &[Value], data: &Path, folder: &Path) -> Result<bool> {
     std::fs::create_dir(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let mut copied = 0;
+    let (mut copied, mut whole) = (0, true);
     for entry in entries.iter().filter(|entry| entry["kind"] == "evidence") {
         let Ok(Entry { event: Event::Evidence(it), .. }) = Entry::parse(entry.to_string().as_bytes()) else {
             continue;
@@ -212,12 +214,21 @@ fn copy_files(entries: &[Value], kept: &Path, folder: &Path) -> Result<()> {
         let plain: String =
             it.file.name.chars().filter(|c| c.is_alphanumeric() || "-_.".contains(*c)).collect();
         let to = folder.join(format!("{}-{plain}", &it.file.sha256[..12.min(it.file.sha256.len())]));
-        let from = kept.join(&it.file.sha256);
-        std::fs::copy(&from, &to).with_context(|| format!("{} cannot be copied", from.display()))?;
-        copied += 1;
+        let named = unhex(&it.file.sha256).map(|sha256| NamedFile { shelf: Shelf::Evidence, sha256 });
+        match named.map_or(Err(NotKept::Missing), |named| open_kept(data, &named)) {
+            Ok(mut kept) => {
+                let written = File::create(&to).and_then(|mut file| std::io::copy(&mut kept, &mut file));
+                written.with_context(|| format!("{} cannot be written", to.display()))?;
+                copied += 1;
+            }
+            Err(why) => {
+                note(&format!("NOT COPIED: {} (SHA-256 {}): {why}", it.file.name, it.file.sha256));
+                whole = false;
+            }
+        }
     }
     note(&format!("{copied} evidence files in {}", folder.display()));
-    Ok(())
+    Ok(whole)
 }
 
 /// A sender's register, one line for each fact.
