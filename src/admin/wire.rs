@@ -730,8 +730,14 @@ pub struct Verified {
     pub counts: Counts,
     /// Checkpoints that were checked.
     pub checkpoints: u64,
-    /// What differs; empty when all is well.
+    /// Files beside the store that are what the entries say; in a backup, those that are in it.
+    #[serde(default)]
+    pub files: u64,
+    /// What differs; empty when all is well. Of a backup, the files that are not in it.
     pub findings: Vec<String>,
+    /// What somebody should know.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// A copy in the spool, for a listing.

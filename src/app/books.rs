@@ -16,7 +16,7 @@ use crate::admin::{
 use crate::clock::Timestamp;
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
-use crate::ledger::{Entry, EntryNumber, Event, Fact, Keep, Suppressed, pack};
+use crate::ledger::{Entry, EntryNumber, Event, Fact, Keep, NamedFile, Suppressed, pack};
 use crate::mail::{AddressKey, Language, Purpose, SenderId};
 use crate::policy::{Basis, Profile, Refusal, Rules, Unavailable};
 use crate::store::{About, Archived, Findings, Found, ImportPlace, Page, Store, Window};
@@ -225,7 +225,9 @@ fn verified(findings: Findings) -> Verified {
         erased: findings.erased,
         counts: findings.counts,
         checkpoints: findings.checkpoints,
+        files: 0,
         findings: findings.problems,
+        notes: Vec::new(),
     }
 }
 
@@ -387,7 +389,13 @@ impl Books for StoreBooks {
         let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
         let findings = self.store.verify_with(anchors, &mut |done, all| place(Some((done, all))));
         place(None);
-        Ok(verified(findings?))
+        let findings = findings?;
+        let looked = evidence::check(&self.store, &findings.files)?;
+        let mut verified = verified(findings);
+        verified.files = looked.sound;
+        verified.findings.extend(looked.problems);
+        verified.notes = looked.notes;
+        Ok(verified)
     }
 
     fn holds(&self) -> Result<Vec<HoldLine>, Unavailable> {
@@ -422,9 +430,15 @@ impl Books for StoreBooks {
 
     fn backup(&self, file: &Path) -> Result<Result<Verified, String>, Unavailable> {
         let place = |at| *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = at;
-        let made = self.store.backup(file, &mut |done, all| place(Some((done, all))));
+        let data = evidence::data_folder(&self.store);
+        let open = |file: &NamedFile| evidence::open(&data, file);
+        let made = self.store.backup(file, &open, &mut |done, all| place(Some((done, all))));
         place(None);
-        Ok(made.map(verified).map_err(|error| error.to_string()))
+        let told = made.map(|(findings, packed)| {
+            let findings = verified(findings);
+            Verified { files: packed.files, findings: packed.missing, ..findings }
+        });
+        Ok(told.map_err(|error| error.to_string()))
     }
 
     fn progress(&self) -> Option<(u64, u64)> {

@@ -1,6 +1,6 @@
 //! The files that show consents: in a folder beside the store, under their hashes, for as long as an entry names them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use memchr::memmem;
 
 use crate::admin::PackFile;
 use crate::ledger::pack::{self, Pack};
-use crate::ledger::{Entry, EntryNumber, Event, KeptFile, NotKept, Opened};
-use crate::mail::{hash, unhex};
+use crate::ledger::{Entry, EntryNumber, Event, KeptFile, NamedFile, NotKept, Opened, Shelf};
+use crate::mail::{hash, hex, unhex};
 use crate::policy::Unavailable;
 use crate::store::Store;
 
@@ -30,18 +30,14 @@ const FORGOTTEN: Duration = Duration::from_secs(3_600);
 
 /// Hand in the file that an entry names, if it is still what it was. It is read twice: here for its hash, then by whoever
 /// uses it.
-pub(super) fn open(folder: &Path, file: &KeptFile) -> Opened {
-    // Nothing but a hash names a file in the folder.
-    if unhex(&file.sha256).is_none() {
-        return Err(NotKept::Missing);
-    }
+pub(super) fn open(data: &Path, file: &NamedFile) -> Opened {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => NotKept::Missing,
         _ => NotKept::Unreadable(error.to_string()),
     };
-    let mut kept = File::open(folder.join(&file.sha256)).map_err(unreadable)?;
+    let mut kept = File::open(data.join(file.to_string())).map_err(unreadable)?;
     let (sha256, _) = hash(&mut kept).map_err(unreadable)?;
-    if sha256 != file.sha256 {
+    if sha256 != hex(&file.sha256) {
         return Err(NotKept::Changed(sha256));
     }
     kept.rewind().map_err(unreadable)?;
@@ -57,15 +53,65 @@ pub(super) fn write_pack(store: &Store, pack: &Pack) -> Result<PackFile, Unavail
     // Closed to others, as all that lies here.
     let draft = tempfile::Builder::new().prefix(prefix).suffix(suffix).tempfile_in(&data);
     let mut draft = draft.map_err(|error| failed(error.to_string()))?;
-    let folder = data.join(EVIDENCE);
-    let written = pack::write(pack, &|file| open(&folder, file), store.signer(), draft.as_file_mut());
+    let open = |file: &KeptFile| {
+        let sha256 = unhex(&file.sha256).ok_or(NotKept::Missing)?;
+        open(&data, &NamedFile { shelf: Shelf::Evidence, sha256 })
+    };
+    let written = pack::write(pack, &open, store.signer(), draft.as_file_mut());
     let missing = written.map_err(|error| Unavailable(error.to_string()))?.missing;
     let octets = draft.as_file().metadata().map_err(|error| failed(error.to_string()))?.len();
     let (_, file) = draft.keep().map_err(|error| failed(error.to_string()))?;
     Ok(PackFile { file, octets, missing })
 }
 
-fn data_folder(store: &Store) -> PathBuf {
+/// What a look at the files beside the store found.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Files that are what the entries say.
+    pub sound: u64,
+    /// What is wrong, one line each.
+    pub problems: Vec<String>,
+    /// What somebody should know, one line each.
+    pub notes: Vec<String>,
+}
+
+/// Look whether the files that entries name are there and are what they were.
+pub(super) fn check(store: &Store, named: &BTreeMap<NamedFile, EntryNumber>) -> Result<Looked, Unavailable> {
+    let (data, mut looked) = (data_folder(store), Looked::default());
+    for (file, &number) in named {
+        match open(&data, file) {
+            Ok(_) => looked.sound += 1,
+            // The entry went with its file since it was read.
+            Err(_) if store.entries(number..number.saturating_add(1))?.is_empty() => {}
+            // Whoever took it away after its time knows why; what was taken in from it stands in the ledger.
+            Err(why @ NotKept::Missing) if file.shelf == Shelf::Imports => {
+                looked.notes.push(file.fault(number, &why.to_string()));
+            }
+            Err(why) => looked.problems.push(file.fault(number, &why.to_string())),
+        }
+    }
+    Ok(looked)
+}
+
+/// Put a file that comes out of a backup in its place, unless it is there already. It is durable when this is done.
+pub(super) fn put_back(data: &Path, file: &NamedFile, bytes: &mut dyn io::Read) -> io::Result<()> {
+    if open(data, file).is_ok() {
+        return Ok(());
+    }
+    let folder = data.join(file.shelf.folder());
+    std::fs::create_dir_all(&folder)?;
+    let mut draft = tempfile::Builder::new().prefix("putting-back.").tempfile_in(&folder)?;
+    io::copy(bytes, &mut draft)?;
+    draft.rewind()?;
+    if hash(draft.as_file_mut())?.0 != hex(&file.sha256) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what its hash says"));
+    }
+    draft.as_file().sync_all()?;
+    draft.persist(data.join(file.to_string())).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+pub(super) fn data_folder(store: &Store) -> PathBuf {
     store.path().parent().unwrap_or(Path::new("")).to_owned()
 }
 

@@ -5,6 +5,7 @@
 //! told twice is told under the same id, so the outbox goes on by itself.
 
 use std::fs::{self, OpenOptions};
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,12 +14,12 @@ use jiff::Timestamp;
 
 use super::keys::{KeyFolder, STORE};
 use super::lock::FolderLock;
-use super::rooms;
+use super::{evidence, rooms};
 use crate::clock::SharedClock;
 use crate::config::Settings;
-use crate::ledger::{Event, Record};
+use crate::ledger::{Event, NamedFile, Record};
 use crate::secret::SharedEntropy;
-use crate::store::Store;
+use crate::store::{Store, strip, unpack};
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct Restored {
     pub until: Option<Timestamp>,
     /// Copies in its spool that are held now.
     pub held: u64,
+    /// Files that came out of it, to where entries name them.
+    pub files: u64,
+    /// Files that entries name and that are neither in it nor there, one line each.
+    pub missing: Vec<String>,
 }
 
 /// Put the backup `from` in the place of the store that `settings` name, once it is found sound and, with `anchors`
@@ -80,8 +85,19 @@ pub fn restore(
         store.write(vec![Record::of(Event::KeyInForce(key))])?;
     }
     drop(store);
+    // Before the store: a file that no entry names harms nobody, and an entry whose file never came would.
+    let cache = usize::try_from(settings.ledger.cache).unwrap_or(usize::MAX);
+    let back = &mut |file: &NamedFile, bytes: &mut dyn Read| evidence::put_back(&settings.data, file, bytes);
+    let files = unpack(&draft.path, cache, back)?;
+    let missing = findings.files.iter().filter_map(|(file, number)| {
+        let why = evidence::open(&settings.data, file).err()?;
+        Some(file.fault(*number, &why.to_string()))
+    });
+    let missing = missing.collect();
+    strip(&draft.path, cache)?;
     draft.take(&place)?;
-    Ok(Restored { file: place, entries: findings.entries, checkpoints: findings.checkpoints, until, held })
+    let (entries, checkpoints) = (findings.entries, findings.checkpoints);
+    Ok(Restored { file: place, entries, checkpoints, until, held, files, missing })
 }
 
 /// A copy that is not in its place yet; gone when it does not get there.

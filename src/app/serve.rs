@@ -46,6 +46,8 @@ pub async fn serve(settings: config::Settings, sockets: Sockets) -> Result<()> {
 struct Welcome {
     next_hop: String,
     try_from: Option<Author>,
+    /// Listeners, by name, at which this very machine has to sign in, and as whom it could.
+    signs_in: Vec<(String, String)>,
 }
 
 /// Whom a first message may be from: a name that RULES L7 lets through, and an address.
@@ -74,7 +76,13 @@ impl Welcome {
         };
         let next_hop = settings.relay.hops.iter().map(one).collect::<Vec<_>>().join(", ");
         let try_from = settings.rules.senders.first().and_then(|sender| Author::of(sender));
-        Self { next_hop, try_from }
+        let signs_in = settings.listeners.iter().filter(|one| !takes_unsigned(one, &settings.trusted));
+        let account = |listener: &config::Listener| match settings.accounts.first() {
+            Some(account) if !listener.pass_through => account.name.clone(),
+            _ => "NAME".to_owned(),
+        };
+        let signs_in = signs_in.map(|one| (one.name.clone(), account(one))).collect();
+        Self { next_hop, try_from, signs_in }
     }
 
     /// A standard output that nobody reads is no reason not to serve.
@@ -100,13 +108,26 @@ impl Welcome {
         writeln!(out, "next hop     {}", self.next_hop)?;
         let plain = running.submission().iter().find(|bound| bound.tls != ListenerTls::Implicit);
         if let (Some(bound), Some(Author { name, address: from })) = (plain, &self.try_from) {
+            let account = self.signs_in.iter().find(|(listener, _)| *listener == bound.name);
+            // curl asks for the password.
+            let user = account.map(|(_, account)| format!("--ssl-reqd --insecure --user '{account}' "));
             writeln!(
                 out,
                 "try          printf 'From: {name}<{from}>\\nTo: <klant@example.org>\\nSubject: try\\n\\nhello\\n' | curl -sS --crlf -v -T - \
-                 smtp://{} --mail-from {from} --mail-rcpt klant@example.org",
-                bound.address
+                 smtp://{} {}--mail-from {from} --mail-rcpt klant@example.org",
+                bound.address,
+                user.unwrap_or_default(),
             )?;
         }
         out.flush()
     }
+}
+
+/// Whether a client on this machine may send there without signing in.
+fn takes_unsigned(listener: &config::Listener, trusted: &config::Trusted) -> bool {
+    let here = match listener.address.ip() {
+        ip if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    !listener.auth_required && trusted.networks.iter().any(|network| network.contains(&here))
 }

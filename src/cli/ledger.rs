@@ -94,19 +94,26 @@ fn hold(command: HoldCommand, link: &mut Link, out: &mut Out) -> Result<bool> {
     }
 }
 
-/// Copy the store; the process that has it open writes the file.
+/// Copy the store and the files beside it; the process that has it open writes the file.
 pub(super) fn backup(file: &Path, config: &Path, out: &mut Out) -> Result<bool> {
     let file = std::path::absolute(file)?;
     match ask(&mut connect(config)?, LedgerRequest::Backup { file: file.clone() })? {
-        Answer::Ledger(LedgerAnswer::Verified(verified)) => out.line(format_args!(
-            "{}: {} entries, {} checkpoints, checked; the keys are not in it: back up the keys folder as well",
-            file.display(),
-            verified.entries,
-            verified.checkpoints
-        ))?,
-        other => return Err(unexpected(&other)),
+        Answer::Ledger(LedgerAnswer::Verified(verified)) => {
+            out.line(format_args!(
+                "{}: {} entries, {} checkpoints, {} files beside the store, checked; the keys are not in it: back up \
+                 the keys folder as well",
+                file.display(),
+                verified.entries,
+                verified.checkpoints,
+                verified.files
+            ))?;
+            for missing in &verified.findings {
+                print::note(&format!("NOT IN THE BACKUP: {missing}"));
+            }
+            Ok(verified.findings.is_empty())
+        }
+        other => Err(unexpected(&other)),
     }
-    Ok(true)
 }
 
 fn ask(link: &mut Link, request: LedgerRequest) -> Result<Answer> {
@@ -180,6 +187,12 @@ pub(super) fn fsck(checkpoints: &[PathBuf], config: &Path, out: &mut Out) -> Res
     let sound = verified.findings.is_empty();
     let verdict = if sound { "the ledger is sound" } else { "the ledger is NOT sound" };
     out.line(format_args!("{verdict}: {} entries, {} checkpoints", verified.entries, verified.checkpoints))?;
+    if verified.files > 0 {
+        out.line(format_args!("{} files beside the store are what the entries say", verified.files))?;
+    }
+    for note in &verified.notes {
+        print::note(note);
+    }
     if verified.erased > 0 {
         out.line(format_args!("{} entries are erased; their leaf hashes stand", verified.erased))?;
     }

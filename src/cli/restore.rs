@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use super::link::Link;
-use super::print::Out;
+use super::print::{Out, note};
 use super::{ledger, load};
 use crate::app;
 use crate::clock::SystemClock;
@@ -32,11 +32,15 @@ pub(super) fn run(file: &Path, checkpoints: &[PathBuf], config: &Path, out: &mut
     bar.finish_and_clear();
     let restored = restored?;
     out.line(format_args!(
-        "{}: restored, {} entries, {} checkpoints, checked",
+        "{}: restored, {} entries, {} checkpoints, checked, and {} files beside it",
         restored.file.display(),
         restored.entries,
-        restored.checkpoints
+        restored.checkpoints,
+        restored.files
     ))?;
+    for missing in &restored.missing {
+        note(&format!("NOT IN THE BACKUP: {missing}"));
+    }
     if let Some(until) = restored.until {
         out.line(format_args!(
             "It ends at {until:.0}. Opt-outs that came afterwards are not in it: take them in from the notices that your \
@@ -49,5 +53,5 @@ pub(super) fn run(file: &Path, checkpoints: &[PathBuf], config: &Path, out: &mut
             restored.held
         ))?;
     }
-    Ok(true)
+    Ok(restored.missing.is_empty())
 }

@@ -31,8 +31,8 @@ pub(super) enum Table {
     Csv {
         /// Column names: lower case, `_` for spaces and hyphens.
         columns: Vec<String>,
-        /// Between fields.
-        separator: u8,
+        /// Takes records apart.
+        splitter: Box<Splitter>,
         /// The rest of the file.
         reader: Source,
         /// Lines read.
@@ -59,8 +59,9 @@ impl Table {
         }
         let count = |separator: &u8| header.bytes().filter(|byte| byte == separator).count();
         let separator = [b'|', b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',');
-        let names = split(header.as_bytes(), separator).context("the header line cannot be read")?;
-        let columns: Vec<String> = names.iter().map(|name| column(&text(name))).collect();
+        let mut splitter = Box::new(Splitter::new(separator));
+        let columns: Vec<String> =
+            splitter.split(header.as_bytes()).map(|name| column(&text(name))).collect();
         if columns.len() > MAX_COLUMNS {
             bail!("the header line has {} columns; at most {MAX_COLUMNS}", columns.len());
         }
@@ -68,7 +69,7 @@ impl Table {
         if let Some((_, name)) = twice {
             bail!("the header line has the column \"{name}\" twice");
         }
-        Ok(Self::Csv { columns, separator, reader: input, line: 1 })
+        Ok(Self::Csv { columns, splitter, reader: input, line: 1 })
     }
 
     /// JSON lines.
@@ -87,14 +88,14 @@ impl Table {
     /// The next row; an error ends the file.
     pub(super) fn next(&mut self) -> Result<Option<Row>> {
         match self {
-            Self::Csv { columns, separator, reader, line } => loop {
+            Self::Csv { columns, splitter, reader, line } => loop {
                 let begins = *line + 1;
-                let record = read_record(reader, *separator, line)?;
+                let record = read_record(reader, splitter.separator, line)?;
                 if record.is_empty() {
                     return Ok(None);
                 }
                 if !record.trim_ascii().is_empty() {
-                    let fields = fields_of(columns, &split(&record, *separator)?);
+                    let fields = fields_of(columns, splitter.split(&record));
                     return Ok(Some(Row { line: begins, fields }));
                 }
             },
@@ -160,25 +161,69 @@ impl Place {
     }
 }
 
-/// The fields of one record.
-fn split(record: &[u8], separator: u8) -> Result<csv::ByteRecord> {
-    let mut fields = csv::ByteRecord::new();
-    csv::ReaderBuilder::new()
-        .has_headers(false)
-        .delimiter(separator)
-        .buffer_capacity(record.len().max(1))
-        .from_reader(record)
-        .read_byte_record(&mut fields)?;
-    Ok(fields)
+/// Takes one record after another apart. One for a whole file: to make a [`csv_core::Reader`] costs more than to read
+/// many rows with it.
+pub(super) struct Splitter {
+    separator: u8,
+    reader: csv_core::Reader,
+    /// The fields of the last record, one behind the other.
+    fields: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
 }
 
-fn fields_of(columns: &[String], record: &csv::ByteRecord) -> Result<Fields, String> {
-    if record.len() > columns.len() && record.iter().skip(columns.len()).any(|field| !field.is_empty()) {
-        return Err(format!("{} fields, but the header line has {} columns", record.len(), columns.len()));
+impl Splitter {
+    fn new(separator: u8) -> Self {
+        let reader = csv_core::ReaderBuilder::new().delimiter(separator).build();
+        Self { separator, reader, fields: Vec::new(), ends: Vec::new() }
     }
-    let pairs =
-        columns.iter().zip(record).map(|(column, field)| (column.clone(), text(field).trim().to_owned()));
-    Ok(pairs.filter(|(_, field)| !field.is_empty()).collect())
+
+    /// The fields of one record.
+    fn split(&mut self, record: &[u8]) -> impl ExactSizeIterator<Item = &[u8]> {
+        use csv_core::ReadRecordResult as Read;
+        self.reader.reset();
+        let (mut rest, mut written, mut ended) = (record, 0, 0);
+        loop {
+            let (fields, ends) = (&mut self.fields[written..], &mut self.ends[ended..]);
+            // Once `rest` is empty, this says that the record ends.
+            let (read, taken, more, ends) = self.reader.read_record(rest, fields, ends);
+            rest = &rest[taken..];
+            written += more;
+            ended += ends;
+            match read {
+                Read::InputEmpty => {}
+                Read::OutputFull => self.fields.resize(written + record.len() + 1, 0),
+                Read::OutputEndsFull => self.ends.resize(ended * 2 + 16, 0),
+                Read::Record | Read::End => break,
+            }
+        }
+        let (fields, ends) = (&self.fields, &self.ends[..ended]);
+        let begins = |at: usize| at.checked_sub(1).map_or(0, |before| ends[before]);
+        ends.iter().enumerate().map(move |(at, end)| &fields[begins(at)..*end])
+    }
+}
+
+fn fields_of<'r>(
+    columns: &[String],
+    record: impl ExactSizeIterator<Item = &'r [u8]>,
+) -> Result<Fields, String> {
+    let (found, mut fields, mut surplus) = (record.len(), Fields::new(), false);
+    for (at, field) in record.enumerate() {
+        match columns.get(at) {
+            Some(column) => {
+                let value = text(field);
+                let value = value.trim();
+                if !value.is_empty() {
+                    fields.insert(column.clone(), value.to_owned());
+                }
+            }
+            None => surplus |= !field.is_empty(),
+        }
+    }
+    if surplus {
+        return Err(format!("{found} fields, but the header line has {} columns", columns.len()));
+    }
+    Ok(fields)
 }
 
 fn fields_in(bytes: &[u8]) -> Result<Fields, String> {

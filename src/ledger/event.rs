@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::choice::{Corrected, Explained};
 use super::counts::Counts;
 use super::elsewhere::SentElsewhere;
-use super::evidence::EvidenceKept;
+use super::evidence::{EvidenceKept, NamedFile, Shelf};
 use super::import::{ImportBegun, ImportEnded, ImportUndone, TakenBack, Undeliverable};
 use super::inbox::{Answered, Held, Ignored, Returned, Unblocked};
 use super::keeping::Keeping;
 use super::outbox::{Telling, Told};
 use crate::consent::{ConsentEvent, Published, Relation};
 use crate::mail::{
-    Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId, hex, sha256,
+    Address, AddressKey, Class, CopyId, Purpose, Reference, SenderId, SessionId, TokenId, hex, sha256, unhex,
 };
 use crate::policy::{Basis, Refusal};
 use crate::suppression::Suppression;
@@ -710,6 +710,16 @@ impl Event {
             Self::Anchored(it) if it.missed.is_none() => Some(Anchored::label(it.size, &it.to)),
             _ => None,
         }
+    }
+
+    /// The file beside the store that it names.
+    pub fn file(&self) -> Option<NamedFile> {
+        let (shelf, sha256) = match self {
+            Self::Evidence(it) => (Shelf::Evidence, &it.file.sha256),
+            Self::ImportBegun(it) => (Shelf::Imports, &it.sha256),
+            _ => return None,
+        };
+        unhex(sha256).map(|sha256| NamedFile { shelf, sha256 })
     }
 
     /// The numbers of the entries that its basis rests on.

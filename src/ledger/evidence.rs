@@ -1,11 +1,13 @@
 //! Files that show how a consent came about: a scan, a recording, the capture of a page. An entry names each by its hash;
 //! the bytes are kept outside the ledger, because a recording is large and goes with the person it is about.
 
+use std::fmt;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use crate::mail::{AddressKey, Purpose, SenderId};
+use super::event::EntryNumber;
+use crate::mail::{AddressKey, Purpose, SenderId, hex};
 
 /// A file as it is named: it is kept under its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,50 @@ pub enum NotKept {
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
+}
+
+/// A folder beside the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shelf {
+    /// Files that show consents.
+    Evidence,
+    /// The originals of imports.
+    Imports,
+}
+
+impl Shelf {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Evidence, Self::Imports];
+
+    /// Its name in the data folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Evidence => "evidence",
+            Self::Imports => "imports",
+        }
+    }
+}
+
+/// A file that an entry names by its hash, and that lies beside the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedFile {
+    /// Where.
+    pub shelf: Shelf,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+}
+
+impl NamedFile {
+    /// What to say of one that entry `number` names and that is not what it should be.
+    pub fn fault(&self, number: EntryNumber, why: &str) -> String {
+        format!("the file {self}, named by entry {number}: {why}")
+    }
+}
+
+impl fmt::Display for NamedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.shelf.folder(), hex(&self.sha256))
+    }
 }
 
 /// Longest ending of a name that a file keeps in a pack, in letters.

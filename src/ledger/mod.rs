@@ -36,7 +36,7 @@ pub use event::{
     KeyInForce, KeyUse, Kind, Outcome, Party, Publication, RefusedRecipient, Related, Stage, Suppressed,
     Unsubscribed, Way, head,
 };
-pub use evidence::{EvidenceKept, KeptFile, NotKept, Opened};
+pub use evidence::{EvidenceKept, KeptFile, NamedFile, NotKept, Opened, Shelf};
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack, Undeliverable};
 pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned, Unblocked};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};

@@ -103,6 +103,7 @@ impl Believe for Associated {
         &self,
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
         let speaks = |record: &Tlsa| match record.usage {
@@ -163,8 +164,9 @@ mod tests {
     fn believes(records: Vec<Tlsa>, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) -> bool {
         let names = ["mx.example.org", "example.org"];
         let names = names.iter().map(|name| ServerName::try_from((*name).to_owned()).unwrap()).collect();
+        let asked = ServerName::try_from("any.example.org").unwrap();
         let belief = Associated { provider: provider(), records, names };
-        belief.believe(leaf, chain, UnixTime::now()).is_ok()
+        belief.believe(leaf, chain, &asked, UnixTime::now()).is_ok()
     }
 
     #[test]

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, ProtocolVersion, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -25,7 +27,7 @@ pub enum Trust {
     /// The certificates of the operating system.
     #[default]
     System,
-    /// The certificates in this PEM file, and no others.
+    /// Those whom the certificates in this PEM file vouch for, or which stand in it themselves, and no others.
     CaFile(PathBuf),
     /// The certificates whose SHA-256, or whose public key's, is one of these; no others, whatever name,
     /// issuer or date they have.
@@ -146,7 +148,8 @@ pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<Arc<C
     let builder = match trust {
         Trust::Anybody => Believing::builder(Anybody)?,
         Trust::Pinned(pins) => Believing::builder(Pins(pins.clone()))?,
-        Trust::CaFile(_) | Trust::System => ClientConfig::builder_with_provider(provider())
+        Trust::CaFile(file) => Believing::builder(Listed::new(file, roots(trust)?)?)?,
+        Trust::System => ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots(trust)?),
     };
@@ -222,6 +225,7 @@ pub(super) trait Believe: fmt::Debug + Send + Sync {
         &self,
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), rustls::Error>;
 }
@@ -251,11 +255,13 @@ impl<B: Believe> ServerCertVerifier for Believing<B> {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
+        server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.belief.believe(end_entity, intermediates, now).map(|()| ServerCertVerified::assertion())
+        self.belief
+            .believe(end_entity, intermediates, server_name, now)
+            .map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -292,10 +298,56 @@ impl Believe for Anybody {
         &self,
         _: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
         _: UnixTime,
     ) -> Result<(), rustls::Error> {
         Ok(())
     }
+}
+
+/// Those that the certificates of a file vouch for, under the name asked for and in time.
+#[derive(Debug)]
+struct Listed {
+    authorities: Arc<WebPkiServerVerifier>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Listed {
+    fn new(file: &Path, roots: RootCertStore) -> Result<Self, TlsError> {
+        let authorities = WebPkiServerVerifier::builder_with_provider(roots.into(), provider())
+            .build()
+            .map_err(|error| file_error(file, error))?;
+        Ok(Self { authorities, certificates: certificates(file)? })
+    }
+}
+
+impl Believe for Listed {
+    fn believe(
+        &self,
+        leaf: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let Err(error) = self.authorities.verify_server_cert(leaf, chain, name, &[], now) else {
+            return Ok(());
+        };
+        // A server's own self-signed certificate, as `openssl req -x509` makes it, says of itself that it is an
+        // authority. In the file it stands for itself, as OpenSSL reads such files. webpki looks at the dates before it
+        // complains of this, and at the name after.
+        if is_authority(&error) && self.certificates.contains(leaf) {
+            return verify_server_name(&ParsedCertificate::try_from(leaf)?, name);
+        }
+        Err(error)
+    }
+}
+
+/// Whether all that webpki has against a server's certificate is that it is an authority's.
+fn is_authority(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why))) = error else {
+        return false;
+    };
+    matches!(why.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 /// Those whose SHA-256, or whose public key's, is one of these.
@@ -307,6 +359,7 @@ impl Believe for Pins {
         &self,
         leaf: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
         _: UnixTime,
     ) -> Result<(), rustls::Error> {
         let public_key = ParsedCertificate::try_from(leaf)?.subject_public_key_info();

@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, Key, ReadTransaction, ReadableTableMetadata as _, TableDefinition, Value};
+use redb::{
+    Builder, Database, Key, ReadTransaction, ReadableTableMetadata as _, TableDefinition, TableHandle as _,
+    Value,
+};
 
 use super::error::{Fault, OpenError};
+use super::files::{self, FILES, Packed};
 use super::guard::guarded;
 use super::inbox::INBOX;
 use super::outbox::{LANES, OUTBOX, OWED_DUE};
@@ -18,6 +22,7 @@ use super::tables::{
     SUPPRESSED,
 };
 use super::{Findings, Store};
+use crate::ledger::{NamedFile, Opened};
 use crate::policy::Unavailable;
 
 /// Rows of one commit of the copy.
@@ -52,9 +57,15 @@ pub enum BackupError {
 
 impl Store {
     /// Copy the store as it is at this moment to a file that is not there yet (mode 0600), and check the copy
-    /// as [`Store::verify_all`] does. Writers go on meanwhile. Blocks for as long as that takes; `progress`
+    /// as [`Store::verify_all`] does. `open` hands in the files beside the store that entries name: they go into the copy,
+    /// and those that cannot be had are named. Writers go on meanwhile. Blocks for as long as that takes; `progress`
     /// hears of the check.
-    pub fn backup(&self, path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Findings, BackupError> {
+    pub fn backup(
+        &self,
+        path: &Path,
+        open: &dyn Fn(&NamedFile) -> Opened,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(Findings, Packed), BackupError> {
         let failed = |why: String| BackupError::Write { path: path.to_owned(), why };
         let mut options = std::fs::OpenOptions::new();
         options.read(true).write(true).create_new(true);
@@ -68,7 +79,12 @@ impl Store {
             }
             Err(error) => return Err(failed(error.to_string())),
         };
-        let made = self.copy_to(file).map_err(failed).and_then(|()| self.check_copy(path, progress));
+        let pack = |findings: Findings| {
+            let packed = files::pack(path, self.inner.settings.cache_bytes, &findings.files, open)?;
+            Ok((findings, packed))
+        };
+        let copied = self.copy_to(file).map_err(failed);
+        let made = copied.and_then(|()| self.check_copy(path, progress)).and_then(pack);
         if made.is_err() {
             // Half a backup must not be taken for one.
             let _ = std::fs::remove_file(path);
@@ -81,6 +97,7 @@ impl Store {
             let reading = self.transaction().map_err(closed)?;
             let backend = FileBackend::new(file).map_err(|error| Fault::Format(error.to_string()))?;
             let copy = Builder::new()
+                .set_cache_size(self.inner.settings.cache_bytes)
                 .create_with_backend(backend)
                 .map_err(|error| Fault::Format(error.to_string()))?;
             copy_table(&reading, &copy, META)?;
@@ -109,10 +126,9 @@ impl Store {
             copy_table(&reading, &copy, HOLDS)?;
             copy_table(&reading, &copy, FORGOTTEN)?;
             copy_table(&reading, &copy, ERASED)?;
-            let (there, here) = (
-                reading.list_tables()?.count(),
-                redb::ReadableDatabase::begin_read(&copy)?.list_tables()?.count(),
-            );
+            // A backup that was put in the place of the store by hand still has its files.
+            let there = reading.list_tables()?.filter(|table| table.name() != FILES.name()).count();
+            let here = redb::ReadableDatabase::begin_read(&copy)?.list_tables()?.count();
             if there != here {
                 return Err(Fault::Format(format!("the store has {there} tables, and {here} were copied")));
             }

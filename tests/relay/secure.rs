@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use sluis::net::tls::{self, Trust};
 use sluis::relay::{Credentials, Relay, SmtpHop, TlsMode};
 use sluis::secret::Secret;
@@ -22,13 +23,18 @@ fn certificate() -> Certificate {
 }
 
 pub fn certificate_of(name: &str) -> Certificate {
+    self_signed(CertificateParams::new(vec![name.to_owned()]).unwrap())
+}
+
+fn self_signed(params: CertificateParams) -> Certificate {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let signing_key = KeyPair::generate().unwrap();
+    let made = params.self_signed(&signing_key).unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&certificate, made.pem()).unwrap();
+    std::fs::write(&key, signing_key.serialize_pem()).unwrap();
     let server = tls::server_config(&certificate, &key).unwrap();
-    let der = made.cert.der().to_vec();
+    let der = made.der().to_vec();
     Certificate { _folder: folder, server, trust: Trust::CaFile(certificate), der }
 }
 
@@ -72,6 +78,31 @@ async fn p3_starttls_and_implicit_tls() {
         assert_eq!(fate_of(other_name).await.0, "deferred 451 4.7.5", "{mode:?}");
         hop.next().await;
         assert!(hop.try_next().is_none(), "nothing was sent without TLS");
+    }
+}
+
+/// `openssl req -x509` makes them so, and administrators name them in `ca_file`.
+#[tokio::test]
+async fn p3_a_self_signed_certificate_that_says_it_is_an_authority_stands_for_itself() {
+    let made = |years: std::ops::Range<i32>| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+        self_signed(params)
+    };
+    let (listed, other, expired) = (made(2020..2090), made(2020..2090), made(2020..2021));
+    let extensions = offering("STARTTLS");
+    for (server, trust, name, expected) in [
+        (&listed, &listed.trust, "localhost", "relayed 250 2.0.0"),
+        (&listed, &listed.trust, "smtp.example.org", "deferred 451 4.7.5"),
+        (&listed, &other.trust, "localhost", "deferred 451 4.7.5"),
+        (&expired, &expired.trust, "localhost", "deferred 451 4.7.5"),
+    ] {
+        let hop = NextHop::with_tls(&extensions, Some(server.server.clone()), false, |_, _| None).await;
+        let mut asked = secured(&hop, TlsMode::StartTls, trust.clone());
+        asked.tls_name = Some(name.to_owned());
+        assert_eq!(fate_of(asked).await.0, expected, "{name}");
     }
 }
 

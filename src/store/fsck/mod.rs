@@ -9,14 +9,16 @@ mod pass;
 mod rows;
 mod spool;
 
+use std::collections::BTreeMap;
+
 use redb::{ReadTransaction, ReadableTable as _};
 
 use super::Store;
 use super::error::Fault;
 use super::guard::guarded;
 use super::tables::KEYS;
-use crate::ledger::Counts;
 use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::{Counts, EntryNumber, NamedFile};
 use crate::policy::Unavailable;
 
 /// Findings listed, at most; the count goes on.
@@ -33,6 +35,8 @@ pub struct Findings {
     pub checkpoints: u64,
     /// Recipients by fate, as the entries add up.
     pub counts: Counts,
+    /// The files beside the store that its entries name, each with the first entry that does.
+    pub files: BTreeMap<NamedFile, EntryNumber>,
     /// What is wrong, one line each; the first hundred.
     pub problems: Vec<String>,
     /// How many problems there are.

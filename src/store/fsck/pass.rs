@@ -9,7 +9,7 @@ use super::Findings;
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::keeping::Keeping;
 use crate::ledger::tree::{self, Edge, Hash, Hashes as _};
-use crate::ledger::{Counts, Entry, EntryNumber, Event};
+use crate::ledger::{Counts, Entry, EntryNumber, Event, Held};
 use crate::mail::{AddressKey, unhex};
 use crate::store::apply::{may_wait, opened, profile_of, scope_of, settle};
 use crate::store::error::Fault;
@@ -41,6 +41,10 @@ pub(super) struct Expected {
     pub erased: HashMap<[u8; 32], EntryNumber>,
     /// Rows of `forgotten`.
     pub forgotten: HashMap<(String, [u8; 32]), Vec<Suppression>>,
+    /// Rows of `inbox`: mails that were held and not answered since.
+    pub letters: BTreeMap<EntryNumber, Held>,
+    /// The last entry that is erased: an answer may have been.
+    pub last_erased: Option<EntryNumber>,
     /// Whether the pass reached the last entry.
     pub whole: bool,
 }
@@ -75,6 +79,9 @@ pub(super) fn run(
                 match Entry::parse(&bytes) {
                     Ok(entry) => {
                         findings.counts.add(Counts::of(&entry.event));
+                        if let Some(file) = entry.event.file() {
+                            findings.files.entry(file).or_insert(number);
+                        }
                         rows.check(number, &entry, findings)?;
                         tree.check_named(number, &entry.event, findings)?;
                     }
@@ -83,6 +90,7 @@ pub(super) fn run(
             }
             Ok(StoredEntry::Erased { counts }) => {
                 findings.erased += 1;
+                rows.expected.last_erased = Some(number);
                 findings.counts.add(counts);
                 tree.grow(number, None, findings)?;
             }
@@ -310,8 +318,11 @@ impl Rows {
             let there = self.profiles.get((sender.0.as_str(), address.as_str()))?.is_some();
             missing(there, &format!("the profile ({sender}, {address})"));
         }
-        if let Event::Keeping(keeping) = event {
-            self.expected.keep(number, keeping);
+        match event {
+            Event::Keeping(keeping) => self.expected.keep(number, keeping),
+            Event::Held(held) => drop(self.expected.letters.insert(number, held.clone())),
+            Event::Answered(answered) => drop(self.expected.letters.remove(&answered.held)),
+            _ => {}
         }
         missing(self.is_in_its_minute(number, minute(entry.at))?, "the index row (minute)");
         self.follow_open(event)

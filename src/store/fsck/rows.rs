@@ -6,10 +6,11 @@ use redb::{Key, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _,
 
 use super::Findings;
 use super::pass::{Expected, entries_of, erased_at, hash_key};
-use crate::ledger::{Entry, Event};
+use crate::ledger::{Entry, Event, Letter};
 use crate::policy::Profile;
 use crate::store::apply::{fold, profile_of, scope_of};
 use crate::store::error::Fault;
+use crate::store::inbox::INBOX;
 use crate::store::tables::{
     BY_ADDRESS, BY_COPY, BY_MESSAGE, BY_MINUTE, BY_TEXT, ENTRIES, ERASED, FORGOTTEN, HOLDS, IMPORTS,
     Imported, OPEN, Open, PROFILES, SUPPRESSED, copy_key, number_in, read_profile, read_row,
@@ -30,6 +31,7 @@ pub(super) fn check(
     check_open(reading, expected, findings)?;
     check_imports(reading, expected, findings)?;
     check_keeping(reading, expected, findings)?;
+    check_letters(reading, expected, findings)?;
     check_profiles(reading, findings)
 }
 
@@ -175,6 +177,37 @@ fn check_keeping(
     }
     if erased != expected.erased || forgotten != expected.forgotten {
         findings.problem("the erasures are not those of the entries".to_owned());
+    }
+    Ok(())
+}
+
+/// The mails that wait for a person are those that were held and not answered, and each is the one that its entry tells
+/// of. Their text stands in no entry.
+fn check_letters(
+    reading: &ReadTransaction,
+    expected: &Expected,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let table = reading.open_table(INBOX)?;
+    for row in table.iter()? {
+        let (number, value) = row?;
+        let number = number.value();
+        match expected.letters.get(&number) {
+            None => {
+                findings.problem(format!("the mail of entry {number} waits, and no entry says that it does"))
+            }
+            Some(held) if *held != read_row::<Letter>(value.value())?.held => {
+                findings.problem(format!("the mail that waits is not the one that entry {number} tells of"));
+            }
+            Some(_) => {}
+        }
+    }
+    for number in expected.letters.keys() {
+        // An answer that is erased took its row with it and left the entry of the mail.
+        if table.get(number)?.is_none() && expected.last_erased.is_none_or(|erased| erased < *number) {
+            findings
+                .problem(format!("the mail of entry {number} waits for an answer, and is not in the inbox"));
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
+use crate::ledger::NotKept;
 use crate::policy::Profile;
 
 /// Places at which an octet is changed, over the whole file.
@@ -39,7 +40,7 @@ fn use_it(rig: &Rig, backup: bool) -> Option<Content> {
     let page =
         store.page(About::Address(&key("bob7@example.org")), &Window { limit: 9, ..Window::default() });
     let copy = rig.folder.path().join("copy");
-    let copied = !backup || store.backup(&copy, &mut |_, _| ()).is_ok();
+    let copied = !backup || store.backup(&copy, &|_| Err(NotKept::Missing), &mut |_, _| ()).is_ok();
     let _ = std::fs::remove_file(copy);
     let written = store.write(vec![Record::of(unsubscribed("new@example.org"))]);
     let sound = found.is_sound() && page.is_ok() && copied && written.is_ok();

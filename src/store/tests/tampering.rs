@@ -10,7 +10,7 @@ use crate::ledger::checkpoint;
 use crate::ledger::pack;
 use crate::ledger::tree::{self, Edge};
 use crate::ledger::verify::{Report, verify_pack};
-use crate::ledger::{Counts, NotKept};
+use crate::ledger::{Answered, Counts, Held, Letter, NotKept};
 use tables::{CHECKPOINTS, ENTRIES, HASHES, PROFILES};
 
 /// A closed store of 20 entries with checkpoints, the last of them noted down elsewhere.
@@ -143,6 +143,51 @@ fn promise_8_a_forged_checkpoint_and_a_forged_projection_are_found() {
     let found = problems(&rig, &[]).join("\n");
     for expected in ["the checkpoint of 10 entries", "follows from no entry"] {
         assert!(found.contains(expected), "{found}");
+    }
+}
+
+#[test]
+fn promise_8_a_changed_inbox_is_found() {
+    let held = |subject: &str| Held { from: None, subject: subject.to_owned(), why: "no link".to_owned() };
+    let letter = |subject: &str| Letter { at: at(0), held: held(subject), bytes: b"Stop".to_vec() };
+    let waiting = |subject: &str| Record {
+        events: vec![Event::Held(held(subject))],
+        sides: vec![Side::Letter(Box::new(letter(subject)))],
+    };
+    type Change = fn(&mut redb::Table<'_, u64, &'static [u8]>);
+    let changes: [(Change, &str); 4] = [
+        (|_| (), ""),
+        (
+            |inbox| drop(inbox.remove(0).unwrap()),
+            "the mail of entry 0 waits for an answer, and is not in the inbox",
+        ),
+        (
+            |inbox| {
+                let other = inbox.get(0).unwrap().unwrap().value().to_vec();
+                inbox.insert(1, other.as_slice()).unwrap();
+            },
+            "the mail of entry 1 waits, and no entry says that it does",
+        ),
+        (
+            |inbox| {
+                let mut row = inbox.get(0).unwrap().unwrap().value().to_vec();
+                let place = memchr::memmem::find(&row, b"Afmelden").unwrap();
+                row[place] ^= 0x20;
+                inbox.insert(0, row.as_slice()).unwrap();
+            },
+            "the mail that waits is not the one that entry 0 tells of",
+        ),
+    ];
+    for (change, problem) in changes {
+        let rig = Rig::new();
+        let store = rig.open();
+        let answered = Event::Answered(Answered { held: 1, how: "filed".to_owned() });
+        let answer = Record { events: vec![answered], sides: vec![Side::Filed(1)] };
+        store.write(vec![waiting("Afmelden"), waiting("Vraag"), answer]).unwrap();
+        drop(store);
+        tamper(&rig, |transaction| change(&mut transaction.open_table(inbox::INBOX).unwrap()));
+        let expected: Vec<&str> = [problem].into_iter().filter(|problem| !problem.is_empty()).collect();
+        assert_eq!(problems(&rig, &[]), expected);
     }
 }
 
