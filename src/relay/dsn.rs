@@ -54,17 +54,24 @@ pub struct Failure {
     pub answer: Answer,
     /// The next hop that said so, as `host:port`; `None`: we did.
     pub next_hop: Option<String>,
+    /// Nobody knows whether it arrived: the answer to the last try was lost (promise 1).
+    pub in_doubt: bool,
 }
 
 impl Failure {
+    /// By ourselves.
+    pub fn own(recipient: Recipient, answer: Answer) -> Self {
+        Self { recipient, answer, next_hop: None, in_doubt: false }
+    }
+
     /// Refused by policy: an enhanced code (`5.7.1`) and the text of the failing clause.
     pub fn by_policy(recipient: Recipient, enhanced: &str, text: String) -> Self {
-        Self { recipient, answer: Answer::new(550, enhanced, text), next_hop: None }
+        Self::own(recipient, Answer::new(550, enhanced, text))
     }
 
     /// Refused by the next hop, in its own words.
     pub fn by_next_hop(recipient: Recipient, answer: &Answer, next_hop: &str) -> Self {
-        Self { recipient, answer: answer.clone(), next_hop: Some(next_hop.to_owned()) }
+        Self { next_hop: Some(next_hop.to_owned()), ..Self::own(recipient, answer.clone()) }
     }
 
     pub(super) fn into_report(self) -> Report {
@@ -72,7 +79,7 @@ impl Failure {
             recipient: self.recipient,
             answer: self.answer,
             next_hop: self.next_hop,
-            action: Action::Failed,
+            action: if self.in_doubt { Action::InDoubt } else { Action::Failed },
             until: None,
         }
     }
@@ -82,6 +89,9 @@ impl Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Failed,
+    /// It may have arrived or not, and is not tried again. RFC 3464 has no word for that; `failed` would be one that
+    /// programs act upon.
+    InDoubt,
     /// Still waiting (RFC 3461 4.1, `NOTIFY=DELAY`).
     Delayed,
     /// Handed to a next hop that sends no DSNs (RFC 3461 5.2.7 d).
@@ -154,10 +164,14 @@ pub(super) fn compose(returned: &Returned, reports: &[Report], style: &Style<'_>
         .header("Date", Date::new(style.now.as_second()))
         .from(Mailbox::new_address(Some(words.from), style.postmaster.as_str()))
         .to(Mailbox::new_address(None::<&str>, to.as_str()))
-        .subject(match (has(Action::Failed), has(Action::Delayed)) {
-            (true, _) => words.failed,
-            (false, true) => words.delayed,
-            (false, false) => words.relayed,
+        .subject(if has(Action::Failed) {
+            words.failed
+        } else if has(Action::InDoubt) {
+            words.in_doubt
+        } else if has(Action::Delayed) {
+            words.delayed
+        } else {
+            words.relayed
         })
         .header("Message-ID", MessageId::new(style.message_id.as_str()))
         .header("Auto-Submitted", Raw::new("auto-replied"))
@@ -175,6 +189,7 @@ fn human(returned: &Returned, reports: &[Report], words: &Words) -> String {
     let mut text = String::new();
     for (action, heading) in [
         (Action::Failed, words.failed_text),
+        (Action::InDoubt, words.in_doubt_text),
         (Action::Delayed, words.delayed_text),
         (Action::Relayed, words.relayed_text),
     ] {
@@ -226,7 +241,7 @@ fn machine(returned: &Returned, reports: &[Report], style: &Style<'_>) -> String
             "Action",
             match report.action {
                 Action::Failed => "failed",
-                Action::Delayed => "delayed",
+                Action::InDoubt | Action::Delayed => "delayed",
                 Action::Relayed => "relayed",
             },
         );
@@ -298,9 +313,11 @@ fn original(returned: &Returned, style: &Style<'_>) -> MimePart<'static> {
 struct Words {
     from: &'static str,
     failed: &'static str,
+    in_doubt: &'static str,
     delayed: &'static str,
     relayed: &'static str,
     failed_text: &'static str,
+    in_doubt_text: &'static str,
     delayed_text: &'static str,
     relayed_text: &'static str,
     said: &'static str,
@@ -313,9 +330,11 @@ impl Words {
             Language::Nl => Self {
                 from: "Mailgateway",
                 failed: "Niet bezorgd",
+                in_doubt: "Misschien bezorgd",
                 delayed: "Vertraagd",
                 relayed: "Doorgegeven",
                 failed_text: "Uw bericht is niet bezorgd bij:",
+                in_doubt_text: "Het antwoord van de ontvangende server ging verloren. Uw bericht is misschien bezorgd, misschien niet, en wordt niet opnieuw geprobeerd, bij:",
                 delayed_text: "Uw bericht wacht nog; u hoeft niets te doen. Het is nog niet bezorgd bij:",
                 relayed_text: "Uw bericht is doorgegeven aan een server die zelf geen ontvangst meldt, voor:",
                 said: "antwoord van de volgende server",
@@ -324,9 +343,11 @@ impl Words {
             Language::En => Self {
                 from: "Mail gateway",
                 failed: "Not delivered",
+                in_doubt: "Perhaps delivered",
                 delayed: "Delayed",
                 relayed: "Relayed",
                 failed_text: "Your message was not delivered to:",
+                in_doubt_text: "The answer of the receiving server was lost. Your message may have been delivered or not, and is not tried again, to:",
                 delayed_text: "Your message still waits, and you need do nothing. It was not delivered yet to:",
                 relayed_text: "Your message was handed to a server that does not report delivery itself, for:",
                 said: "the next server said",
@@ -335,9 +356,11 @@ impl Words {
             Language::De => Self {
                 from: "Mail-Gateway",
                 failed: "Nicht zugestellt",
+                in_doubt: "Vielleicht zugestellt",
                 delayed: "Verzögert",
                 relayed: "Weitergeleitet",
                 failed_text: "Ihre Nachricht wurde nicht zugestellt an:",
+                in_doubt_text: "Die Antwort des empfangenden Servers ging verloren. Ihre Nachricht wurde vielleicht zugestellt, vielleicht nicht, und wird nicht erneut versucht, an:",
                 delayed_text: "Ihre Nachricht wartet noch, Sie müssen nichts tun. Noch nicht zugestellt ist sie an:",
                 relayed_text: "Ihre Nachricht ging an einen Server, der die Zustellung nicht selbst meldet, für:",
                 said: "Antwort des nächsten Servers",
@@ -346,9 +369,11 @@ impl Words {
             Language::Fr => Self {
                 from: "Passerelle de courrier",
                 failed: "Non remis",
+                in_doubt: "Peut-être remis",
                 delayed: "Retardé",
                 relayed: "Transmis",
                 failed_text: "Votre message n'a pas été remis à :",
+                in_doubt_text: "La réponse du serveur destinataire s'est perdue. Votre message a peut-être été remis, peut-être pas, et ne sera pas renvoyé, à :",
                 delayed_text: "Votre message attend encore, vous n'avez rien à faire. Il n'a pas encore été remis à :",
                 relayed_text: "Votre message a été transmis à un serveur qui ne signale pas la remise, pour :",
                 said: "réponse du serveur suivant",

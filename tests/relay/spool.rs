@@ -616,6 +616,31 @@ async fn in_doubt_is_recorded_and_retried_or_held() {
 }
 
 #[tokio::test]
+async fn promise_1_what_is_in_doubt_when_its_time_is_over_stays_so() {
+    let ends = std::sync::atomic::AtomicUsize::new(0);
+    let script = move |moment, _: &str| {
+        let lost = moment == Moment::End && ends.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2;
+        lost.then_some(Answer::HangUp)
+    };
+    let mut hop = NextHop::scripted(EVERYTHING, script).await;
+    let house = House::open(relay_to(hop.address));
+    let first = house.deliver_first(&["a@example.org"]).await;
+    assert!(matches!(first, FirstTry::Queued { .. }), "{first:?}");
+    house.work();
+    house.pass(SignedDuration::from_hours(25));
+    let text = loop {
+        let text = String::from_utf8(hop.next().await.data).unwrap();
+        if text.contains("Action: ") {
+            break text;
+        }
+    };
+    assert!(text.contains("Action: delayed") && text.contains("Misschien bezorgd"), "{text}");
+    assert!(!text.contains("Action: failed") && !text.contains("Will-Retry-Until"), "{text}");
+    until(&house, |house| house.waiting().is_empty()).await;
+    assert_eq!(house.story(), ["admitted", "in_doubt a", "in_doubt a"]);
+}
+
+#[tokio::test]
 async fn p13_nobody_is_told_who_must_not_be() {
     let hop = NextHop::start().await;
     let house = House::open(relay_to(hop.address));

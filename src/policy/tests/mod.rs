@@ -2,6 +2,7 @@
 
 mod personal;
 mod properties;
+mod visible;
 mod world;
 
 use jiff::Timestamp;
@@ -9,7 +10,6 @@ use jiff::Timestamp;
 use super::*;
 use crate::consent::RelationGap;
 use crate::mail::{Class, Purpose, ReversePath};
-use crate::message::{Limits, Message};
 use crate::suppression::{DeliveryBlock, Reason};
 use world::*;
 
@@ -187,22 +187,6 @@ fn l8_without_a_way_out_marketing_waits() {
     assert!(matches!(world.screen().unwrap().answer, Answer::Defer(_)), "already at RCPT");
     world.rules.rules = vec![rule("all", Match::default(), class(Class::Service))];
     assert_eq!(world.permit().class(), Class::Service);
-}
-
-#[test]
-fn l14_who_stands_twice_in_to_and_cc_is_one() {
-    let world = World::new();
-    for (fields, shown) in [
-        ("To: a@x.test\r\nCc: A <a@x.test>, a@X.test\r\n", 1),
-        ("To: a@x.test, a@x.test, b@x.test\r\n", 2),
-        ("To: a@x.test, nieuws@a.test\r\n", 1),
-        ("To: a@x.test, @@\r\n", 2),
-    ] {
-        let text = format!("From: nieuws@a.test\r\n{fields}\r\nx\r\n");
-        let message = Message::parse(text.into(), &Limits::default());
-        let facts = MessageFacts::of(&world.rules, std::iter::empty(), &message);
-        assert_eq!(facts.visible_external, shown, "{fields}");
-    }
 }
 
 #[test]

@@ -105,8 +105,7 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
             }
             Fate::Cancelled(_) => {
                 groups.add(Word::Cancelled, answer, recipient);
-                let (recipient, answer) = (recipient.clone(), answer.clone());
-                failures.push(dsn::Failure { recipient, answer, next_hop: None });
+                failures.push(dsn::Failure::own(recipient.clone(), answer.clone()));
                 continue;
             }
             Fate::Deferred(_) if !expired => groups.add(Word::Delayed, answer, recipient),
@@ -117,10 +116,14 @@ pub(super) fn settle(spooled: &Spooled, delivery: &Delivery, terms: Terms) -> Se
             }
         }
         last_reply = answer.to_string();
-        if expired && !held {
+        if expired && matches!(fate, Fate::InDoubt(_)) && !held {
+            // Neither sent nor failed, for good (promise 1).
+            let unknown = dsn::Failure::own(recipient.clone(), answer.clone());
+            failures.push(dsn::Failure { in_doubt: true, ..unknown });
+        } else if expired && !held {
             let given_up = given_up(answer);
             groups.add(Word::Bounced, &given_up, recipient);
-            failures.push(dsn::Failure { recipient: recipient.clone(), answer: given_up, next_hop: None });
+            failures.push(dsn::Failure::own(recipient.clone(), given_up));
         } else {
             if terms.late && recipient.wants_delay_dsn() {
                 reports.push(Report::delayed(recipient, answer, spooled.expires_at));

@@ -281,11 +281,10 @@ impl Spool {
             let answer = given_up(&Answer::new(451, "4.3.0", reason));
             record.events.push(Event::Bounced(self.outcome(&spooled, &spooled.recipients, &answer)));
             record.sides.push(Side::Unspool(spooled.copy));
-            let failures = spooled.recipients.iter().map(|recipient| dsn::Failure {
-                recipient: recipient.clone(),
-                answer: answer.clone(),
-                next_hop: None,
-            });
+            let failures = spooled
+                .recipients
+                .iter()
+                .map(|recipient| dsn::Failure::own(recipient.clone(), answer.clone()));
             self.bounce(&mut record, &self.returned(&spooled, rope), failures.collect(), now);
         } else {
             let next = self.next_try(spooled.attempts.max(1), now).min(spooled.expires_at);
@@ -313,7 +312,7 @@ impl Spool {
             let answer = Answer::new(550, "5.7.1", refusal.reason());
             let outcome = self.outcome(&spooled, std::slice::from_ref(&recipient), &answer);
             record.events.push(Event::Cancelled(outcome));
-            failures.push(dsn::Failure { recipient, answer, next_hop: None });
+            failures.push(dsn::Failure::own(recipient, answer));
         }
         let cancelled = failures.len();
         if cancelled > 0 {
