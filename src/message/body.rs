@@ -104,11 +104,13 @@ pub(crate) fn plan(bytes: &[u8], part: &Part, nested: bool, wish: &Wish<'_>) -> 
         return Err("charset in a form that readers do not share".into());
     }
     let mut charset = Charset::of(part.parameter("charset").map(|p| p.value.as_str()));
-    let mut convert = !charset.is_ascii_superset();
+    let mut convert = charset.must_convert();
     if convert {
         let text = charset.decode(&decoded).ok_or("text that is not in its own charset")?;
         decoded = Cow::Owned(text.into_bytes());
         charset = Charset::Utf8;
+    } else if !charset.takes_ascii(&decoded) {
+        return Err("a charset in which ASCII may be something else".into());
     }
     let lead = lead(bytes, part, nested)?;
     let html = part.media == "text/html";

@@ -221,9 +221,10 @@ impl Plan {
         for recode in &self.recodes {
             recoded(original, tree, recode, draft);
         }
+        let beside = self.beside.iter().any(|link| (brief.is_ours)(link));
         for planned in &self.parts {
             let ours = match self.class {
-                Class::Marketing => planned.edit.links.iter().any(|link| (brief.is_ours)(link)),
+                Class::Marketing => beside || planned.edit.links.iter().any(|link| (brief.is_ours)(link)),
                 _ => marked,
             };
             if ours || planned.edit.is_empty() {
@@ -267,7 +268,9 @@ impl Plan {
         let mut before = vec![Piece::Own(Bytes::from(format!("--{boundary}\r\n")))];
         let mut outer = Some(Bytes::from(outer));
         for range in &wrap.fields {
-            draft.head.push((range.clone(), outer.take().unwrap_or_default()));
+            if !wrap.stays.contains(range) {
+                draft.head.push((range.clone(), outer.take().unwrap_or_default()));
+            }
             before.push(Piece::Original(range.clone()));
             if !original[range.clone()].ends_with(b"\n") {
                 before.push(Piece::Own(Bytes::from_static(b"\r\n")));

@@ -25,6 +25,7 @@ mod structure;
 mod template;
 mod trace;
 mod transfer;
+mod utf7;
 
 pub use compose::{Brief, ComposeError, Composed, Signer, SigningKey, Unsubscribe, compose};
 pub use fingerprint::Fingerprint;

@@ -24,6 +24,8 @@ pub struct Plan {
     pub(super) next_hop_8bit: bool,
     pub(super) footers: Option<Arc<Footers>>,
     pub(super) parts: Vec<Planned>,
+    /// Links in the text beside the bodies, as in a message that an earlier run wrapped.
+    pub(super) beside: Vec<String>,
     /// Recoded parts that get no footer.
     pub(super) recodes: Vec<Recode>,
     pub(super) wrap: Option<Wrap>,
@@ -47,6 +49,8 @@ pub(super) struct Wrap {
     pub boundary: String,
     /// The Content-* fields, which move to the inner part.
     pub fields: Vec<Range<usize>>,
+    /// Those of them that stay outside as well: the language, which decides about the footer's.
+    pub stays: Vec<Range<usize>>,
     /// Links in the text parts at the top: one of ours means that it is wrapped already.
     pub links: Vec<String>,
 }
@@ -89,6 +93,7 @@ impl Plan {
             next_hop_8bit: brief.next_hop_8bit,
             footers,
             parts: Vec::new(),
+            beside: Vec::new(),
             recodes: Vec::new(),
             wrap: None,
             head: head(message, brief.class),
@@ -123,6 +128,7 @@ impl Plan {
             Shape::Bodies(numbers) => match plan_parts(&self.message, numbers, &wish) {
                 Ok(parts) => {
                     self.parts = parts;
+                    self.beside = beside(&self.message, numbers, wish.link);
                     return Ok(());
                 }
                 Err(Reason::Over) if self.class == Class::Marketing => {
@@ -203,21 +209,40 @@ fn plan_parts(message: &Message, numbers: &[usize], wish: &Wish<'_>) -> Result<V
 fn wrap(message: &Message, why: &'static str, visible: &[usize], link: Option<&str>) -> Wrap {
     let bytes = message.original();
     let tree = message.tree();
-    let fields = tree.parts[0]
-        .block
-        .fields
-        .iter()
-        .filter(|field| bytes[field.name.clone()].to_ascii_lowercase().starts_with(b"content-"))
-        .map(|field| field.all.clone())
-        .collect();
+    let head = &tree.parts[0].block;
+    let named = |start: &[u8]| {
+        let fields = head.fields.iter();
+        let fields = fields.filter(|field| bytes[field.name.clone()].to_ascii_lowercase().starts_with(start));
+        fields.map(|field| field.all.clone()).collect()
+    };
+    Wrap {
+        why,
+        boundary: boundary(message),
+        fields: named(b"content-"),
+        stays: named(b"content-language"),
+        links: links_in(message, visible.iter().copied(), link),
+    }
+}
+
+/// The links in the texts that a reader sees at the top of the message besides `bodies`. Alternatives are
+/// not beside each other.
+fn beside(message: &Message, bodies: &[usize], link: Option<&str>) -> Vec<String> {
+    let root = &message.tree().parts[0];
+    if root.media != "multipart/mixed" {
+        return Vec::new();
+    }
+    links_in(message, root.children.iter().copied().filter(|child| !bodies.contains(child)), link)
+}
+
+fn links_in(message: &Message, parts: impl Iterator<Item = usize>, link: Option<&str>) -> Vec<String> {
+    let bytes = message.original();
     let mut links = Vec::new();
-    for &number in visible {
-        let part = &tree.parts[number];
+    for part in parts.map(|number| &message.tree().parts[number]) {
         if part.media.starts_with("text/") && !part.attachment {
             links.extend(place::links_of(bytes, part, link));
         }
     }
-    Wrap { why, boundary: boundary(message), fields, links }
+    links
 }
 
 /// A boundary that the message does not have in it, and the same each time.

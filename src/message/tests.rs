@@ -209,6 +209,49 @@ fn p12_twice_adds_nothing_to_a_text_that_is_not_in_its_own_charset() {
 }
 
 #[test]
+fn p12_twice_adds_nothing_beside_a_wrapping() {
+    let french = Sender { language: Language::Fr, ..sender() };
+    let unknown = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=x-unknown\r\n\r\nBonjour\r\n";
+    let go =
+        |text: &str| run(text, Class::Marketing, |b| b.sender = Some(Box::leak(Box::new(french.clone()))));
+    let wrapped = go(&format!("{HEAD}{unknown}")).unwrap().rope.to_vec();
+    let wrapped = String::from_utf8(wrapped).unwrap();
+    assert!(wrapped.contains("=_sluis_") && wrapped.contains(unknown.split_at(19).1), "{wrapped}");
+    // The sender's own footer, in Dutch now, is ASCII and would go inside.
+    assert_eq!(text(&wrapped, Class::Marketing), wrapped);
+    let others = wrapped.replace(URL, "https://u.example/u/someone-elses");
+    assert!(text(&others, Class::Marketing).contains("Bonjour\r\n\r\n____"), "only our own link counts");
+    let alternative = wrapped.replace("multipart/mixed", "multipart/alternative");
+    assert!(
+        text(&alternative, Class::Marketing).contains("Bonjour\r\n\r\n____"),
+        "alternatives are not beside"
+    );
+}
+
+#[test]
+fn p12_the_language_stays_outside_a_wrapping() {
+    for language in ["Content-Language: fr\r\n", "Content-language: fr,\r\n en\r\n"] {
+        for rest in [
+            format!("{language}Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\nx\r\n--s--\r\n"),
+            format!("Content-Type: text/plain; charset=utf-32\r\n{language}\r\nx\r\n"),
+        ] {
+            let once = marketing(&rest);
+            let (outer, inner) = once.split_once("\r\n\r\n").unwrap();
+            assert!(outer.contains(language.trim_end()) && inner.contains(&rest), "{once}");
+            assert!(inner.contains("d=C3=A9sinscrire"), "{once}");
+            assert_eq!(text(&once, Class::Marketing), once);
+        }
+    }
+    for charset in ["x-unknown", "hz-gb-2312", "ibm850", "iso-2022-kr", "viscii", "armscii-8"] {
+        let once = marketing(&format!(
+            "MIME-Version: 1.0\r\nContent-Language: fr\r\nContent-Type: text/plain; charset={charset}\r\n\r\nx\r\n"
+        ));
+        assert!(once.contains("=_sluis_"), "{charset}: {once}");
+        assert_eq!(text(&once, Class::Marketing), once, "{charset}");
+    }
+}
+
+#[test]
 fn p12_a_look_alike_footer_stays() {
     let copied = marketing("\r\nHallo\r\n").replace(URL, "https://u.example/u/someone-elses");
     let out = text(&copied, Class::Marketing);
