@@ -138,6 +138,7 @@ fn p11_the_last_semicolon_stands_at_the_end_of_its_line() {
                 String::from_utf8_lossy(&out)
             );
             verify(&out, 2).unwrap();
+            keep(&format!("both-{chosen}-{}", class.as_str()), &letter, &out);
         }
     }
 }

@@ -168,11 +168,12 @@ pub fn verify_with(
     }
 }
 
-/// For a look by other programs (tests/interop/rewrite.sh): the message before and after, and the record of
-/// the key, in the folder that `SLUIS_REWRITTEN` names, if it does.
+/// For a look by other programs (tests/interop/rewrite.sh): the message before and after, and the records of
+/// the keys, in the folder that `SLUIS_REWRITTEN` names, if it does.
 pub fn keep(name: &str, before: &[u8], after: &[u8]) {
     let Some(folder) = std::env::var_os("SLUIS_REWRITTEN").map(std::path::PathBuf::from) else { return };
-    std::fs::write(folder.join("key.txt"), format!("v=DKIM1; k=ed25519; p={ED_PUBLIC}")).unwrap();
+    std::fs::write(folder.join("key-ed.txt"), format!("v=DKIM1; k=ed25519; p={ED_PUBLIC}")).unwrap();
+    std::fs::write(folder.join("key-rsa.txt"), format!("v=DKIM1; k=rsa; p={}", RSA.1)).unwrap();
     std::fs::write(folder.join(format!("{name}.before")), before).unwrap();
     std::fs::write(folder.join(format!("{name}.after")), after).unwrap();
 }
