@@ -71,7 +71,8 @@ fn traits(name: &[u8]) -> u16 {
         b"template" | b"select" | b"object" => SPECIAL | BARRIER | HIDES,
         b"applet" | b"marquee" => SPECIAL | BARRIER,
         b"button" | b"noscript" => SPECIAL | HIDES,
-        b"datalist" | b"video" | b"audio" | b"meter" | b"progress" | b"canvas" | b"rp" => HIDES,
+        b"datalist" | b"option" | b"optgroup" | b"video" | b"audio" | b"meter" | b"progress" | b"canvas"
+        | b"rp" => HIDES,
         b"img" | b"embed" | b"hr" | b"br" | b"meta" => VOID | SPECIAL | LEAVES,
         b"area" | b"base" | b"basefont" | b"bgsound" | b"col" | b"frame" | b"image" | b"input"
         | b"keygen" | b"link" | b"param" | b"source" | b"track" | b"wbr" => VOID | SPECIAL,
@@ -116,6 +117,8 @@ pub(crate) struct Elements {
     open: Vec<Open>,
     /// How many of them hide what is in them.
     hiding: usize,
+    /// How many of these go on behind the end of what they were opened in.
+    lasting: usize,
     /// The open anchor that is looked at: how many elements were open before it.
     anchor: Option<usize>,
     /// Elements that may still be looked at: without a bound, unclosed elements would make this quadratic.
@@ -127,7 +130,14 @@ pub(crate) struct Elements {
 impl Elements {
     /// For a text of `len` octets.
     pub fn new(len: usize) -> Self {
-        Self { open: Vec::with_capacity(32), hiding: 0, anchor: None, work: 8 * len + 65_536, lost: false }
+        Self {
+            open: Vec::with_capacity(32),
+            hiding: 0,
+            lasting: 0,
+            anchor: None,
+            work: 8 * len + 65_536,
+            lost: false,
+        }
     }
 
     /// Whether something hides what stands here.
@@ -157,7 +167,12 @@ impl Elements {
             }
             self.leave_foreign();
         }
-        if is & VOID != 0 || matches!(name, b"html" | b"head" | b"body" | b"frameset") {
+        // What contains text only is the tokenizer's.
+        let text = matches!(
+            name,
+            b"script" | b"style" | b"title" | b"textarea" | b"xmp" | b"iframe" | b"noembed" | b"noframes"
+        );
+        if is & VOID != 0 || text || matches!(name, b"html" | b"head" | b"body" | b"frameset") {
             return true;
         }
         if matches!(name, b"svg" | b"math") {
@@ -282,12 +297,13 @@ impl Elements {
         }
         let first = self.open.iter().position(|open| open.is(HIDES))?;
         for open in self.open[first..].iter().rev() {
-            if !open.is(SPECIAL | HIDES | FOREIGN | BARRIER) {
-                continue;
-            }
             let name = html.get(open.at..open.at + open.len)?;
             if !name.iter().all(u8::is_ascii_graphic) {
-                return None;
+                // What is neither can stay open: other end tags reach across it.
+                if open.is(HIDES | FOREIGN) {
+                    return None;
+                }
+                continue;
             }
             out.push_str("</");
             out.extend(name.iter().map(|b| char::from(*b)));
@@ -305,6 +321,7 @@ impl Elements {
             return;
         }
         self.hiding += usize::from(is & HIDES != 0);
+        self.lasting += usize::from(is & (HIDES | FORMATTING) == HIDES | FORMATTING);
         self.open.push(Open { name: pack(tag.name), is, at: tag.at, len: tag.name.len() });
     }
 
@@ -361,7 +378,8 @@ impl Elements {
         true
     }
 
-    /// Close the element at `at` and all in it, but for formatting that hides: that goes on.
+    /// Close the element at `at` and all in it, but for formatting that hides: that goes on. So does other
+    /// formatting then, for it may be the one that the next end tag of its name ends.
     fn pop(&mut self, at: usize) {
         if self.hiding == 0 {
             return self.truncate(at);
@@ -370,7 +388,7 @@ impl Elements {
         let mut kept = at;
         for from in at..self.open.len() {
             let open = self.open[from];
-            if open.is(FORMATTING) && open.is(HIDES) {
+            if open.is(FORMATTING) && self.lasting > 0 {
                 self.open[kept] = open;
                 kept += 1;
             } else {
@@ -389,7 +407,10 @@ impl Elements {
     fn truncate(&mut self, len: usize) {
         self.forget_anchor(len);
         if self.hiding > 0 {
-            self.hiding -= self.open[len..].iter().filter(|open| open.is(HIDES)).count();
+            for open in self.open[len..].iter().filter(|open| open.is(HIDES)) {
+                self.hiding -= 1;
+                self.lasting -= usize::from(open.is(FORMATTING));
+            }
         }
         self.open.truncate(len);
     }
@@ -399,6 +420,7 @@ impl Elements {
         self.work = self.work.saturating_sub(self.open.len() - at);
         let open = self.open.remove(at);
         self.hiding -= usize::from(open.is(HIDES));
+        self.lasting -= usize::from(open.is(HIDES) && open.is(FORMATTING));
     }
 
     /// An anchor at `from` or behind it is no longer open, or not certainly.

@@ -7,6 +7,8 @@
 //! with something to click on. Works on octets: all it looks for is ASCII, and lead and trail octets of the
 //! charsets that get here are not `<`, `>` or quotes. Deliberately absent: style sheets.
 
+// Long because the states of one tokenizer stand together, and half of it is its tables of cases.
+
 use std::ops::Range;
 
 use memchr::{memchr, memchr2, memmem};
@@ -148,7 +150,8 @@ impl Scanner<'_> {
         }
         if self.elements.lost {
             scan.unfit = Some("html nested too deep");
-            scan.hidden = vec![0..end];
+            scan.hidden.clear();
+            scan.hidden.push(0..end);
             scan.targets.clear();
         }
         scan
@@ -682,11 +685,13 @@ mod tests {
     fn p12_what_hides_the_end_is_closed() {
         for (html, closer) in [
             ("<body>x<details><summary>s</summary>y</body>", "</details>"),
-            ("<body>x<select><option>y</body>", "</select>"),
+            ("<body>x<select><option>y</body>", "</option></select>"),
+            ("x<option>y</body>", "</option>"),
+            ("<b hidden><div><b>y</div></body>", "</b></b>"),
             ("x<dialog>y", "</dialog>"),
             ("x<video>y", "</video>"),
             ("x<audio>y", "</audio>"),
-            ("x<datalist><option>y", "</datalist>"),
+            ("x<datalist><option>y", "</option></datalist>"),
             ("x<meter>y", "</meter>"),
             ("x<object data=z><p>y", "</p></object>"),
             ("x<ruby>a<rp>(", "</rp>"),
