@@ -119,7 +119,7 @@ pub(crate) fn plan(bytes: &[u8], part: &Part, nested: bool, wish: &Wish<'_>) -> 
     }
     let lf_only = decoded.contains(&b'\n') && memmem::find(&decoded, b"\r\n").is_none();
     let found = if html { in_html(&decoded, charset, wish) } else { in_text(&decoded, nested, wish) };
-    let mut found = found.ok_or(Reason::Over)?;
+    let mut found = found?;
     for edit in &mut found.edits {
         around_state(charset, &decoded, edit);
     }

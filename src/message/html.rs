@@ -1,14 +1,19 @@
-//! Where a footer goes in html, found by a tolerant tokenizer (WHATWG HTML 13.2.5, as far as it matters).
+//! Where a footer goes in html and what of it a reader sees, by a tolerant tokenizer (WHATWG HTML 13.2.5).
 //!
 //! Looks for the last `</body>` that a browser would see as one: not in a comment, script, style, textarea,
-//! title, template, CDATA section or attribute. When something hides the end of the text (a comment, a
-//! script or a quote that is never closed), it also says what has to be written first so that the footer
-//! shows. Works on octets: all it looks for is ASCII, and lead and trail octets of the charsets that get
-//! here are not `<`, `>` or quotes. Deliberately absent: a document tree; styles that hide things.
+//! title, CDATA section, attribute, or in anything that is not shown. When something hides the end of the text
+//! (a comment, a script, a quote or a `<details>` that is never closed), it also says what has to be written
+//! first so that the footer shows; and when nothing helps, that. A link counts when it is the target of an anchor
+//! with something to click on. Works on octets: all it looks for is ASCII, and lead and trail octets of the
+//! charsets that get here are not `<`, `>` or quotes. Deliberately absent: style sheets.
+
+// Long because the states of one tokenizer stand together, and half of it is its tables of cases.
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr3, memmem};
+use memchr::{memchr, memchr2, memmem};
+
+use super::elements::{Elements, Tag};
 
 /// What the tokenizer found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,40 +22,51 @@ pub(crate) struct Scan {
     pub insert: usize,
     /// What must be written before the footer so that it shows.
     pub closer: String,
-    /// Regions that no reader shows, in order.
+    /// Why no footer would show wherever it stood.
+    pub unfit: Option<&'static str>,
+    /// Regions that not every reader shows, in order.
     pub hidden: Vec<Range<usize>>,
-    /// Whether it shows any text of its own; without, it is a picture.
-    pub has_text: bool,
+    /// Tags that may have a link in them, in order.
+    tags: Vec<Range<usize>>,
+    /// Where the targets of anchors begin that a reader sees and can click on, in order.
+    targets: Vec<usize>,
 }
 
 impl Scan {
-    /// Whether the octet at `at` is in something that is not shown.
-    pub fn hides(&self, at: usize) -> bool {
-        let next = self.hidden.partition_point(|range| range.start <= at);
-        next > 0 && self.hidden[next - 1].end > at
+    /// Whether a link that begins at `at` is one that a reader sees, as text or as the target of an anchor.
+    pub fn shows(&self, at: usize) -> bool {
+        let within = |ranges: &[Range<usize>]| {
+            let next = ranges.partition_point(|range| range.start <= at);
+            next > 0 && ranges[next - 1].end > at
+        };
+        match within(&self.tags) {
+            true => self.targets.binary_search(&at).is_ok(),
+            false => !within(&self.hidden),
+        }
     }
 }
 
 /// Elements whose content is text up to their own end tag (WHATWG HTML 13.2.6.2).
 const RAW_TEXT: [&str; 8] = ["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"];
 
+/// A tag that has a link in it is not shorter.
+const SHORTEST: usize = 16;
+
 /// Tokenize `html` to its end.
 pub(crate) fn scan(html: &[u8]) -> Scan {
-    let mut scanner =
-        Scanner { html, at: 0, body_end: None, html_end: None, templates: Vec::new(), scan: Scan::default() };
+    let mut scanner = Scanner {
+        html,
+        at: 0,
+        body_end: None,
+        html_end: None,
+        elements: Elements::new(html.len()),
+        covered: None,
+        conditional: None,
+        pending: None,
+        scan: Scan::default(),
+    };
     let closer = scanner.run();
-    let Scanner { body_end, html_end, templates, mut scan, .. } = scanner;
-    for start in &templates {
-        scan.hidden.push(*start..html.len());
-    }
-    scan.hidden = merged(scan.hidden);
-    if let Some(at) = body_end.or(html_end.filter(|_| closer.is_empty() && templates.is_empty())) {
-        scan.insert = at;
-    } else {
-        scan.insert = html.len();
-        scan.closer = closer + &"</template>".repeat(templates.len());
-    }
-    scan
+    scanner.finish(closer)
 }
 
 /// Sorted, and those that overlap or lie in one another made one: [`Scan::hides`] looks at one only.
@@ -71,8 +87,13 @@ struct Scanner<'a> {
     at: usize,
     body_end: Option<usize>,
     html_end: Option<usize>,
-    /// Starts of the templates that are open.
-    templates: Vec<usize>,
+    elements: Elements,
+    /// Where what hides this place begins.
+    covered: Option<usize>,
+    /// Where a part begins that is for some readers only: `<!--[if !mso]><!-->`.
+    conditional: Option<usize>,
+    /// The target of the anchor that is open, as long as there is nothing to click on.
+    pending: Option<usize>,
     scan: Scan,
 }
 
@@ -83,32 +104,76 @@ impl Scanner<'_> {
             let start = self.at + n;
             self.see_text(self.at..start);
             let rest = &self.html[start..];
-            let unclosed = if rest.starts_with(b"<!--") {
-                self.comment(start)
-            } else if rest.starts_with(b"<![CDATA[") {
-                self.cdata(start)
-            } else if matches!(rest.get(1), Some(b'!' | b'?')) {
-                self.bogus(start)
-            } else if rest.get(1).is_some_and(u8::is_ascii_alphabetic)
-                || (rest.get(1) == Some(&b'/') && rest.get(2).is_some_and(u8::is_ascii_alphabetic))
-            {
-                self.tag(start)
-            } else {
-                self.at = start + 1;
-                None
+            let unclosed = match rest.get(1) {
+                Some(b'!') if rest.starts_with(b"<!--") => self.comment(start),
+                Some(b'!') if self.elements.foreign() && rest.starts_with(b"<![CDATA[") => self.cdata(start),
+                Some(b'!' | b'?') => self.bogus(start),
+                Some(b'/') if rest.get(2).is_some_and(u8::is_ascii_alphabetic) => self.tag(start),
+                Some(b'/') => self.bogus(start),
+                Some(b) if b.is_ascii_alphabetic() => self.tag(start),
+                _ => {
+                    self.at = start + 1;
+                    self.see_text(start..start + 1);
+                    None
+                }
             };
             if let Some(closer) = unclosed {
                 return closer;
+            }
+            if self.scan.unfit.is_some() {
+                return String::new();
             }
         }
         self.see_text(self.at..self.html.len());
         String::new()
     }
 
-    fn see_text(&mut self, range: Range<usize>) {
-        if !self.scan.has_text && self.templates.is_empty() {
-            self.scan.has_text = self.html[range].iter().any(|b| b.is_ascii_alphanumeric() || *b > 127);
+    fn finish(mut self, mut closer: String) -> Scan {
+        let end = self.html.len();
+        let mut scan = std::mem::take(&mut self.scan);
+        scan.hidden.extend([self.covered, self.conditional].into_iter().flatten().map(|start| start..end));
+        scan.hidden = merged(scan.hidden);
+        let shown = closer.is_empty() && self.covered.is_none() && self.conditional.is_none();
+        if let Some(at) = self.body_end.or(self.html_end.filter(|_| shown)) {
+            scan.insert = at;
+        } else {
+            scan.insert = end;
+            // What was opened first is closed last.
+            let outer = self.conditional.is_some_and(|start| self.covered.is_none_or(|other| start < other));
+            let mark = if self.conditional.is_some() { "<!--<![endif]-->" } else { "" };
+            match self.elements.closers(self.html) {
+                Some(tags) if outer => closer += &(tags + mark),
+                Some(tags) => closer += &format!("{mark}{tags}"),
+                None => scan.unfit = scan.unfit.or(Some("html that hides what is added to it")),
+            }
+            scan.closer = closer;
         }
+        if self.elements.lost {
+            scan.unfit = Some("html nested too deep");
+            scan.hidden.clear();
+            scan.hidden.push(0..end);
+            scan.targets.clear();
+        }
+        scan
+    }
+
+    /// Text, which an anchor needs so that a reader can click on it.
+    fn see_text(&mut self, range: Range<usize>) {
+        if self.pending.is_some() && shows_ink(&self.html[range]) {
+            self.see_ink();
+        }
+    }
+
+    fn see_ink(&mut self) {
+        if !self.elements.hides() && self.conditional.is_none() && self.elements.in_anchor() {
+            self.scan.targets.extend(self.pending.take());
+        }
+    }
+
+    /// From `start` on nothing can be shown.
+    fn give_up(&mut self, start: usize, why: &'static str) {
+        self.scan.unfit = Some(why);
+        self.scan.hidden.push(start..self.html.len());
     }
 
     fn hide(&mut self, range: Range<usize>) {
@@ -133,6 +198,7 @@ impl Scanner<'_> {
         match end {
             Some(n) => {
                 self.hide(start..start + 4 + n);
+                self.condition(start);
                 None
             }
             None => {
@@ -142,7 +208,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A CDATA section in foreign content ends at `]]>`; elsewhere browsers see a comment up to `>`.
+    /// A CDATA section, which there is in svg and math only; elsewhere it is a comment up to `>`.
     fn cdata(&mut self, start: usize) -> Option<String> {
         match memmem::find(&self.html[start..], b"]]>") {
             Some(n) => {
@@ -160,12 +226,32 @@ impl Scanner<'_> {
         match memchr(b'>', &self.html[start..]) {
             Some(n) => {
                 self.hide(start..start + n + 1);
+                self.condition(start);
                 None
             }
             None => {
                 self.hide(start..self.html.len());
                 Some(">".to_owned())
             }
+        }
+    }
+
+    /// Conditional comments that browsers see past, but some readers obey: `<!--[if !mso]><!-->` to
+    /// `<!--<![endif]-->`, and `<![if !mso]>` to `<![endif]>`.
+    fn condition(&mut self, start: usize) {
+        let comment = &self.html[start..self.at];
+        let inner = comment.strip_prefix(b"<!--").or(comment.strip_prefix(b"<!")).unwrap_or_default();
+        let inner = inner.trim_ascii_start();
+        let ends = |mark: &[u8]| comment.ends_with(mark);
+        if memmem::find(inner, b"[endif]").is_some() {
+            if let Some(open) = self.conditional.take() {
+                self.scan.hidden.push(open..self.at);
+            }
+        } else if inner.get(..3).is_some_and(|mark| mark.eq_ignore_ascii_case(b"[if"))
+            && (ends(b"]>") || ends(b"<!-->") || ends(b"]>-->"))
+            && self.conditional.is_none()
+        {
+            self.conditional = Some(start);
         }
     }
 
@@ -176,94 +262,301 @@ impl Scanner<'_> {
             .iter()
             .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'/' | b'>'))
             .count();
-        let name = known(&self.html[name_at..name_at + name_len]);
-        match tag_end(self.html, name_at + name_len) {
-            Ok(end) => self.at = end,
-            Err(closer) => {
-                self.hide(start..self.html.len());
-                return Some(self.close_tag(closer, name, ending, start));
+        let name = &self.html[name_at..name_at + name_len];
+        let attributes = attributes(self.html, name_at + name_len);
+        self.at = attributes.end;
+        if attributes.end - start >= SHORTEST {
+            self.scan.tags.push(start..attributes.end);
+        }
+        let closer = attributes.closer;
+        let inside = match ending {
+            true => self.end_tag(start, name),
+            false => self.start_tag(start, name_at, name, &attributes),
+        };
+        match (closer, inside) {
+            (Some(closer), inside) => Some(closer.to_owned() + &inside.unwrap_or_default()),
+            (None, inside) => inside,
+        }
+    }
+
+    fn end_tag(&mut self, start: usize, name: &[u8]) -> Option<String> {
+        let shown = !self.elements.hides() && self.conditional.is_none();
+        match name {
+            [b'b' | b'B', rest @ ..] if rest.eq_ignore_ascii_case(b"ody") => {
+                self.body_end = if shown { Some(start) } else { self.body_end };
+            }
+            [b'h' | b'H', rest @ ..] if rest.eq_ignore_ascii_case(b"tml") => {
+                self.html_end = if shown { Some(start) } else { self.html_end };
+            }
+            _ => {
+                self.elements.end(name);
+                self.settle(start);
             }
         }
-        match (name, ending) {
-            ("body", true) if self.templates.is_empty() => self.body_end = Some(start),
-            ("html", true) if self.templates.is_empty() => self.html_end = Some(start),
-            ("template", false) if self.templates.len() < 64 => self.templates.push(start),
-            ("template", true) => {
-                if let Some(open) = self.templates.pop() {
-                    self.scan.hidden.push(open..self.at);
-                }
+        None
+    }
+
+    fn start_tag(&mut self, start: usize, at: usize, name: &[u8], has: &Attributes) -> Option<String> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let tag = Tag {
+            name,
+            at,
+            hidden: has.hidden,
+            open: has.open,
+            font: has.font,
+            self_closing: has.self_closing,
+        };
+        let html = self.elements.start(&tag);
+        self.settle(start);
+        if !html {
+            return None;
+        }
+        match name.first().map(u8::to_ascii_lowercase) {
+            Some(b'a') if name.len() == 1 => self.pending = has.href.filter(|_| !has.hidden),
+            Some(b'i') if is("img") && has.src && !has.hidden && !has.tiny => self.see_ink(),
+            Some(b'b' | b'h') if has.hidden && (is("body") || is("html")) => {
+                self.give_up(start, "html that is hidden as a whole");
             }
-            (name, false) if RAW_TEXT.contains(&name) => return self.raw_text(start, name),
+            Some(b'p') if is("plaintext") => self.give_up(start, "html that ends in plain text"),
+            Some(b'f') if is("frameset") => self.give_up(start, "html that consists of frames"),
+            Some(b's' | b't' | b'x' | b'i' | b'n') => {
+                let name = RAW_TEXT.into_iter().find(|raw| is(raw))?;
+                return match name {
+                    "script" => self.script(start),
+                    name => self.raw_text(start, name),
+                };
+            }
             _ => {}
         }
         None
     }
 
-    /// What closes a tag that is not, and then the element that it opens, if that would hide the footer.
-    fn close_tag(&mut self, closer: &str, name: &str, ending: bool, start: usize) -> String {
-        match name {
-            "template" if !ending => self.templates.push(start),
-            "template" => drop(self.templates.pop()),
-            name if !ending && RAW_TEXT.contains(&name) => return format!("{closer}</{name}>"),
+    /// After a tag: what begins or ceases to hide what follows, and anchors that are no longer open.
+    fn settle(&mut self, start: usize) {
+        if !self.elements.in_anchor() {
+            self.pending = None;
+        }
+        match (self.elements.hides(), self.covered) {
+            (true, None) => self.covered = Some(start),
+            (false, Some(open)) => {
+                self.scan.hidden.push(open..self.at);
+                self.covered = None;
+            }
             _ => {}
         }
-        closer.to_owned()
     }
 
     fn raw_text(&mut self, start: usize, name: &str) -> Option<String> {
         let mut from = self.at;
         while let Some(n) = memmem::find(&self.html[from..], b"</") {
             let after = from + n + 2;
-            let candidate = self.html.get(after..after + name.len()).unwrap_or_default();
-            let next = self.html.get(after + name.len());
-            let ends = next.is_some_and(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>'));
-            if ends && candidate.eq_ignore_ascii_case(name.as_bytes()) {
-                return match tag_end(self.html, after + name.len()) {
-                    Ok(end) => {
-                        self.hide(start..end);
-                        None
-                    }
-                    Err(closer) => {
-                        self.hide(start..self.html.len());
-                        Some(closer.to_owned())
-                    }
-                };
+            if names(&self.html[after..], name) {
+                return self.raw_end(start, after + name.len());
             }
             from = after;
         }
         self.hide(start..self.html.len());
         Some(format!("</{name}>"))
     }
-}
 
-/// The element of this name in lower case, if it is one that matters here.
-fn known(name: &[u8]) -> &'static str {
-    if !(3..=8).contains(&name.len()) {
-        return "";
+    /// The end tag of an element whose content is text, after its name.
+    fn raw_end(&mut self, start: usize, from: usize) -> Option<String> {
+        let tag = attributes(self.html, from);
+        self.hide(start..tag.end);
+        tag.closer.map(str::to_owned)
     }
-    let mut all = ["body", "html", "template"].into_iter().chain(RAW_TEXT);
-    all.find(|one| name.eq_ignore_ascii_case(one.as_bytes())).unwrap_or_default()
-}
 
-/// After a tag's name: where the tag ends, or what would end it.
-fn tag_end(html: &[u8], from: usize) -> Result<usize, &'static str> {
-    let mut at = from;
-    while let Some(n) = memchr3(b'>', b'"', b'\'', &html[at..]) {
-        let mark = html[at + n];
-        if mark == b'>' {
-            return Ok(at + n + 1);
-        }
-        // A quote opens a value only right after `=`; elsewhere it is part of a name.
-        let opens = html[at..at + n].trim_ascii_end().ends_with(b"=");
-        at += n + 1;
-        if opens {
-            match memchr(mark, &html[at..]) {
-                Some(n) => at += n + 1,
-                None => return Err(if mark == b'"' { "\">" } else { "'>" }),
+    /// A script ends at `</script>`, unless both `<!--` and `<script>` stand before it (WHATWG HTML 13.2.5.15 to
+    /// 13.2.5.31, "script data double escaped").
+    fn script(&mut self, start: usize) -> Option<String> {
+        let (mut escaped, mut double) = (false, false);
+        let mut from = self.at;
+        while let Some(n) = memchr2(b'<', b'-', &self.html[from..]) {
+            from += n;
+            let rest = &self.html[from..];
+            if escaped && rest.starts_with(b"-->") {
+                (escaped, double) = (false, false);
+                from += 3;
+            } else if !escaped && rest.starts_with(b"<!--") {
+                escaped = true;
+                // Its hyphens may be those of `-->`.
+                from += 2;
+            } else if rest.starts_with(b"</") && names(&rest[2..], "script") {
+                if !double {
+                    return self.raw_end(start, from + 8);
+                }
+                double = false;
+                from += 8;
+            } else if escaped && rest[0] == b'<' && names(&rest[1..], "script") {
+                double = true;
+                from += 7;
+            } else {
+                from += 1;
             }
         }
+        self.hide(start..self.html.len());
+        Some(if double { "--></script>" } else { "</script>" }.to_owned())
     }
-    Err(">")
+}
+
+/// Whether the tag name at the beginning of `text` is `name`.
+fn names(text: &[u8], name: &str) -> bool {
+    let ends = text.get(name.len()).is_some_and(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>'));
+    ends && text[..name.len()].eq_ignore_ascii_case(name.as_bytes())
+}
+
+/// Character references and octets of UTF-8 that leave nothing on the page.
+const BLANK: [&[u8]; 17] = [
+    b"&nbsp;",
+    b"&#160;",
+    b"&#xa0;",
+    b"&#xA0;",
+    b"&zwnj;",
+    b"&zwj;",
+    b"&shy;",
+    b"&ensp;",
+    b"&emsp;",
+    b"&thinsp;",
+    b"&#8203;",
+    b"&#8204;",
+    b"&#8199;",
+    b"&#847;",
+    b"&#173;",
+    b"\xc2\xa0",
+    b"\xef\xbb\xbf",
+];
+
+/// Whether a reader sees anything of `text`.
+fn shows_ink(text: &[u8]) -> bool {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_ascii_start();
+        if let Some(blank) = BLANK.iter().find(|blank| rest.starts_with(blank)) {
+            rest = &rest[blank.len()..];
+        } else if let [0xe2, 0x80, 0x80..=0x8f, after @ ..] = rest {
+            rest = after;
+        } else {
+            return rest.first().is_some_and(|b| b.is_ascii_graphic() || *b > 127);
+        }
+    }
+}
+
+/// What matters of a tag's attributes.
+#[derive(Debug, Default)]
+struct Attributes {
+    /// Where the tag ends.
+    end: usize,
+    /// What would end it, when nothing does.
+    closer: Option<&'static str>,
+    hidden: bool,
+    open: bool,
+    font: bool,
+    src: bool,
+    /// A picture of at most one pixel, which counts readers.
+    tiny: bool,
+    self_closing: bool,
+    /// Where the value of `href` begins, white space before it left out.
+    href: Option<usize>,
+}
+
+/// After a tag's name: its attributes (WHATWG HTML 13.2.5.32 to 13.2.5.40).
+fn attributes(html: &[u8], from: usize) -> Attributes {
+    let mut found = Attributes { end: html.len(), ..Attributes::default() };
+    let space = |at: usize| html[at..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+    let mut at = from;
+    loop {
+        at += space(at);
+        match html.get(at) {
+            None => break,
+            Some(b'>') => {
+                found.end = at + 1;
+                return found;
+            }
+            Some(b'/') => {
+                found.self_closing = html.get(at + 1) == Some(&b'>');
+                at += 1;
+                continue;
+            }
+            Some(_) => {}
+        }
+        // A `=` here is the first octet of a name.
+        let inner = html[at + 1..].iter().take_while(|b| !b.is_ascii_whitespace() && !b"/>=".contains(b));
+        let name = at..at + 1 + inner.count();
+        at = name.end + space(name.end);
+        let mut value = at..at;
+        if html.get(at) == Some(&b'=') {
+            at += 1;
+            at += space(at);
+            match html.get(at) {
+                Some(quote @ (b'"' | b'\'')) => {
+                    value = at + 1..html.len();
+                    let Some(n) = memchr(*quote, &html[at + 1..]) else {
+                        found.attribute(html, &html[name], value);
+                        found.closer = Some(if *quote == b'"' { "\">" } else { "'>" });
+                        return found;
+                    };
+                    value.end = at + 1 + n;
+                    at = value.end + 1;
+                }
+                _ => {
+                    let len = html[at..].iter().take_while(|b| !b.is_ascii_whitespace() && **b != b'>');
+                    value = at..at + len.count();
+                    at = value.end;
+                }
+            }
+        }
+        found.attribute(html, &html[name], value);
+    }
+    found.closer = Some(">");
+    found
+}
+
+impl Attributes {
+    fn attribute(&mut self, html: &[u8], name: &[u8], value: Range<usize>) {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        match name.len() {
+            3 if is("src") => self.src = true,
+            4 if is("open") => self.open = true,
+            4 if is("href") && self.href.is_none() => {
+                let blank = html[value.clone()].iter().take_while(|b| b.is_ascii_whitespace()).count();
+                self.href = Some(value.start + blank);
+            }
+            4 if is("face") || is("size") => self.font = true,
+            5 if is("color") => self.font = true,
+            5 if is("width") => self.tiny |= matches!(html[value].trim_ascii(), b"0" | b"1"),
+            6 if is("height") => self.tiny |= matches!(html[value].trim_ascii(), b"0" | b"1"),
+            5 if is("style") => self.hidden |= style_hides(&html[value]),
+            5 if is("inert") => self.hidden = true,
+            6 if is("hidden") => self.hidden = true,
+            7 if is("popover") => self.hidden = true,
+            _ => {}
+        }
+    }
+}
+
+/// Whether a `style` attribute hides its element, for some readers at least.
+fn style_hides(style: &[u8]) -> bool {
+    memchr::memchr_iter(b':', style).any(|colon| {
+        let property = style[..colon].trim_ascii_end();
+        if !matches!(property.last().map(u8::to_ascii_lowercase), Some(b'y' | b'e')) {
+            return false;
+        }
+        let ends = |name: &str| {
+            let from = property.len().checked_sub(name.len());
+            from.is_some_and(|from| property[from..].eq_ignore_ascii_case(name.as_bytes()))
+        };
+        let value = style[colon + 1..].trim_ascii_start();
+        let says = |word: &str| {
+            value.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        (ends("display") && says("none"))
+            || (ends("visibility") && (says("hidden") || says("collapse")))
+            || (ends("mso-hide") && says("all"))
+            || (ends("opacity") && {
+                let number = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'.');
+                number.clone().count() > 0 && number.clone().all(|b| b"0.".contains(b))
+            })
+    })
 }
 
 /// Text as html: markup escaped, everything beyond ASCII as a character reference, so that it can be
@@ -303,13 +596,18 @@ mod tests {
             Just("</style>"), Just("<template"), Just("</template>"), Just("<body>"), Just("</body>"),
             Just("</html>"), Just("<![CDATA["), Just("]]>"), Just("<!x"), Just(">"), Just("\""), Just("'"),
             Just(" a="), Just("<a "), Just("</a"), Just("x"), Just("<title"), Just("\r\n"), Just("/"),
+            Just("<div hidden"), Just("</div"), Just("<svg"), Just("</svg"), Just("<p>"), Just("<b hidden>"),
+            Just("</b>"), Just("<details>"), Just("<select>"), Just("<!--[if x]><!-->"), Just("<![endif]"),
+            Just("<table><td>"), Just("</td>"), Just("</table>"), Just("<foreignObject>"), Just("<font>"),
         ], 0..24)) {
             let html = soup.concat();
             let found = scan(html.as_bytes());
             let before = format!("{}\r\n{}\r\n", &html[..found.insert], found.closer);
             let seen = scan(format!("{before}<div>here</div>").as_bytes());
-            prop_assert_eq!(&seen.closer, "", "{}", html);
-            prop_assert!(!seen.hides(before.len()), "{} then {}", html, before);
+            prop_assert_eq!((&*seen.closer, seen.unfit), ("", None), "{}", html);
+            prop_assert!(seen.shows(before.len() + 5), "{} then {}", html, before);
+            let link = scan(format!("{before}<div><a href=\"https://x.example/\">x</a></div>").as_bytes());
+            prop_assert!(link.shows(before.len() + 14), "{} then {}", html, before);
         }
     }
 
@@ -333,6 +631,24 @@ mod tests {
             ("<p data-x=a'b>x</body>", "</body>", ""),
             ("<template></body></template>x", "", ""),
             ("<![CDATA[ </body> ]]>x", "", ""),
+            ("<p>x<![CDATA[ foo> seen</body>", "</body>", ""),
+            ("<svg><![CDATA[ > </body> ]]></svg>x</body>", "</body>", ""),
+            ("<a href=http://x/?q=\"foo>y</a></body>", "</body>", ""),
+            ("<a href=http://x/?q=\"a\"&b=\">y</a></body>", "</body>", ""),
+            ("<td class=\"a\"=\"<textarea>x</body>", "</body>", ""),
+            ("<a href==\"x>\">y</body>", "</body>", ""),
+            ("x<script><!--<script> </script> </body></script>y</body>", "</body>", ""),
+            ("x<script><!--<script> --></script>y</body>", "</body>", ""),
+            ("x<script><!--></script>y</body>", "</body>", ""),
+            ("x<script><!-- <scripts> </script>y</body>", "</body>", ""),
+            ("<svg><script/><style></svg></body>y", "</body>y", ""),
+            ("<svg><title></body></title></svg>y</body>", "</body>", ""),
+            ("x</ </body>y", "", ""),
+            ("x</></body>y", "</body>y", ""),
+            ("<div hidden>x</body></div>y", "", ""),
+            ("<!--[if !mso]><!--></body><!--<![endif]-->", "", ""),
+            ("<![if !mso]></body><![endif]>x</body>", "</body>", ""),
+            ("<!--[if !mso]><!-->x<!--<![endif]--></body>", "</body>", ""),
             ("<!--[if mso]></body><![endif]-->x</body>", "</body>", ""),
             ("<![if !mso]>x<![endif]></body>", "</body>", ""),
             ("<p>x</html>", "</html>", ""),
@@ -366,20 +682,147 @@ mod tests {
     }
 
     #[test]
+    fn p12_what_hides_the_end_is_closed() {
+        for (html, closer) in [
+            ("<body>x<details><summary>s</summary>y</body>", "</details>"),
+            ("<body>x<select><option>y</body>", "</option></select>"),
+            ("x<option>y</body>", "</option>"),
+            ("<b hidden><div><b>y</div></body>", "</b></b>"),
+            ("x<dialog>y", "</dialog>"),
+            ("x<video>y", "</video>"),
+            ("x<audio>y", "</audio>"),
+            ("x<datalist><option>y", "</option></datalist>"),
+            ("x<meter>y", "</meter>"),
+            ("x<object data=z><p>y", "</p></object>"),
+            ("x<ruby>a<rp>(", "</rp>"),
+            ("x<noscript>y", "</noscript>"),
+            ("x<iframe>y", "</iframe>"),
+            ("x<noembed>y", "</noembed>"),
+            ("x<noframes>y", "</noframes>"),
+            ("<title>x<body>", "</title>"),
+            ("x<div hidden>y</body>", "</div>"),
+            ("x<div HIDDEN='until-found'>y</body>", "</div>"),
+            ("x<div style='color:red; display : none'>y</body>", "</div>"),
+            ("x<div style='visibility:hidden'>y</body>", "</div>"),
+            ("x<div style='opacity: 0.0'>y</body>", "</div>"),
+            ("x<div style='opacity: 0.5'>y</div>", ""),
+            ("x<div hidden><textarea>y</body>", "</textarea></div>"),
+            ("x<div hidden title=\"y</body>", "\"></div>"),
+            ("x<span hidden><div></span>y</body>", "</div></span>"),
+            ("x<div><b hidden>y</div>z</body>", "</b>"),
+            ("x<div hidden><table><tr><td></div>y</body>", "</td></tr></table></div>"),
+            ("x<svg><g>y</svg", ">"),
+            ("x<svg><g>y", "</g></svg>"),
+            ("x<svg><foreignObject><div>y", "</div></foreignObject></svg>"),
+            ("x<script><!--<script> </script> y</body>", "</script>"),
+            ("x<script><!--<script> y</body>", "--></script>"),
+            ("x<!--[if !mso]><!-->y</body>", "<!--<![endif]-->"),
+            ("x</", ">"),
+        ] {
+            let rest = if closer.is_empty() { html.len() } else { scan(html.as_bytes()).insert };
+            assert_eq!((rest, place(html).1), (html.len(), closer.to_owned()), "{html}");
+        }
+        // None of these hides anything at its end.
+        for html in [
+            "<div hidden>x<p>y</div>z</body>",
+            "<table><tr hidden><td>x<tr><td>y</table>z</body>",
+            "<div hidden><b>x</div>y</body>",
+            "<svg><g></svg>x</body>",
+            "<svg><g><div>x</div></body>",
+            "<details open>x</body>",
+            "<select><option>x</select>y</body>",
+            "<ul><li hidden>x<li>y</ul></body>",
+            "<a hidden href=x>y<a href=z>y</a></body>",
+        ] {
+            assert_eq!(place(html), ("</body>".to_owned(), String::new()), "{html}");
+        }
+    }
+
+    #[test]
+    fn p12_where_no_footer_would_show() {
+        for html in [
+            "<p>x</p><plaintext>y</body>",
+            "<html><frameset cols=*><frame src=x></frameset></html>",
+            "<body hidden>x</body>",
+            "<html style=\"display:none\"><body>x</body></html>",
+            "<x\u{e9} hidden>z",
+        ] {
+            assert!(scan(html.as_bytes()).unfit.is_some(), "{html}");
+        }
+        assert!(scan("<b>".repeat(2000).as_bytes()).unfit.is_some());
+        assert!(scan("<b><div>".repeat(2000).as_bytes()).unfit.is_some());
+        assert!(scan("<p>x<td>y".repeat(2000).as_bytes()).unfit.is_none());
+    }
+
+    #[test]
     fn p12_hidden_places() {
-        let html = b"A<!-- B -->C<script>D</script>E<template>F</template>G";
-        let found = scan(html);
-        for (at, b) in html.iter().enumerate().filter(|(_, b)| b.is_ascii_uppercase()) {
-            assert_eq!(found.hides(at), b"BDF".contains(b), "{}", *b as char);
+        let shown = |html: &[u8], hidden: &[u8]| {
+            let found = scan(html);
+            for (at, b) in html.iter().enumerate().filter(|(_, b)| b.is_ascii_uppercase()) {
+                assert_eq!(found.shows(at), !hidden.contains(b), "{}", *b as char);
+            }
+        };
+        shown(b"A<!-- B -->C<script>D</script>E<template>F</template>G", b"BDF");
+        shown(b"<template>A<!-- B -->C<template>D</template>E</template>F", b"ABCDE");
+        shown(b"A<div hidden>B<p>C</div>D<details>E</details>F", b"BCE");
+        shown(b"A<!--[if !mso]><!-->B<!--<![endif]-->C<![if x]>D<![endif]>E", b"BD");
+    }
+
+    #[test]
+    fn l8_a_link_counts_where_a_reader_can_click_on_it() {
+        const URL: &str = "{{unsubscribe_url}}";
+        let shows = |html: &str| {
+            let html = html.replace('U', URL);
+            let at = html.find(URL).unwrap();
+            scan(html.as_bytes()).shows(at)
+        };
+        for html in [
+            "<a href=\"U\">x</a>",
+            "<a class=y href=U>x</a>",
+            "<A HREF = '\n U'>x</A>",
+            "<a href=\"U\"><img src=x></a>",
+            "<a href=\"U\"><span>&nbsp;<b>x</b></span></a>",
+            "<a href=\"U\">&#1086;</a>",
+            "<a title='>' href=\"U\">x</a>",
+            "<div style=\"display:block\"><a href=\"U\">x</a></div>",
+            "<div style=\"display:none\">y</div><a href=\"U\">x</a>",
+            "<!--[if mso]>y<![endif]--><a href=\"U\">x</a>",
+            "<p>U</p>",
+            "<details open><a href=\"U\">x</a></details>",
+        ] {
+            assert!(shows(html), "{html}");
         }
-        assert!(!scan(b"<body><img src=x><!-- words --></body>").has_text);
-        let nested = b"<template>A<!-- B -->C<template>D</template>E</template>F";
-        let found = scan(nested);
-        for (at, b) in nested.iter().enumerate().filter(|(_, b)| b.is_ascii_uppercase()) {
-            assert_eq!(found.hides(at), *b != b'F', "{}", *b as char);
+        for html in [
+            "<a href=\"U\"></a>",
+            "<a href=\"U\"> &nbsp;\u{200b}<b></b></a>x",
+            "<a href=\"U\"><!-- x --></a>",
+            "<a href=\"U\"><img></a>",
+            "<a href=\"U\"><img src=x hidden></a>",
+            "<a href=\"U\"><img src=x width=1 height=1></a>",
+            "<a href=\"U\"><span hidden>x</span></a>",
+            "<a href=\"U\"><a href=y>x</a>",
+            "<table><td><a href=\"U\"></td><td>x</td></table>",
+            "<a data-href=\"U\">x</a>",
+            "<a href=y href=\"U\">x</a>",
+            "<a title='>' data-x=\"U\" href=y>x</a>",
+            "<a hidden href=\"U\">x</a>",
+            "<a href=\"U\" style='visibility:hidden'>x</a>",
+            "<div style=\"display:none\"><a href=\"U\">x</a></div>",
+            "<div style=\"display:none !important\"><p>y<p><a href=\"U\">x</a></div>",
+            "<div hidden>U</div>",
+            "<details>U</details>",
+            "<link rel=x href=\"U\">x",
+            "<base href=\"U\">x",
+            "<area href=\"U\">x",
+            "<svg><a href=\"U\"><text>x</text></a></svg>",
+            "<noscript><a href=\"U\">x</a></noscript>",
+            "<input value=\"U\">",
+            "<!--[if !mso]><a href=\"U\">x</a><![endif]-->",
+            "<!--[if !mso]><!--><a href=\"U\">x</a><!--<![endif]-->",
+            "<![if !mso]><a href=\"U\">x</a><![endif]>",
+        ] {
+            assert!(!shows(html), "{html}");
         }
-        let found = scan(html);
-        assert!(found.has_text);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod body;
 mod charset;
 mod compose;
 mod edit;
+mod elements;
 mod fingerprint;
 mod footer;
 mod header;

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::body::Wish;
+use super::body::{Reason, Wish};
 use super::charset::Charset;
 use super::html;
 use super::structure::{Coding, Part};
@@ -112,30 +112,17 @@ fn stands_alone(text: &[u8], end: usize) -> bool {
     text[end..].iter().take_while(|b| continues(**b)).all(|b| PUNCTUATION.contains(b))
 }
 
-/// In html: whether a link at `at` is text or the target of an anchor, not some other attribute.
-fn leads_somewhere(text: &[u8], at: usize) -> bool {
-    let window = &text[at.saturating_sub(2048)..at];
-    let Some(mark) = memchr::memrchr2(b'<', b'>', window).filter(|mark| window[*mark] == b'<') else {
-        return true;
-    };
-    let tag = &window[mark..];
-    if !tag.get(1).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'/') {
-        return true;
-    }
-    let before = tag.trim_ascii_end();
-    let before = before.strip_suffix(b"\"").or(before.strip_suffix(b"'")).unwrap_or(before).trim_ascii_end();
-    let name = before.strip_suffix(b"=").unwrap_or_default().trim_ascii_end();
-    name.len() > 4 && name[name.len() - 4..].eq_ignore_ascii_case(b"href")
-}
-
-/// The changes of an html part; `None` when it has more placeholders than the limit.
-pub(crate) fn in_html(decoded: &[u8], charset: Charset, wish: &Wish<'_>) -> Option<Found> {
+/// The changes of an html part.
+pub(crate) fn in_html(decoded: &[u8], charset: Charset, wish: &Wish<'_>) -> Result<Found, Reason> {
     let text = charset.masked(decoded);
     let scan = html::scan(&text);
-    let mut edits = placeholders(&text, wish)?;
-    let shown = |at| !scan.hides(at) && leads_somewhere(&text, at);
+    let mut edits = placeholders(&text, wish).ok_or(Reason::Over)?;
+    let shown = |at| scan.shows(at);
     let links = links(&text, wish.link, shown, true);
     if let Some(slot) = missing(&text, &edits, wish, shown) {
+        if let Some(why) = scan.unfit {
+            return Err(Reason::Wrap(why));
+        }
         // A placeholder in what the footer has to close stays in front of it.
         let place = edits.partition_point(|edit| edit.at.start < scan.insert);
         let at = scan.insert.max(edits.get(place.wrapping_sub(1)).map_or(0, |edit| edit.at.end));
@@ -143,12 +130,12 @@ pub(crate) fn in_html(decoded: &[u8], charset: Charset, wish: &Wish<'_>) -> Opti
         let before = format!("{closer}\r\n").into_bytes();
         edits.insert(place, Edit { at: at..at, slot, before, after: Vec::new(), trim: false });
     }
-    Some(Found { edits, links })
+    Ok(Found { edits, links })
 }
 
-/// The changes of a text part; `None` when it has more placeholders than the limit.
-pub(crate) fn in_text(decoded: &[u8], nested: bool, wish: &Wish<'_>) -> Option<Found> {
-    let mut edits = placeholders(decoded, wish)?;
+/// The changes of a text part.
+pub(crate) fn in_text(decoded: &[u8], nested: bool, wish: &Wish<'_>) -> Result<Found, Reason> {
+    let mut edits = placeholders(decoded, wish).ok_or(Reason::Over)?;
     let links = links(decoded, wish.link, |_| true, false);
     if let Some(slot) = missing(decoded, &edits, wish, |_| true) {
         let signature = signature(decoded);
@@ -167,7 +154,7 @@ pub(crate) fn in_text(decoded: &[u8], nested: bool, wish: &Wish<'_>) -> Option<F
         let edit = Edit { at: at..at, slot, before: before.to_vec(), after: after.to_vec(), trim };
         edits.insert(place, edit);
     }
-    Some(Found { edits, links })
+    Ok(Found { edits, links })
 }
 
 fn ends_with_empty_line(text: &[u8]) -> bool {
@@ -205,7 +192,7 @@ pub(crate) fn links_of(bytes: &[u8], part: &Part, ours: Option<&str>) -> Vec<Str
         return links(&decoded, ours, |_| true, false);
     }
     let scan = html::scan(&decoded);
-    links(&decoded, ours, |at| !scan.hides(at) && leads_somewhere(&decoded, at), true)
+    links(&decoded, ours, |at| scan.shows(at), true)
 }
 
 /// Scheme and host of a link, to the slash after it.

@@ -176,9 +176,14 @@ impl Template {
 
     fn sound_html(&self) -> Result<(), String> {
         let mut text = String::new();
+        let mut link = 0;
         for (_, token) in &self.tokens {
             match token {
                 Token::Literal(literal) => text.push_str(literal),
+                Token::Word(Word::Link) => {
+                    link = text.len();
+                    text.push_str("https://x.example/x");
+                }
                 Token::Word(_) => text.push('x'),
             }
         }
@@ -186,10 +191,15 @@ impl Template {
         if !scan.closer.is_empty() {
             return Err(format!("something is never closed; {} would close it", scan.closer));
         }
-        if !scan.hidden.is_empty() || scan.insert != text.len() {
-            return Err("comments, scripts, styles, <body> and <html> have no place in a footer; \
-                        write style=\"...\" where it is needed"
-                .to_owned());
+        if !scan.hidden.is_empty() || scan.unfit.is_some() || scan.insert != text.len() {
+            return Err(
+                "comments, scripts, styles, <body>, <html> and what readers do not see have no place in \
+                        a footer; write style=\"...\" where it is needed"
+                    .to_owned(),
+            );
+        }
+        if !scan.shows(link) {
+            return Err("{{unsubscribe_url}} must be the target of an <a> with a text to click on".to_owned());
         }
         Ok(())
     }
@@ -319,6 +329,11 @@ mod tests {
             ("Stop<", "Stop<!-- <", "never closed"),
             ("<a ", "<style>a{}</style><a ", "no place in a footer"),
             ("</a>", "</a></body>", "no place in a footer"),
+            ("</a>", "</a><plaintext>", "no place in a footer"),
+            ("<a ", "<a style='display: none' ", "no place in a footer"),
+            ("Stop</a>", "</a>", "a text to click on"),
+            ("<a ", "<a data-", "a text to click on"),
+            ("<a ", "<area ", "a text to click on"),
         ] {
             let error = Template::parse(&html.replace(remove, with), Flavour::Html).unwrap_err();
             assert!(error.what.contains(says), "{remove} to {with}: {error}");
