@@ -268,10 +268,13 @@ impl Plan {
         let mut before = vec![Piece::Own(Bytes::from(format!("--{boundary}\r\n")))];
         let mut outer = Some(Bytes::from(outer));
         for range in &wrap.fields {
-            if !wrap.stays.contains(range) {
+            if wrap.stays.contains(range) {
+                // It stays where it is, so this is a piece of ours: nothing of the original goes out twice.
+                before.push(Piece::Own(Bytes::copy_from_slice(&original[range.clone()])));
+            } else {
                 draft.head.push((range.clone(), outer.take().unwrap_or_default()));
+                before.push(Piece::Original(range.clone()));
             }
-            before.push(Piece::Original(range.clone()));
             if !original[range.clone()].ends_with(b"\n") {
                 before.push(Piece::Own(Bytes::from_static(b"\r\n")));
             }
