@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench register` prints a Markdown table; `-- --addresses 10000000` takes another number,
 //! `--import 0` leaves the import out, `--cache` is the MiB of pages that the store and the plain table may each keep
-//! in memory (as `[ledger] cache`; 48), `--quick` takes 50,000 of both.
+//! in memory (as `[ledger] cache`; 32), `--quick` takes 50,000 of both.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -672,7 +672,7 @@ impl Default for LedgerSettings {
     fn default() -> Self {
         Self {
             checkpoint_every: Duration::from_secs(60),
-            cache: 48 << 20,
+            cache: 32 << 20,
             quick_repair: false,
             archive: Archive::default(),
             retention: Retention::default(),

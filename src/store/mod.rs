@@ -87,7 +87,7 @@ impl Settings {
     pub fn new(signer: Signer) -> Self {
         Self {
             signer,
-            cache_bytes: 48 * 1024 * 1024,
+            cache_bytes: 32 * 1024 * 1024,
             quick_repair: false,
             queue: 1024,
             max_batch: 512,
