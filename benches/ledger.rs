@@ -108,6 +108,7 @@ fn epoch() -> Timestamp {
 }
 
 fn open(path: &Path, clock: &Arc<ManualClock>, signer: &Signer, quick_repair: bool) -> Store {
+    let quick_repair = if quick_repair { 0 } else { u64::MAX };
     let settings = Settings { quick_repair, ..Settings::new(signer.clone()) };
     Store::open(path, settings, clock.clone(), Arc::new(SystemEntropy)).expect("a store")
 }

@@ -238,7 +238,7 @@ impl Post {
         let settings = store::Settings {
             signer: Signer::generate("poort.test", &SystemEntropy).unwrap(),
             cache_bytes: 1 << 20,
-            quick_repair: false,
+            quick_repair: u64::MAX,
             queue: 16,
             max_batch: 16,
             checkpoint_every: Duration::from_secs(60),
