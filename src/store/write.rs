@@ -287,6 +287,7 @@ impl<'t> Pages<'t> {
                 }
                 Side::Spool(copy) => self.spool(copy)?,
                 Side::Unspool(copy) => self.unspool(*copy)?,
+                Side::Owe(place, _) if self.is_known(record.events.get(*place as usize))? => {}
                 Side::Owe(place, owed) => {
                     let fact = tip.edge.size() + u64::from(*place);
                     self.outbox()?.owe(OwedId { fact, index: owes }, owed)?;
@@ -304,6 +305,15 @@ impl<'t> Pages<'t> {
             self.append(event, spelled, tip)?;
         }
         Ok(())
+    }
+
+    /// Whether `event` says of a mailbox what is on record already, so that nobody has to be told (RULES L10). Two tries
+    /// may find that out at the same moment: only here one comes after the other.
+    fn is_known(&self, event: Option<&Event>) -> Result<bool, Fault> {
+        match event {
+            Some(Event::Returned(it)) if it.blocked => self.projections.is_blocked(&it.sender, &it.address),
+            _ => Ok(false),
+        }
     }
 
     fn outbox(&mut self) -> Result<&mut Outbox<'t>, Fault> {
