@@ -243,6 +243,7 @@ impl Post {
             max_batch: 16,
             checkpoint_every: Duration::from_secs(60),
             retention: Retention::default(),
+            pack_entries: 50_000,
         };
         let path = folder.path().join("ledger.redb");
         let store = Store::open(&path, settings, clock.clone(), Arc::new(SystemEntropy)).unwrap();

@@ -519,6 +519,8 @@ pub struct Limits {
     pub ledger_queue: usize,
     /// Records in one commit.
     pub ledger_batch: usize,
+    /// Entries of one evidence pack.
+    pub ledger_pack_entries: usize,
     /// HTTP connections to the unsubscribe page.
     pub http_connections: usize,
     /// One HTTP request body.
@@ -598,6 +600,7 @@ impl Default for Limits {
             spool_copies: 100_000,
             ledger_queue: 1_024,
             ledger_batch: 512,
+            ledger_pack_entries: 50_000,
             http_connections: 512,
             http_body: 64 << 10,
             http_timeout: Duration::from_secs(20),

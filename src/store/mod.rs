@@ -80,6 +80,8 @@ pub struct Settings {
     pub checkpoint_every: Duration,
     /// How long entries are kept.
     pub retention: Retention,
+    /// Entries of one evidence pack, at most: they stand in memory together.
+    pub pack_entries: usize,
 }
 
 impl Settings {
@@ -93,6 +95,7 @@ impl Settings {
             max_batch: 512,
             checkpoint_every: Duration::from_secs(60),
             retention: Retention::default(),
+            pack_entries: 50_000,
         }
     }
 }
