@@ -14,6 +14,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr2, memmem};
 
 use super::elements::{Elements, Tag};
+use super::names::{self, Name, pack};
 
 /// What the tokenizer found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,7 +48,15 @@ impl Scan {
 }
 
 /// Elements whose content is text up to their own end tag (WHATWG HTML 13.2.6.2).
-const RAW_TEXT: [&str; 8] = ["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"];
+const RAW_TEXT: [(Name, &str); 7] = [
+    (names::STYLE, "style"),
+    (names::TITLE, "title"),
+    (names::TEXTAREA, "textarea"),
+    (names::XMP, "xmp"),
+    (names::IFRAME, "iframe"),
+    (names::NOEMBED, "noembed"),
+    (names::NOFRAMES, "noframes"),
+];
 
 /// A tag that has a link in it is not shorter.
 const SHORTEST: usize = 16;
@@ -262,7 +271,7 @@ impl Scanner<'_> {
             .iter()
             .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'/' | b'>'))
             .count();
-        let name = &self.html[name_at..name_at + name_len];
+        let name = pack(&self.html[name_at..name_at + name_len]);
         let attributes = attributes(self.html, name_at + name_len);
         self.at = attributes.end;
         if attributes.end - start >= SHORTEST {
@@ -271,7 +280,7 @@ impl Scanner<'_> {
         let closer = attributes.closer;
         let inside = match ending {
             true => self.end_tag(start, name),
-            false => self.start_tag(start, name_at, name, &attributes),
+            false => self.start_tag(start, name_at..name_at + name_len, name, &attributes),
         };
         match (closer, inside) {
             (Some(closer), inside) => Some(closer.to_owned() + &inside.unwrap_or_default()),
@@ -279,15 +288,11 @@ impl Scanner<'_> {
         }
     }
 
-    fn end_tag(&mut self, start: usize, name: &[u8]) -> Option<String> {
+    fn end_tag(&mut self, start: usize, name: Name) -> Option<String> {
         let shown = !self.elements.hides() && self.conditional.is_none();
         match name {
-            [b'b' | b'B', rest @ ..] if rest.eq_ignore_ascii_case(b"ody") => {
-                self.body_end = if shown { Some(start) } else { self.body_end };
-            }
-            [b'h' | b'H', rest @ ..] if rest.eq_ignore_ascii_case(b"tml") => {
-                self.html_end = if shown { Some(start) } else { self.html_end };
-            }
+            names::BODY => self.body_end = if shown { Some(start) } else { self.body_end },
+            names::HTML => self.html_end = if shown { Some(start) } else { self.html_end },
             _ => {
                 self.elements.end(name);
                 self.settle(start);
@@ -296,8 +301,7 @@ impl Scanner<'_> {
         None
     }
 
-    fn start_tag(&mut self, start: usize, at: usize, name: &[u8], has: &Attributes) -> Option<String> {
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    fn start_tag(&mut self, start: usize, at: Range<usize>, name: Name, has: &Attributes) -> Option<String> {
         let tag = Tag {
             name,
             at,
@@ -311,22 +315,21 @@ impl Scanner<'_> {
         if !html {
             return None;
         }
-        match name.first().map(u8::to_ascii_lowercase) {
-            Some(b'a') if name.len() == 1 => self.pending = has.href.filter(|_| !has.hidden),
-            Some(b'i') if is("img") && has.src && !has.hidden && !has.tiny => self.see_ink(),
-            Some(b'b' | b'h') if has.hidden && (is("body") || is("html")) => {
+        match name {
+            names::A => self.pending = has.href.filter(|_| !has.hidden),
+            names::IMG if has.src && !has.hidden && !has.tiny => self.see_ink(),
+            names::BODY | names::HTML if has.hidden => {
                 self.give_up(start, "html that is hidden as a whole");
             }
-            Some(b'p') if is("plaintext") => self.give_up(start, "html that ends in plain text"),
-            Some(b'f') if is("frameset") => self.give_up(start, "html that consists of frames"),
-            Some(b's' | b't' | b'x' | b'i' | b'n') => {
-                let name = RAW_TEXT.into_iter().find(|raw| is(raw))?;
-                return match name {
-                    "script" => self.script(start),
-                    name => self.raw_text(start, name),
-                };
+            names::PLAINTEXT => self.give_up(start, "html that ends in plain text"),
+            names::FRAMESET => self.give_up(start, "html that consists of frames"),
+            names::SCRIPT => return self.script(start),
+            _ => {
+                return RAW_TEXT
+                    .iter()
+                    .find(|(raw, _)| *raw == name)
+                    .and_then(|(_, raw)| self.raw_text(start, raw));
             }
-            _ => {}
         }
         None
     }
@@ -431,12 +434,15 @@ fn shows_ink(text: &[u8]) -> bool {
     let mut rest = text;
     loop {
         rest = rest.trim_ascii_start();
+        if !matches!(rest.first(), Some(b'&' | 128..)) {
+            return rest.first().is_some_and(u8::is_ascii_graphic);
+        }
         if let Some(blank) = BLANK.iter().find(|blank| rest.starts_with(blank)) {
             rest = &rest[blank.len()..];
         } else if let [0xe2, 0x80, 0x80..=0x8f, after @ ..] = rest {
             rest = after;
         } else {
-            return rest.first().is_some_and(|b| b.is_ascii_graphic() || *b > 127);
+            return true;
         }
     }
 }

@@ -17,6 +17,7 @@ mod header;
 mod html;
 mod identity;
 mod list;
+mod names;
 mod place;
 mod plan;
 mod recode;
