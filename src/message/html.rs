@@ -5,7 +5,8 @@
 //! (a comment, a script, a quote or a `<details>` that is never closed), it also says what has to be written
 //! first so that the footer shows; and when nothing helps, that. A link counts when it is the target of an anchor
 //! with something to click on. Works on octets: all it looks for is ASCII, and lead and trail octets of the
-//! charsets that get here are not `<`, `>` or quotes. Deliberately absent: style sheets.
+//! charsets that get here are not `<`, `>` or quotes. Style sheets are read first (`style`), as they may stand
+//! behind what they hide. Deliberately absent: layout.
 
 // Long because the states of one tokenizer stand together, and half of it is its tables of cases.
 
@@ -15,6 +16,7 @@ use memchr::{memchr, memchr2, memmem};
 
 use super::elements::{Elements, Tag};
 use super::names::{self, Name, pack};
+use super::style::{Element, Sheet, inline};
 
 /// What the tokenizer found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,9 +33,22 @@ pub(crate) struct Scan {
     tags: Vec<Range<usize>>,
     /// Where the targets of anchors begin that a reader sees and can click on, in order.
     targets: Vec<usize>,
+    /// Where style sheets are.
+    styles: Vec<Range<usize>>,
+    sheet: Sheet,
 }
 
 impl Scan {
+    /// Whether all of `footer` shows in this text, its `link` included: style sheets reach it, too.
+    pub fn spares(&self, footer: &str, link: Option<&str>) -> bool {
+        if self.sheet.is_empty() {
+            return true;
+        }
+        let scan = tokenize(footer.as_bytes(), self.sheet.anywhere(footer.len()));
+        let at = link.map(|link| footer.find(link));
+        scan.hidden.is_empty() && at.is_none_or(|at| at.is_some_and(|at| scan.shows(at)))
+    }
+
     /// Whether a link that begins at `at` is one that a reader sees, as text or as the target of an anchor.
     pub fn shows(&self, at: usize) -> bool {
         let within = |ranges: &[Range<usize>]| {
@@ -58,11 +73,33 @@ const RAW_TEXT: [(Name, &str); 7] = [
     (names::NOFRAMES, "noframes"),
 ];
 
+/// Why no footer would show.
+const HIDDEN: &str = "html that is hidden as a whole";
+
 /// A tag that has a link in it is not shorter.
 const SHORTEST: usize = 16;
 
-/// Tokenize `html` to its end.
+/// Tokenize `html` to its end; twice, where style sheets hide something.
 pub(crate) fn scan(html: &[u8]) -> Scan {
+    let first = tokenize(html, Sheet::default());
+    let mut sheet = Sheet::read(first.styles.iter().map(|style| &html[style.clone()]), html.len());
+    if sheet.is_empty() {
+        return first;
+    }
+    // These are there whether or not their tags are.
+    let whole = [names::HTML, names::BODY].map(|name| sheet.begin(Element { name, id: b"", class: b"" }));
+    let mut scan = tokenize(html, sheet);
+    if whole != [0, 0] {
+        scan.unfit = Some(HIDDEN);
+        scan.hidden.clear();
+        scan.hidden.push(0..html.len());
+        scan.targets.clear();
+    }
+    scan
+}
+
+/// `sheet` knows the rules, and nothing of the elements yet.
+fn tokenize(html: &[u8], sheet: Sheet) -> Scan {
     let mut scanner = Scanner {
         html,
         at: 0,
@@ -72,7 +109,7 @@ pub(crate) fn scan(html: &[u8]) -> Scan {
         covered: None,
         conditional: None,
         pending: None,
-        scan: Scan::default(),
+        scan: Scan { sheet, ..Scan::default() },
     };
     let closer = scanner.run();
     scanner.finish(closer)
@@ -157,8 +194,8 @@ impl Scanner<'_> {
             }
             scan.closer = closer;
         }
-        if self.elements.lost {
-            scan.unfit = Some("html nested too deep");
+        if self.elements.lost || scan.sheet.lost {
+            scan.unfit = Some("html nested too deep, or with style sheets too large");
             scan.hidden.clear();
             scan.hidden.push(0..end);
             scan.targets.clear();
@@ -208,6 +245,7 @@ impl Scanner<'_> {
             Some(n) => {
                 self.hide(start..start + 4 + n);
                 self.condition(start);
+                self.styles_for_some(start);
                 None
             }
             None => {
@@ -264,6 +302,20 @@ impl Scanner<'_> {
         }
     }
 
+    /// The style sheets in a conditional comment, which some readers obey.
+    fn styles_for_some(&mut self, start: usize) {
+        let comment = &self.html[..self.at];
+        if !comment[start..].starts_with(b"<!--[if") {
+            return;
+        }
+        for at in memchr::memchr_iter(b'<', &comment[start..]).map(|n| start + n) {
+            if names(&comment[at + 1..], "style") {
+                let from = attributes(comment, at + 6).end;
+                self.scan.styles.push(from..raw_text_end(comment, from, "style").unwrap_or(self.at));
+            }
+        }
+    }
+
     fn tag(&mut self, start: usize) -> Option<String> {
         let ending = self.html[start + 1] == b'/';
         let name_at = start + 1 + usize::from(ending);
@@ -302,25 +354,20 @@ impl Scanner<'_> {
     }
 
     fn start_tag(&mut self, start: usize, at: Range<usize>, name: Name, has: &Attributes) -> Option<String> {
-        let tag = Tag {
-            name,
-            at,
-            hidden: has.hidden,
-            open: has.open,
-            font: has.font,
-            self_closing: has.self_closing,
-        };
+        let id = &self.html[has.id.clone()];
+        let class = &self.html[has.class.clone()];
+        let by = self.scan.sheet.begin(Element { name, id, class });
+        let hidden = has.hidden || by & !has.keeps != 0;
+        let tag = Tag { name, at, hidden, open: has.open, font: has.font, self_closing: has.self_closing };
         let html = self.elements.start(&tag);
         self.settle(start);
         if !html {
             return None;
         }
         match name {
-            names::A => self.pending = has.href.filter(|_| !has.hidden),
-            names::IMG if has.src && !has.hidden && !has.tiny => self.see_ink(),
-            names::BODY | names::HTML if has.hidden => {
-                self.give_up(start, "html that is hidden as a whole");
-            }
+            names::A => self.pending = has.href.filter(|_| !hidden),
+            names::IMG if has.src && !hidden && !has.tiny => self.see_ink(),
+            names::BODY | names::HTML if hidden => self.give_up(start, HIDDEN),
             names::PLAINTEXT => self.give_up(start, "html that ends in plain text"),
             names::FRAMESET => self.give_up(start, "html that consists of frames"),
             names::SCRIPT => return self.script(start),
@@ -350,16 +397,17 @@ impl Scanner<'_> {
     }
 
     fn raw_text(&mut self, start: usize, name: &str) -> Option<String> {
-        let mut from = self.at;
-        while let Some(n) = memmem::find(&self.html[from..], b"</") {
-            let after = from + n + 2;
-            if names(&self.html[after..], name) {
-                return self.raw_end(start, after + name.len());
-            }
-            from = after;
+        let end = raw_text_end(self.html, self.at, name);
+        if name == "style" {
+            self.scan.styles.push(self.at..end.unwrap_or(self.html.len()));
         }
-        self.hide(start..self.html.len());
-        Some(format!("</{name}>"))
+        match end {
+            Some(end) => self.raw_end(start, end + 2 + name.len()),
+            None => {
+                self.hide(start..self.html.len());
+                Some(format!("</{name}>"))
+            }
+        }
     }
 
     /// The end tag of an element whose content is text, after its name.
@@ -400,6 +448,12 @@ impl Scanner<'_> {
         self.hide(start..self.html.len());
         Some(if double { "--></script>" } else { "</script>" }.to_owned())
     }
+}
+
+/// Where the end tag of an element stands whose content, from `from` on, is text.
+fn raw_text_end(html: &[u8], from: usize, name: &str) -> Option<usize> {
+    let ends = memmem::find_iter(&html[from..], b"</").map(|n| from + n);
+    ends.into_iter().find(|end| names(&html[end + 2..], name))
 }
 
 /// Whether the tag name at the beginning of `text` is `name`.
@@ -455,6 +509,9 @@ struct Attributes {
     /// What would end it, when nothing does.
     closer: Option<&'static str>,
     hidden: bool,
+    /// Properties by which no style sheet can hide it.
+    keeps: u8,
+    styled: bool,
     open: bool,
     font: bool,
     src: bool,
@@ -463,6 +520,8 @@ struct Attributes {
     self_closing: bool,
     /// Where the value of `href` begins, white space before it left out.
     href: Option<usize>,
+    id: Range<usize>,
+    class: Range<usize>,
 }
 
 /// After a tag's name: its attributes (WHATWG HTML 13.2.5.32 to 13.2.5.40).
@@ -531,38 +590,21 @@ impl Attributes {
             5 if is("color") => self.font = true,
             5 if is("width") => self.tiny |= matches!(html[value].trim_ascii(), b"0" | b"1"),
             6 if is("height") => self.tiny |= matches!(html[value].trim_ascii(), b"0" | b"1"),
-            5 if is("style") => self.hidden |= style_hides(&html[value]),
+            2 if is("id") && self.id.is_empty() => self.id = value,
+            5 if is("class") && self.class.is_empty() => self.class = value,
+            5 if is("style") => {
+                let inline = inline(&html[value]);
+                self.hidden |= inline.hides != 0;
+                // A second one counts for nothing.
+                self.keeps = if self.styled { self.keeps } else { inline.keeps };
+                self.styled = true;
+            }
             5 if is("inert") => self.hidden = true,
             6 if is("hidden") => self.hidden = true,
             7 if is("popover") => self.hidden = true,
             _ => {}
         }
     }
-}
-
-/// Whether a `style` attribute hides its element, for some readers at least.
-fn style_hides(style: &[u8]) -> bool {
-    memchr::memchr_iter(b':', style).any(|colon| {
-        let property = style[..colon].trim_ascii_end();
-        if !matches!(property.last().map(u8::to_ascii_lowercase), Some(b'y' | b'e')) {
-            return false;
-        }
-        let ends = |name: &str| {
-            let from = property.len().checked_sub(name.len());
-            from.is_some_and(|from| property[from..].eq_ignore_ascii_case(name.as_bytes()))
-        };
-        let value = style[colon + 1..].trim_ascii_start();
-        let says = |word: &str| {
-            value.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
-        };
-        (ends("display") && says("none"))
-            || (ends("visibility") && (says("hidden") || says("collapse")))
-            || (ends("mso-hide") && says("all"))
-            || (ends("opacity") && {
-                let number = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'.');
-                number.clone().count() > 0 && number.clone().all(|b| b"0.".contains(b))
-            })
-    })
 }
 
 /// Text as html: markup escaped, everything beyond ASCII as a character reference, so that it can be
@@ -828,6 +870,68 @@ mod tests {
             "<![if !mso]><a href=\"U\">x</a><![endif]>",
         ] {
             assert!(!shows(html), "{html}");
+        }
+    }
+
+    #[test]
+    fn l8_style_sheets_hide() {
+        const URL: &str = "{{unsubscribe_url}}";
+        let shows = |html: &str| {
+            let html = html.replace('U', URL);
+            scan(html.as_bytes()).shows(html.find(URL).unwrap())
+        };
+        for html in [
+            "<style>.x{display:none}</style><a class=x href=\"U\">x</a>",
+            "<a class=x href=\"U\">x</a><style>.x{display:none}</style>",
+            "<style media=screen>#y a{display:none}</style><p ID=Y><a href=\"U\">x</a>",
+            "<style>.x *{visibility:hidden}</style><div class='y x'><p><a href=\"U\">x</a></div>",
+            "<style>.x{display:none}</style><div class=x>U</div>",
+            "<style>img{display:none}</style><a href=\"U\"><img src=x></a>",
+            "<!--[if mso]><style type=a>.x{mso-hide:all}</style><![endif]--><p class=x><a href=\"U\">x</a>",
+            "<style>.x{display:none}</style><p class=x style='display:block'><a href=\"U\">x</a>",
+            "<style>.x{display:none",
+        ] {
+            let html = if html.contains('U') {
+                html.to_owned()
+            } else {
+                format!("<a class=x href=\"U\">x</a>{html}")
+            };
+            assert!(!shows(&html), "{html}");
+        }
+        for html in [
+            "<style>.y{display:none}</style><a class=x href=\"U\">x</a>",
+            "<style>.x{display:none}</style><p class=x>y</p><a href=\"U\">x</a>",
+            "<style>.g + div{display:none}</style><div><a href=\"U\">x</a></div>",
+            "<style>.x{display:none}</style><p class=x style='display:block!important'><a href=\"U\">x</a>",
+            "<!-- <style>a{display:none}</style> --><a href=\"U\">x</a>",
+            "<style>@media print{a{display:none}}</style><a href=\"U\">x</a>",
+        ] {
+            assert!(shows(html), "{html}");
+        }
+        assert_eq!(
+            place("<style>.x{display:none}</style><p class=x>y</body>"),
+            (String::new(), "</p>".to_owned())
+        );
+        for css in ["body{display:none}", "*{opacity:0}", "html.x,html{visibility:hidden}"] {
+            assert_eq!(scan(format!("<p>x<style>{css}</style>").as_bytes()).unfit, Some(HIDDEN), "{css}");
+        }
+        let found = scan(b"<body class=x>y<style>.x{display:none}</style>");
+        assert_eq!(found.unfit, Some(HIDDEN));
+    }
+
+    #[test]
+    fn l8_a_footer_that_style_sheets_reach() {
+        let own = "<div><b style=\"display:inline!important\">x</b><a style='display:block!important' href=U>x</a></div>";
+        for (css, spared) in [
+            ("", true),
+            ("p{display:none}", true),
+            ("div{display:none}", false),
+            ("body > div{display:none}", false),
+            (".y a, b{display:none}", true),
+            ("a{opacity:0}", false),
+        ] {
+            let found = scan(format!("<style>{css}</style><p class=y>").as_bytes());
+            assert_eq!(found.spares(own, Some("U")), spared, "{css}");
         }
     }
 

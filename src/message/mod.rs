@@ -24,6 +24,7 @@ mod recode;
 mod rope;
 mod sign;
 mod structure;
+mod style;
 mod template;
 mod trace;
 mod transfer;
