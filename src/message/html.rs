@@ -14,9 +14,10 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr2, memmem};
 
+use super::attributes::{Attributes, attributes};
 use super::elements::{Elements, Tag};
 use super::names::{self, Name, pack};
-use super::style::{Element, Sheet, inline};
+use super::style::{Element, Sheet};
 
 /// What the tokenizer found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -302,6 +303,20 @@ impl Scanner<'_> {
         }
     }
 
+    /// There a sheet is markup: only one without any is read.
+    fn style_in_svg(&mut self, start: usize) {
+        let end = memchr(b'<', &self.html[self.at..]).map_or(self.html.len(), |n| self.at + n);
+        let ends = |mark: &[u8]| {
+            self.html[end..].get(..mark.len()).is_some_and(|tag| tag.eq_ignore_ascii_case(mark))
+        };
+        let closed = ends(b"</style") || ends(b"</svg");
+        if closed && memchr(b'&', &self.html[self.at..end]).is_none() {
+            self.scan.styles.push(self.at..end);
+        } else {
+            self.give_up(start, "html with a style sheet in svg");
+        }
+    }
+
     /// The style sheets in a conditional comment, which some readers obey.
     fn styles_for_some(&mut self, start: usize) {
         let comment = &self.html[..self.at];
@@ -362,12 +377,16 @@ impl Scanner<'_> {
         let html = self.elements.start(&tag);
         self.settle(start);
         if !html {
+            if name == names::STYLE && !has.self_closing {
+                self.style_in_svg(start);
+            }
             return None;
         }
         match name {
             names::A => self.pending = has.href.filter(|_| !hidden),
             names::IMG if has.src && !hidden && !has.tiny => self.see_ink(),
             names::BODY | names::HTML if hidden => self.give_up(start, HIDDEN),
+            names::LINK if has.embedded => self.give_up(start, "html with a style sheet that is a part"),
             names::PLAINTEXT => self.give_up(start, "html that ends in plain text"),
             names::FRAMESET => self.give_up(start, "html that consists of frames"),
             names::SCRIPT => return self.script(start),
@@ -497,112 +516,6 @@ fn shows_ink(text: &[u8]) -> bool {
             rest = after;
         } else {
             return true;
-        }
-    }
-}
-
-/// What matters of a tag's attributes.
-#[derive(Debug, Default)]
-struct Attributes {
-    /// Where the tag ends.
-    end: usize,
-    /// What would end it, when nothing does.
-    closer: Option<&'static str>,
-    hidden: bool,
-    /// Properties by which no style sheet can hide it.
-    keeps: u8,
-    styled: bool,
-    open: bool,
-    font: bool,
-    src: bool,
-    /// A picture of at most one pixel, which counts readers.
-    tiny: bool,
-    self_closing: bool,
-    /// Where the value of `href` begins, white space before it left out.
-    href: Option<usize>,
-    id: Range<usize>,
-    class: Range<usize>,
-}
-
-/// After a tag's name: its attributes (WHATWG HTML 13.2.5.32 to 13.2.5.40).
-fn attributes(html: &[u8], from: usize) -> Attributes {
-    let mut found = Attributes { end: html.len(), ..Attributes::default() };
-    let space = |at: usize| html[at..].iter().take_while(|b| b.is_ascii_whitespace()).count();
-    let mut at = from;
-    loop {
-        at += space(at);
-        match html.get(at) {
-            None => break,
-            Some(b'>') => {
-                found.end = at + 1;
-                return found;
-            }
-            Some(b'/') => {
-                found.self_closing = html.get(at + 1) == Some(&b'>');
-                at += 1;
-                continue;
-            }
-            Some(_) => {}
-        }
-        // A `=` here is the first octet of a name.
-        let inner = html[at + 1..].iter().take_while(|b| !b.is_ascii_whitespace() && !b"/>=".contains(b));
-        let name = at..at + 1 + inner.count();
-        at = name.end + space(name.end);
-        let mut value = at..at;
-        if html.get(at) == Some(&b'=') {
-            at += 1;
-            at += space(at);
-            match html.get(at) {
-                Some(quote @ (b'"' | b'\'')) => {
-                    value = at + 1..html.len();
-                    let Some(n) = memchr(*quote, &html[at + 1..]) else {
-                        found.attribute(html, &html[name], value);
-                        found.closer = Some(if *quote == b'"' { "\">" } else { "'>" });
-                        return found;
-                    };
-                    value.end = at + 1 + n;
-                    at = value.end + 1;
-                }
-                _ => {
-                    let len = html[at..].iter().take_while(|b| !b.is_ascii_whitespace() && **b != b'>');
-                    value = at..at + len.count();
-                    at = value.end;
-                }
-            }
-        }
-        found.attribute(html, &html[name], value);
-    }
-    found.closer = Some(">");
-    found
-}
-
-impl Attributes {
-    fn attribute(&mut self, html: &[u8], name: &[u8], value: Range<usize>) {
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        match name.len() {
-            3 if is("src") => self.src = true,
-            4 if is("open") => self.open = true,
-            4 if is("href") && self.href.is_none() => {
-                let blank = html[value.clone()].iter().take_while(|b| b.is_ascii_whitespace()).count();
-                self.href = Some(value.start + blank);
-            }
-            4 if is("face") || is("size") => self.font = true,
-            5 if is("color") => self.font = true,
-            5 if is("width") => self.tiny |= matches!(html[value].trim_ascii(), b"0" | b"1"),
-            6 if is("height") => self.tiny |= matches!(html[value].trim_ascii(), b"0" | b"1"),
-            2 if is("id") && self.id.is_empty() => self.id = value,
-            5 if is("class") && self.class.is_empty() => self.class = value,
-            5 if is("style") => {
-                let inline = inline(&html[value]);
-                self.hidden |= inline.hides != 0;
-                // A second one counts for nothing.
-                self.keeps = if self.styled { self.keeps } else { inline.keeps };
-                self.styled = true;
-            }
-            5 if is("inert") => self.hidden = true,
-            6 if is("hidden") => self.hidden = true,
-            7 if is("popover") => self.hidden = true,
-            _ => {}
         }
     }
 }
@@ -889,6 +802,9 @@ mod tests {
             "<style>img{display:none}</style><a href=\"U\"><img src=x></a>",
             "<!--[if mso]><style type=a>.x{mso-hide:all}</style><![endif]--><p class=x><a href=\"U\">x</a>",
             "<style>.x{display:none}</style><p class=x style='display:block'><a href=\"U\">x</a>",
+            "<svg><style>.x{display:none}</style></svg><p class=x><a href=\"U\">x</a>",
+            "<p style='display&#58;none'><a href=\"U\">x</a>",
+            "<p style='display&colon;&#x6E;one'><a href=\"U\">x</a>",
             "<style>.x{display:none",
         ] {
             let html = if html.contains('U') {
@@ -914,6 +830,11 @@ mod tests {
         );
         for css in ["body{display:none}", "*{opacity:0}", "html.x,html{visibility:hidden}"] {
             assert_eq!(scan(format!("<p>x<style>{css}</style>").as_bytes()).unfit, Some(HIDDEN), "{css}");
+        }
+        for html in
+            ["<svg><style>.x<!-- -->{display:none}</style>", "<link rel=stylesheet href='data:text/css,a{}'>"]
+        {
+            assert!(scan(html.as_bytes()).unfit.is_some(), "{html}");
         }
         let found = scan(b"<body class=x>y<style>.x{display:none}</style>");
         assert_eq!(found.unfit, Some(HIDDEN));

@@ -32,7 +32,7 @@ names! {
     A = "a", ADDRESS = "address", ANNOTATION_XML = "annotation-xml", BODY = "body", BR = "br",
     BUTTON = "button", DD = "dd", DESC = "desc", DIV = "div", DT = "dt", FONT = "font",
     FOREIGNOBJECT = "foreignobject", FRAMESET = "frameset", HEAD = "head", HTML = "html", IFRAME =
-    "iframe", IMG = "img", LI = "li", MATH = "math", MI = "mi", MN = "mn", MO = "mo", MS = "ms",
+    "iframe", IMG = "img", LI = "li", LINK = "link", MATH = "math", MI = "mi", MN = "mn", MO = "mo", MS = "ms",
     MTEXT = "mtext", NOEMBED = "noembed", NOFRAMES = "noframes", OL = "ol", OPTGROUP = "optgroup",
     OPTION = "option", P = "p", PLAINTEXT = "plaintext", SCRIPT = "script", SELECT = "select", STYLE
     = "style", SVG = "svg", TABLE = "table", TBODY = "tbody", TD = "td", TEMPLATE = "template",

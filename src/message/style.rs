@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::css::{comment_end, identifier, plain, skip, split};
 use super::names::{Name, pack};
 
 /// Selectors of rules that hide, at most, and blocks in one another (promise 10).
@@ -62,11 +63,13 @@ fn hides(declarations: &[u8]) -> u8 {
             let number = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'.');
             number.clone().count() > 0 && number.clone().all(|b| b"0.".contains(b))
         };
+        // Worked out elsewhere.
+        let unclear = || says("var(") || says("env(") || says("calc(");
         match () {
-            () if ends("display") && says("none") => DISPLAY,
+            () if ends("display") && (says("none") || unclear()) => DISPLAY,
             () if ends("content-visibility") && says("hidden") => OTHER,
-            () if ends("visibility") && (says("hidden") || says("collapse")) => VISIBILITY,
-            () if ends("opacity") && zero() => OPACITY,
+            () if ends("visibility") && (says("hidden") || says("collapse") || unclear()) => VISIBILITY,
+            () if ends("opacity") && (zero() || unclear()) => OPACITY,
             () if ends("mso-hide") && says("all") => OTHER,
             () if ends("max-height") && zero() => OTHER,
             () => 0,
@@ -101,47 +104,6 @@ fn keeps(style: &[u8]) -> u8 {
         };
     }
     kept
-}
-
-/// Without comments and escapes.
-fn plain(css: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(b'\\', css).is_none() && memmem::find(css, b"/*").is_none() {
-        return Cow::Borrowed(css);
-    }
-    let mut out = Vec::with_capacity(css.len());
-    let mut at = 0;
-    while at < css.len() {
-        match css[at] {
-            b'/' if css[at..].starts_with(b"/*") => at = comment_end(css, at),
-            b'\\' => {
-                let (octet, next) = escape(css, at);
-                out.extend(octet);
-                at = next;
-            }
-            octet => {
-                out.push(octet);
-                at += 1;
-            }
-        }
-    }
-    Cow::Owned(out)
-}
-
-fn comment_end(css: &[u8], at: usize) -> usize {
-    memmem::find(&css[at + 2..], b"*/").map_or(css.len(), |n| at + 2 + n + 2)
-}
-
-/// The escape at `at`: what it stands for, when that is ASCII, and where it ends (CSS Syntax 3, 4.3.7).
-fn escape(css: &[u8], at: usize) -> (Option<u8>, usize) {
-    let digits = css[at + 1..].iter().take(6).take_while(|b| b.is_ascii_hexdigit()).count();
-    let end = at + 1 + digits;
-    if digits == 0 {
-        return (css.get(end).copied().filter(u8::is_ascii), (end + 1).min(css.len()));
-    }
-    let code =
-        css[at + 1..end].iter().fold(0, |code, b| code << 4 | char::from(*b).to_digit(16).unwrap_or(0));
-    let octet = u8::try_from(code).ok().filter(u8::is_ascii);
-    (octet, end + usize::from(css.get(end).is_some_and(u8::is_ascii_whitespace)))
 }
 
 /// An element as selectors see it.
@@ -279,6 +241,12 @@ impl Reader<'_> {
     /// Block by block, in any depth; what is not closed ends at the end, as it does in browsers.
     fn read(mut self) {
         let css = self.css;
+        // A sheet in the message that is not a text of it.
+        let imports = memmem::find_iter(css, b"@import").map(|at| &css[at..]);
+        self.sheet.lost |= imports.into_iter().any(|rest| {
+            let rest = rest.split(|b| *b == b';').next().unwrap_or_default();
+            memmem::find(rest, b"data:").or(memmem::find(rest, b"cid:")).is_some()
+        });
         let (mut start, mut at) = (0, 0);
         while at < css.len() {
             let next = skip(css, at);
@@ -353,72 +321,6 @@ impl Reader<'_> {
     }
 }
 
-/// Where what begins at `at` ends: a comment, a string, an escape, what is in brackets, or one octet.
-fn skip(css: &[u8], at: usize) -> usize {
-    let mut open: Vec<u8> = Vec::new();
-    let mut at = at;
-    loop {
-        let Some(&octet) = css.get(at) else { return css.len() };
-        at = match octet {
-            b'/' if css[at..].starts_with(b"/*") => comment_end(css, at),
-            b'"' | b'\'' => string_end(css, at, octet),
-            b'\\' => escape(css, at).1,
-            b'(' if css[..at].len() > 2 && css[at - 3..at].eq_ignore_ascii_case(b"url") => url_end(css, at),
-            b'(' | b'[' => {
-                open.push(if octet == b'(' { b')' } else { b']' });
-                at + 1
-            }
-            other => {
-                if open.last() == Some(&other) {
-                    open.pop();
-                }
-                at + 1
-            }
-        };
-        if open.is_empty() {
-            return at;
-        }
-    }
-}
-
-/// A string that is not closed ends with its line.
-fn string_end(css: &[u8], at: usize, quote: u8) -> usize {
-    let mut at = at + 1;
-    while let Some(&octet) = css.get(at) {
-        match octet {
-            b'\\' => at += 2,
-            b'\n' => return at,
-            other if other == quote => return at + 1,
-            _ => at += 1,
-        }
-    }
-    css.len()
-}
-
-/// `url(` without quotes goes on to the next `)` whatever stands there; with quotes it is as any other bracket.
-fn url_end(css: &[u8], at: usize) -> usize {
-    let inner = &css[at + 1..];
-    if matches!(inner.trim_ascii_start().first(), Some(b'"' | b'\'')) {
-        return at + 1 + inner.len() - inner.trim_ascii_start().len();
-    }
-    memchr::memchr(b')', inner).map_or(css.len(), |n| at + 1 + n + 1)
-}
-
-/// The selectors of a list.
-fn split(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let mut at = start;
-        list.get(start)?;
-        while at < list.len() && list[at] != b',' {
-            at = skip(list, at);
-        }
-        let selector = &list[start..at];
-        start = at + 1;
-        Some(selector)
-    })
-}
-
 /// The compounds of a selector; `None` when it hits no element as a whole, or is none.
 fn compounds(selector: &[u8]) -> Option<Vec<Compound>> {
     let mut compounds: Vec<Compound> = Vec::new();
@@ -473,29 +375,6 @@ fn compounds(selector: &[u8]) -> Option<Vec<Compound>> {
         };
     }
     (!compounds.is_empty()).then_some(compounds)
-}
-
-/// The identifier at `at` and its end; `None` in it when it is not known how it would be written in html.
-fn identifier(css: &[u8], at: usize) -> Option<(Option<Vec<u8>>, usize)> {
-    let (mut word, mut known) = (Vec::new(), true);
-    let mut end = at;
-    while let Some(&octet) = css.get(end) {
-        match octet {
-            b'\\' => {
-                let (octet, next) = escape(css, end);
-                known &= octet.is_some();
-                word.extend(octet);
-                end = next;
-            }
-            b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => {
-                word.push(octet);
-                end += 1;
-            }
-            _ => break,
-        }
-    }
-    let named = end > at && !(css[at].is_ascii_digit());
-    named.then_some((known.then_some(word), end))
 }
 
 /// What `[class=x]` and its like ask for, in any of their forms; of other attributes nothing is known.
@@ -567,6 +446,7 @@ mod tests {
             "}; .x{display:none}",
             "*|div{display:none}",
             "div{max-height:0px}",
+            "div{--a:none;display:var(--a)}",
         ] {
             assert!(hit(css, &page), "{css}");
         }
@@ -628,5 +508,9 @@ mod tests {
             sheet.lost
         }));
         assert!(!read(&"((((".repeat(100_000)).lost);
+        assert!(
+            read("@import url(\"data:text/css,a{}\");").lost
+                && !read("@import 'https://x';a{b:'data:'}").lost
+        );
     }
 }
