@@ -8,6 +8,9 @@ use crate::net::public::is_public;
 use crate::relay::failure::Failure;
 use crate::secret::{Entropy, random};
 
+/// Aliases of aliases that are followed, as many as for an address.
+const ALIASES: usize = 8;
+
 /// Servers of a domain that are looked at, the best first, however many it names.
 const HOSTS: usize = 10;
 
@@ -109,6 +112,36 @@ pub(super) async fn addresses(
         Some(why) => Err(Failure::Dns(format!("addresses of {host}: {why}"))),
         None if any => Err(Failure::NoHost(format!("{host} has only private addresses"))),
         None => Err(Failure::NoHost(format!("{host} has no address"))),
+    }
+}
+
+/// Where the TLSA records of `host` may stand; the first name that has some counts (RFC 7672 2.2.3). That is the name at
+/// the end of its aliases, then its own; and its own alone when its addresses are not `proven` but that it is an alias
+/// is (RFC 7672 2.2.2). `Err` when DNS cannot say.
+pub(super) async fn bases(internet: &dyn Internet, host: &str, proven: bool) -> Result<Vec<String>, Failure> {
+    let own = || vec![host.to_owned()];
+    let mut end = match alias(internet, host).await? {
+        None => return Ok(if proven { own() } else { Vec::new() }),
+        Some((_, false)) => return Ok(Vec::new()),
+        Some((_, true)) if !proven => return Ok(own()),
+        Some((end, true)) => end,
+    };
+    for _ in 1..ALIASES {
+        match alias(internet, &end).await? {
+            None => return Ok(vec![end, host.to_owned()]),
+            Some((next, true)) => end = next,
+            Some((_, false)) => break,
+        }
+    }
+    Ok(own())
+}
+
+/// What `host` is an alias of, and whether that is proven; `None` when it is a name of its own.
+async fn alias(internet: &dyn Internet, host: &str) -> Result<Option<(String, bool)>, Failure> {
+    match internet.alias(host).await {
+        Ok(found) => Ok(found.records.into_iter().next().map(|end| (end, found.secure))),
+        Err(DnsError::NoName) => Ok(None),
+        Err(DnsError::Failed(why)) => Err(Failure::Dns(format!("alias of {host}: {why}"))),
     }
 }
 
