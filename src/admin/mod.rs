@@ -166,6 +166,8 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn claim(&self, copy: CopyId) -> Option<Claim>;
     /// Something in the spool or the outbox changed: have its worker look.
     fn wake(&self);
+    /// An administrator wants a copy tried, so a next hop that was down may be there again: nobody leaves it alone now.
+    fn rouse(&self);
 }
 
 /// Something that takes its time; the text says what was done, or why it was not.

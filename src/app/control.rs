@@ -70,6 +70,10 @@ impl Control for Remote {
         self.spool.wake();
         self.outbox.wake();
     }
+
+    fn rouse(&self) {
+        self.facts.relay.rouse();
+    }
 }
 
 /// `newsletters smtp.example:587 (down: connection refused)`.

@@ -90,4 +90,6 @@ impl Control for Nobody {
     }
 
     fn wake(&self) {}
+
+    fn rouse(&self) {}
 }

@@ -90,7 +90,7 @@ struct Kept {
 struct Trouble {
     /// The last one.
     at: Instant,
-    /// How many.
+    /// How many, since somebody said that it may be there again.
     times: u32,
     /// Why.
     failure: Failure,
@@ -188,9 +188,17 @@ impl Pool {
     pub(super) fn rest(&self) -> Option<Duration> {
         let kept = self.shared.kept();
         let trouble = kept.failed.as_ref()?;
-        let pauses = 1_u32.checked_shl(trouble.times - 1).unwrap_or(LONGEST_REST).min(LONGEST_REST);
+        let doublings = trouble.times.checked_sub(1)?;
+        let pauses = 1_u32.checked_shl(doublings).unwrap_or(LONGEST_REST).min(LONGEST_REST);
         let left = (self.shared.settings.pause * pauses).checked_sub(trouble.at.elapsed())?;
         (!left.is_zero()).then_some(left)
+    }
+
+    /// It may be there again: who comes next finds out.
+    pub(super) fn rouse(&self) {
+        if let Some(trouble) = &mut self.shared.kept().failed {
+            trouble.times = 0;
+        }
     }
 
     /// Connect in the background, when nobody does and its rest is over.
@@ -340,6 +348,7 @@ impl Pool {
             }
         }
         if let Some(trouble) = &self.shared.kept().failed
+            && trouble.times > 0
             && trouble.at.elapsed() < settings.pause
         {
             return Err(trouble.failure.clone());

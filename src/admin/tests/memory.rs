@@ -391,6 +391,8 @@ impl Control for Memory {
     fn wake(&self) {
         self.state.lock().unwrap().woken += 1;
     }
+
+    fn rouse(&self) {}
 }
 
 /// A gateway in memory, and its pen's writer.

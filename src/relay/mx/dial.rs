@@ -184,9 +184,14 @@ impl Domain {
     ) -> Result<Connection, Failure> {
         let hop = &self.common.hop;
         let found = async {
-            let addresses =
-                find::addresses(&*hop.world.internet, &host.name, hop.ip_versions, hop.private).await?;
-            let security = self.security(host, &addresses, policy).await?;
+            let internet = &*hop.world.internet;
+            let names = if hop.dns.dnssec {
+                find::follow(internet, &host.name).await?
+            } else {
+                find::Names::own(&host.name)
+            };
+            let addresses = find::addresses(internet, names.end(), hop.ip_versions, hop.private).await?;
+            let security = self.security(host, &names, &addresses, policy).await?;
             Ok((addresses, security))
         };
         let (addresses, security) = self.look_up(budget, found).await?;
@@ -222,10 +227,11 @@ impl Domain {
     async fn security(
         &self,
         host: &Host,
+        names: &find::Names,
         addresses: &Addresses,
         policy: Option<&Policy>,
     ) -> Result<Security, Failure> {
-        if let Some(dane) = self.dane(host, addresses).await? {
+        if let Some(dane) = self.dane(host, names, addresses).await? {
             return Ok(dane);
         }
         let Some(policy) = policy else { return Ok(Security::Any(self.common.hop.tls)) };
@@ -248,22 +254,26 @@ impl Domain {
     }
 
     /// DANE, where DNSSEC proves server, addresses and records.
-    async fn dane(&self, host: &Host, addresses: &Addresses) -> Result<Option<Security>, Failure> {
-        let hop = &self.common.hop;
-        if !(hop.dns.dnssec && host.secure) {
+    async fn dane(
+        &self,
+        host: &Host,
+        names: &find::Names,
+        addresses: &Addresses,
+    ) -> Result<Option<Security>, Failure> {
+        if !(self.common.hop.dns.dnssec && host.secure) {
             return Ok(None);
         }
-        for base in find::bases(&*hop.world.internet, &host.name, addresses.secure).await? {
-            let found = self.proven_tlsa(&base).await?;
+        for base in names.bases(addresses.secure) {
+            let found = self.proven_tlsa(base).await?;
             if found.is_empty() {
                 continue;
             }
             if !found.iter().any(dane::Tlsa::is_usable) {
                 return Ok(Some(Security::Encrypted));
             }
-            let config = dane::client_config(&found, &[&base, &self.domain]);
+            let config = dane::client_config(&found, &[base, &self.domain]);
             let config = config.map_err(|error| Failure::Tls(error.to_string()))?;
-            return Ok(Some(Security::Dane(config, base)));
+            return Ok(Some(Security::Dane(config, base.to_owned())));
         }
         Ok(None)
     }

@@ -205,6 +205,11 @@ impl Direct {
         rests.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
+    /// Whichever domain was down may be there again.
+    pub(super) fn rouse(&self) {
+        self.pools().values().for_each(Pool::rouse);
+    }
+
     /// Room for one more waiting copy to these recipients, beside those that the spool is trying; `None` when their
     /// domain has as many under way as it has connections.
     pub(super) fn room<'a>(&self, mut recipients: impl Iterator<Item = &'a Address>) -> Option<Room> {
