@@ -520,17 +520,18 @@ async fn rfc_7672_2_2_2_an_alias_has_its_records_at_its_end_or_at_its_own_name()
     .enumerate()
     {
         let address = rig.next(at);
-        let mut said = rig.zone.said();
-        let ips = vec![address.ip()];
-        for name in ["mx.example.org", "end.example"] {
-            let found = Found { records: ips.clone(), secure: addresses_proven };
-            said.ips.insert(name.to_owned(), Ok(found));
+        {
+            let mut said = rig.zone.said();
+            let ips = vec![address.ip()];
+            for name in ["mx.example.org", "end.example"] {
+                let found = Found { records: ips.clone(), secure: addresses_proven };
+                said.ips.insert(name.to_owned(), Ok(found));
+            }
+            said.aliases.insert("mx.example.org".to_owned(), alias);
+            said.aliases.insert("between.example".to_owned(), leads("end.example", true));
+            said.tlsa.insert(format!("_{}._tcp.end.example", rig.port), at_end);
+            said.tlsa.insert(format!("_{}._tcp.mx.example.org", rig.port), at_own);
         }
-        said.aliases.insert("mx.example.org".to_owned(), alias);
-        said.aliases.insert("between.example".to_owned(), leads("end.example", true));
-        said.tlsa.insert(format!("_{}._tcp.end.example", rig.port), at_end);
-        said.tlsa.insert(format!("_{}._tcp.mx.example.org", rig.port), at_own);
-        drop(said);
         let server = Some(right.server.clone());
         let mut hop = NextHop::at_with_tls(address, &offered, server, |_, _| None).await;
         let delivery = to(&rig.relay_with(|hop, _| hop.dns.dnssec = true), "a@example.org").await;
