@@ -6,6 +6,7 @@
 mod commands;
 mod transaction;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -370,6 +371,13 @@ impl Connection {
             match self.link.fill().await {
                 Ok(0) => return Err(Failure::Lost(phase, "closed by the next hop".to_owned())),
                 Ok(_) => {}
+                // What the TLS library says of it is meant for its users.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Err(Failure::Lost(
+                        phase,
+                        "closed by the next hop, without an end of TLS".to_owned(),
+                    ));
+                }
                 Err(error) => return Err(Failure::Lost(phase, error.to_string())),
             }
         }
