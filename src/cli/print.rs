@@ -93,7 +93,7 @@ fn consent_line(out: &mut Out, consent: &ConsentLine) -> Result<()> {
         let evidence = &event.evidence;
         let kind = format!("{:?}", event.kind).to_lowercase();
         let details: Vec<String> = [
-            evidence.act.map(|act| format!("{act:?}")),
+            evidence.act.map(|act| act.as_str().to_owned()),
             evidence.source.clone(),
             evidence.ip.as_ref().map(|ip| format!("from {ip}")),
             evidence.text_sha256.as_ref().map(|hash| format!("text {}", hash.get(..12).unwrap_or(hash))),

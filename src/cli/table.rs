@@ -73,6 +73,9 @@ impl Table {
         if columns.len() > MAX_COLUMNS {
             bail!("the header line has {} columns; at most {MAX_COLUMNS}", columns.len());
         }
+        if header.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+            bail!("the header line has characters in it that are no text; is this the right file?");
+        }
         if bare(&header).trim_ascii_end().contains(&b'\r') {
             bail!(
                 "the lines of the file end with CR only, as old spreadsheets wrote them; save it as CSV (UTF-8) anew"
@@ -444,6 +447,8 @@ mod tests {
     fn headers_that_are_none() {
         assert!(csv(b"").is_err());
         assert!(csv(b"\r\na@x.nl\r\n").is_err());
+        let binary = csv(b"address\x00\x01\n").err().unwrap();
+        assert!(binary.to_string().contains("no text"), "{binary}");
         let old = csv(b"address,naam\ra@x.nl,A\rb@x.nl,B\r").err().unwrap();
         assert!(old.to_string().contains("CR only"), "{old}");
         let wide: Vec<u8> = (0..600).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",").into_bytes();

@@ -199,6 +199,17 @@ const PASSIVE: [&str; 11] = [
 ];
 
 impl Act {
+    /// The word of files, commands and the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TickedBox => "ticked_box",
+            Self::Typed => "typed",
+            Self::Signed => "signed",
+            Self::ClickedConfirm => "clicked_confirm",
+            Self::SpokenRecorded => "spoken_recorded",
+        }
+    }
+
     /// The act a word stands for, in any case and with `-` or spaces for `_`.
     pub fn parse(text: &str) -> Result<Self, ConsentError> {
         let word = text.trim().to_lowercase().replace(['-', ' '], "_");

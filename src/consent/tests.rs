@@ -229,7 +229,10 @@ fn l16_l19_what_somebody_vouches_for_ends_no_withdrawal_and_confirms_no_act() {
 
 #[test]
 fn l2_only_active_acts_are_acts() {
-    assert_eq!(Act::parse("ticked_box"), Ok(Act::TickedBox));
+    for act in [Act::TickedBox, Act::Typed, Act::Signed, Act::ClickedConfirm, Act::SpokenRecorded] {
+        assert_eq!(Act::parse(act.as_str()), Ok(act));
+        assert_eq!(serde_json::to_value(act).unwrap(), act.as_str(), "the ledger has the same word");
+    }
     assert_eq!(Act::parse(" Clicked-Confirm "), Ok(Act::ClickedConfirm));
     assert_eq!(Act::parse("spoken recorded"), Ok(Act::SpokenRecorded));
     for given in ["pre_ticked", "silence", "Business card", "bought-list", "terms"] {

@@ -42,6 +42,8 @@ use source::{Member, Source};
 
 /// Batches that wait between the reader and the writer.
 const AHEAD: usize = 4;
+/// Columns that a message names; it says how many more there are.
+const NAMED: usize = 30;
 /// Rows looked at to tell which number of a date is the day.
 const SAMPLE: usize = 20_000;
 
@@ -295,7 +297,10 @@ impl Job {
             .filter(|column| !known.contains(column) && !self.maps.contains_key(*column))
             .collect();
         if !unused.is_empty() {
-            super::print::note(&format!("columns that are not used: {}", unused.join(", ")));
+            let more = unused.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let named = unused[..unused.len().min(NAMED)].join(", ");
+            super::print::note(&format!("columns that are not used: {named}{more}"));
         }
         Ok(How::Own(kind))
     }
@@ -336,7 +341,10 @@ impl Job {
 /// Columns, as a message names them.
 fn named(columns: &[String]) -> String {
     let named: Vec<_> = columns.iter().map(String::as_str).filter(|column| !column.is_empty()).collect();
-    named.join(", ")
+    match named.get(NAMED..) {
+        Some(rest) if !rest.is_empty() => format!("{} and {} more", named[..NAMED].join(", "), rest.len()),
+        _ => named.join(", "),
+    }
 }
 
 /// `OURS=VALUE`, several times.

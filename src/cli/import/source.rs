@@ -17,6 +17,8 @@ use crate::ledger::KeptFile;
 const MAX_MEMBERS: usize = 100;
 /// How much more a zip may hold than it weighs: addresses pack well, and a bomb packs better.
 const MAX_RATIO: u64 = 200;
+/// What is said of one that does.
+const TOO_MUCH: &str = "it unpacks to more than 200 times its size";
 
 /// A file to be imported, kept.
 #[derive(Debug)]
@@ -133,6 +135,10 @@ impl Source {
             if entry.is_dir() || base.starts_with('.') || name.starts_with("__MACOSX") || !is_table(&base) {
                 continue;
             }
+            // Told before anything is taken in; what lies about its size is found out as it is read.
+            if is_bomb(entry.size(), self.size) {
+                bail!("{name} in {}: {TOO_MUCH}", self.name);
+            }
             members.push(Member { part: part(&base), size: entry.size(), index: Some(index), name });
         }
         if members.is_empty() {
@@ -193,6 +199,11 @@ fn temporary(folder: &Path) -> Result<(PathBuf, File)> {
     Ok((path, file))
 }
 
+/// Whether so many octets are too many to come out of so few.
+fn is_bomb(unpacked: u64, packed: u64) -> bool {
+    unpacked / MAX_RATIO > packed.max(1 << 16)
+}
+
 fn is_table(name: &str) -> bool {
     [".csv", ".tsv", ".txt", ".jsonl", ".ndjson"].iter().any(|end| name.ends_with(end))
 }
@@ -231,9 +242,8 @@ impl Unpacked {
                     let mut block = vec![0; 64 << 10];
                     let read = entry.read(&mut block)?;
                     all += read as u64;
-                    if all / MAX_RATIO > packed.max(1 << 16) {
-                        let why = format!("it unpacks to more than {MAX_RATIO} times its size");
-                        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                    if is_bomb(all, packed) {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_MUCH));
                     }
                     block.truncate(read);
                     if read == 0 || sender.send(Ok(block)).is_err() {
@@ -370,9 +380,22 @@ mod tests {
         assert_eq!(fs::read_dir(&kept).unwrap().count(), 1);
 
         let bomb = zip(&[("a.csv", vec![b'\n'; 64 << 20])]);
+        let error = Source::open(&bomb, None).unwrap_err();
+        assert!(
+            error.to_string().contains("a.csv in export.zip: it unpacks to more than 200 times"),
+            "{error}"
+        );
+        // One that says it is small.
+        let mut lies = fs::read(&bomb).unwrap();
+        for (signature, size) in [(b"PK\x03\x04", 22), (b"PK\x01\x02", 24)] {
+            let at = memchr::memmem::find(&lies, signature).unwrap() + size;
+            lies[at..at + 4].copy_from_slice(&100u32.to_le_bytes());
+        }
+        fs::write(&bomb, lies).unwrap();
         let source = Source::open(&bomb, None).unwrap();
-        let error = source.read(&source.members[0]).unwrap().read_to_end(&mut Vec::new()).unwrap_err();
-        assert!(error.to_string().contains("more than 200 times"), "{error}");
+        let read = source.read(&source.members[0]);
+        let error = read.and_then(|mut input| Ok(input.read_to_end(&mut Vec::new())?)).unwrap_err();
+        assert!(error.to_string().contains("larger than its declared"), "{error}");
         assert!(Source::open(&zip(&[("leesmij.pdf", Vec::new())]), None).is_err());
     }
 }
