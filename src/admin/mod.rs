@@ -45,7 +45,7 @@ pub use wire::{
 use crate::clock::{SharedClock, Timestamp};
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
-use crate::ledger::{EntryNumber, Fact, InboxView, OutboxView, Scribe, Suppressed};
+use crate::ledger::{EntryNumber, Fact, InboxView, OutboxView, Record, Scribe, Suppressed};
 use crate::mail::{Address, AddressKey, CopyId, Language, SenderId};
 use crate::policy::{Profile, Register, Rules, Unavailable};
 use crate::relay::SpoolView;
@@ -168,6 +168,8 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn wake(&self);
     /// An administrator wants a copy tried, so a next hop that was down may be there again: nobody leaves it alone now.
     fn rouse(&self);
+    /// Add to `record` what is owed to whom because its entry at `place` lifts a block or an unsubscribe (RULES L10).
+    fn tell_lifted(&self, record: &mut Record, place: usize) -> Result<(), Unavailable>;
 }
 
 /// Something that takes its time; the text says what was done, or why it was not.
