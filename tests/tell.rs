@@ -310,11 +310,12 @@ impl Post {
         let settings = store::Settings {
             signer: Signer::generate("poort.test", &SystemEntropy).unwrap(),
             cache_bytes: 1 << 20,
-            quick_repair: false,
+            quick_repair: u64::MAX,
             queue: 16,
             max_batch: 16,
             checkpoint_every: Duration::from_secs(60),
             retention: Retention::default(),
+            pack_entries: 50_000,
         };
         let path = folder.path().join("ledger.redb");
         let store = Store::open(&path, settings, clock.clone(), Arc::new(SystemEntropy)).unwrap();
