@@ -90,6 +90,39 @@ fn promise_8_a_file_that_an_entry_names_and_that_is_gone_or_changed_is_named() {
 }
 
 #[test]
+fn promise_8_a_backup_of_a_release_that_knew_no_files_is_put_back_and_what_it_lacks_is_named() {
+    let house = House::new();
+    let files = ledger(&house);
+    let backup = house.path("old.backup");
+    house.ok(&["backup", backup.to_str().unwrap()]);
+    // As the releases before wrote them: the store alone.
+    let old = redb::Database::open(&backup).unwrap();
+    let writing = old.begin_write().unwrap();
+    let table = redb::TableDefinition::<(&str, &[u8; 32], u32), &[u8]>::new("files");
+    assert!(writing.delete_table(table).unwrap());
+    writing.commit().unwrap();
+    drop(old);
+
+    // The files are still where they were: nothing is missing.
+    std::fs::remove_file(house.path("var/sluis.redb")).unwrap();
+    let said = house.ok(&["restore", backup.to_str().unwrap()]);
+    assert!(said.contains(": restored, ") && said.contains("and 0 files beside it"), "{said}");
+    assert!(house.ok(&["ledger", "fsck"]).contains("2 files beside the store are what the entries say"));
+
+    // They are not: each is named, and the store is back all the same.
+    std::fs::remove_file(house.path("var/sluis.redb")).unwrap();
+    files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let done = house.run(&["restore", backup.to_str().unwrap()]);
+    assert!(done.code == 1 && done.out.contains(": restored, "), "{done:?}");
+    for file in &files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let named = done.err.lines().any(|line| line.contains("NOT IN THE BACKUP") && line.contains(name));
+        assert!(named, "{name}: {done:?}");
+    }
+    assert_eq!(house.run(&["ledger", "fsck"]).code, 1, "a scan that shows a consent is gone");
+}
+
+#[test]
 fn a_damaged_file_in_a_backup_is_not_put_back() {
     let house = House::new();
     let files = ledger(&house);

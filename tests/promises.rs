@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::sync::Arc;
+
+use sluis::clock::{Clock as _, ManualClock, SystemClock};
 use sluis::ledger::Event;
 use sluis::mail::Class;
 use sluis::suppression::Reason;
@@ -450,7 +453,7 @@ async fn a_reload_changes_limits_and_refuses_what_needs_a_restart() {
     gateway.running.reload().unwrap();
     assert_eq!(send(&mut client).await, 250, "a changed rate begins anew");
     assert_eq!(send(&mut client).await, 450);
-    let other = good.replace("[relay]", "[ledger]\ncache = \"32 MiB\"\n[relay]\nbackground = 3\n");
+    let other = good.replace("[relay]", "[ledger]\ncache = \"64 MiB\"\n[relay]\nbackground = 3\n");
     std::fs::write(&file, other).unwrap();
     let refused = gateway.running.reload().unwrap_err();
     assert!(refused.starts_with("relay.background, ledger.cache cannot change"), "{refused}");
@@ -528,4 +531,37 @@ async fn p12_the_output_sent_through_again_gets_nothing_more() {
         assert!(body(&once).contains("KvK 12345678"));
         assert_eq!(body(&once), body(&twice), "{from}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_6_what_was_recorded_by_a_clock_that_was_wrong_holds_once_it_is_right() {
+    let mut next_hop = NextHop::start().await;
+    let now = SystemClock.now();
+    let clock = Arc::new(ManualClock::at(now));
+    let gateway = TestGateway::at(next_hop.address, clock.clone(), "").await;
+    gateway.consent(&["lezer@example.org", "weg@example.org"]).await;
+    let mut client = gateway.client().await;
+    let day = jiff::SignedDuration::from_hours(24);
+    // As it is; ten years ahead; a day back from where it was.
+    for at in [now, now + day * 3_653, now - day] {
+        clock.set(at);
+        let reply = client.submit(NEWS, &["lezer@example.org"], message(NEWS, "Dag")).await;
+        assert_eq!(reply.code, 250, "at {at}: {reply:?}");
+        next_hop.next().await;
+        if at > now {
+            let page = gateway.running.unsubscribe();
+            let reply = client.submit(NEWS, &["weg@example.org"], message(NEWS, "Dag")).await;
+            assert_eq!(reply.code, 250, "{reply:?}");
+            let path = unsubscribe_path(&next_hop.next().await.data, page);
+            assert_eq!(support::http::ask(page, one_click(&path, page)).await.status, 200);
+        }
+    }
+    // Dated ten years from now, and in force today.
+    let reply = client.submit(NEWS, &["weg@example.org"], message(NEWS, "Dag")).await;
+    assert_eq!(reply.code, 550, "{reply:?}");
+    assert!(reply.text().starts_with("5.7.1 <weg@example.org> unsubscribed"), "{reply:?}");
+    let admitted = |event: &Event| matches!(event, Event::Admitted(it) if it.class == Class::Marketing);
+    assert_eq!(gateway.events().iter().filter(|event| admitted(event)).count(), 4, "no entry is lost");
+    let found = gateway.running.store().verify_all(&[]).unwrap();
+    assert!(found.is_sound(), "{:?}", found.problems);
 }

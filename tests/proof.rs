@@ -94,6 +94,41 @@ async fn l15_a_send_says_who_for_whom_on_which_basis_exactly_what_and_what_becam
     assert_eq!(relayed["copy"], admitted["copy"]);
     assert!(relayed["reply"].as_str().unwrap().starts_with("250"), "{relayed:#}");
     assert!(relayed["at"].as_str() >= admitted["at"].as_str());
+
+    // All of it stands on the page that people read, too.
+    let pack = gateway.folder.path().join("pack.zip").display().to_string();
+    let done =
+        sluis(&gateway, &["proof", "export", "lezer@example.org", "-o", &pack, "--language", "en"]).await;
+    assert!(done.status.success(), "{}", text_of(&done));
+    let page = text(&unzipped(&pack)["index.html"]);
+    let (token, helo) = (admitted["token"].as_str().unwrap(), admitted["handover"]["helo"].as_str().unwrap());
+    for shown in [
+        "from 127.0.0.1, without TLS",
+        helo,
+        "Lijstmaker 3.1",
+        "Voorbeeld Hypotheken B.V.",
+        "nieuwsbrief",
+        "<dd>newsletter</dd>",
+        config["rules_sha256"].as_str().unwrap(),
+        &format!("&lt;{NEWS}&gt;"),
+        "consent of grade B",
+        &"7".repeat(64),
+        &format!("<a href=\"entries/{consent:012}.json\">{consent}</a>"),
+        &hex(&sha256(letter.as_bytes())),
+        &hex(&sha256(&got)),
+        admitted["edits"][0].as_str().unwrap(),
+        "test._domainkey.voorbeeldhypotheken.nl",
+        key["id"].as_str().unwrap(),
+        "<code>v=DKIM1; k=ed25519; p=",
+        token,
+        &next_hop.address.to_string(),
+        relayed["reply"].as_str().unwrap(),
+        admitted["at"].as_str().unwrap(),
+        relayed["at"].as_str().unwrap(),
+        "not that all they say is true",
+    ] {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

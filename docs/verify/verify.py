@@ -4,20 +4,17 @@
     verify.py pack.zip   "name+id+base64"    the pack
     verify.py proof.json "name+id+base64"    that a later ledger begins with an earlier one (several keys: either)
 
-A second implementation, written from docs/ledger-format.md and the RFC: the format does not need the program to
-survive. Needs Python 3.8 and the package `cryptography`.
+Written anew from docs/ledger-format.md and the RFC. Needs Python 3.8 and the package `cryptography`.
 """
 import base64
 import hashlib
 import json
 import sys
 import zipfile
-
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-class Wrong(Exception):
-    """Something does not hold."""
+class Wrong(Exception): """Something does not hold."""
 
 def need(holds, what):
     if not holds:
@@ -55,11 +52,9 @@ def checkpoint(note, *keys):
     need(lines[0] == keys[0].split("+")[0], "the checkpoint is of another gateway")
     return int(lines[1]), base64.b64decode(lines[2])
 
-def node(left, right):
-    return hashlib.sha256(b"\x01" + left + right).digest()
-
 def climb(fn, sn, fr, sr, path):
     """The roots that a path leads to, of the earlier and of the later tree (RFC 9162 2.1.3.2 and 2.1.4.2)."""
+    node = lambda left, right: hashlib.sha256(b"\x01" + left + right).digest()
     for step in path:
         need(sn > 0, "the path is too long")
         if fn & 1 or fn == sn:
@@ -82,35 +77,41 @@ def check_consistency(old, old_root, new, new_root, path):
     fn, sn = old - 1, new - 1
     while fn & 1:
         fn, sn = fn >> 1, sn >> 1
-    need(path, "the proof is empty")
-    same = climb(fn, sn, path[0], path[0], path[1:]) == (old_root, new_root)
+    same = path and climb(fn, sn, path[0], path[0], path[1:]) == (old_root, new_root)
     need(same, "the later ledger does not begin with the earlier one")
+
+def sha256_of(file):
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
 
 def check_pack(path, key):
     with zipfile.ZipFile(path) as pack:
         names = pack.namelist()
         need(len(names) == len(set(names)), "two files have the same name")
-        files = {name: pack.read(name) for name in names}
+        hashes = {name: sha256_of(pack.open(name)) for name in names}
+        large = ("messages/", "evidence/")  # all of them together may not fit into memory
+        files = {name: pack.read(name) for name in names if not name.startswith(large)}
     keys, own = family(files, key), files["key.txt"].decode().strip()
     need(own in keys, "key.txt: not the key you trust, nor one that it vouches for")
     lines = open_note(files["files.txt"].decode(), own).splitlines()
     need(lines[0] == "sluis evidence pack v1", "files.txt is signed, but not a list of files")
     listed = dict(reversed(line.split("  ", 1)) for line in lines if line[64:66] == "  ")
-    need(set(listed) | {"files.txt"} == set(files), "a file was added or removed")
+    need(set(listed) | {"files.txt"} == set(names), "a file was added or removed")
     for name, digest in listed.items():
-        need(hashlib.sha256(files[name]).hexdigest() == digest, name + ": changed since the pack was made")
+        need(hashes[name] == digest, name + ": changed since the pack was made")
     size, root = checkpoint(newest := files["checkpoint.txt"].decode(), own)
-    entries = []
-    numbers = [name[8:-5] for name in files if name.startswith("entries/") and name[8:-5].isdigit()]
+    entries, numbers = [], [name[8:-5] for name in files if name.startswith("entries/") and name[8:-5].isdigit()]
     for number in sorted(numbers):
         exact, proof = files[f"entries/{number}.json"], json.loads(files[f"entries/{number}.proof.json"])
         leaf = hashlib.sha256(b"\x00" + bytes.fromhex(proof["salt"]) + exact).digest()
         need(leaf.hex() == proof["leaf"], f"entry {number}: its leaf hash differs")
         need(int(number) == proof["number"] and size == proof["tree_size"], f"entry {number}: another proof")
-        path = [bytes.fromhex(step) for step in proof["path"]]
-        stands = proof["number"] < size and climb(proof["number"], size - 1, leaf, leaf, path)[1] == root
-        need(stands, f"entry {number}: it does not stand in the signed ledger in this form at this place")
+        climbed = climb(int(number), size - 1, leaf, leaf, [bytes.fromhex(step) for step in proof["path"]])
+        need(int(number) < size and climbed[1] == root, f"entry {number}: not in the signed ledger at this place")
         entries.append(json.loads(exact))
+        need(entries[-1]["origin"] == key.split("+")[0], f"entry {number}: of another gateway")
         print(f"entry {number}: {entries[-1]['at']} {entries[-1]['kind']}")
     sent = {f"messages/{one['copy']}.eml": one["sent_sha256"] for one in entries if one["kind"] == "admitted"}
     named = {one["file"]["sha256"]: one["file"]["name"] for one in entries if one["kind"] == "evidence"}
@@ -118,15 +119,15 @@ def check_pack(path, key):
         proof = json.loads(files[name])
         need((proof["old"], proof["new"]) == (files[name[:-4] + "txt"].decode(), newest), name + ": of others")
         print(f"{name}: {size} entries begin with the {check_proof(proof, *keys)[0]} of this anchor")
-    for name in (name for name in files if name.startswith("messages/") and name.endswith(".eml")):
-        need(hashlib.sha256(files[name]).hexdigest() == sent.get(name), name + ": not the bytes that were sent")
+    for name in (name for name in names if name.startswith("messages/") and name.endswith(".eml")):
+        need(hashes[name] == sent.get(name), name + ": not the bytes that were sent")
         print(f"{name}: byte for byte what was sent")
-    shown = [name for name in files if name.startswith("evidence/")]
+    shown = [name for name in names if name.startswith("evidence/")]
     before = lines[4][:7] in ("page 1 ", "page 2 ")  # packs held no such files
     need(before or {name[9:73] for name in shown} == set(named), "evidence/: not the files that the entries name")
     missing = [name for name in shown if name.endswith(".missing.txt")]
     for name in set(shown) - set(missing):
-        need(hashlib.sha256(files[name]).hexdigest() == name[9:73] in named, name + ": not the file of an entry")
+        need(hashes[name] == name[9:73] in named, name + ": not the file of an entry")
         print(f"{name}: the file {named[name[9:73]]} that an entry names")
     print(f"the pack is sound: {len(numbers)} entries under a root over {size}")
     need(not missing, "but files that its entries name are not in it: " + " ".join(missing))
@@ -139,8 +140,7 @@ def check_proof(proof, *keys):
 def main(path, *keys):
     if not path.endswith(".json"):
         return check_pack(path, keys[0])
-    with open(path, encoding="utf-8") as file:
-        old, new = check_proof(json.load(file), *keys)
+    old, new = check_proof(json.load(open(path, encoding="utf-8")), *keys)
     print(f"the ledger of {new} entries begins with the {old} that were signed earlier")
 
 try:

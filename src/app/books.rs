@@ -30,9 +30,6 @@ const STRETCH: usize = 200_000;
 /// Anchors after an entry that are looked at: the first of each place is among them, unless it was missed for days.
 const ANCHORS: usize = 16;
 
-/// Most entries of one evidence pack: one about a single address has a few per message.
-const MAX_ENTRIES: usize = 50_000;
-
 /// Reads the store for `admin`.
 #[derive(Debug, Clone)]
 pub struct StoreBooks {
@@ -362,12 +359,16 @@ impl Books for StoreBooks {
     }
 
     fn pack(&self, query: &Query, language: Option<Language>) -> Result<Option<PackFile>, Unavailable> {
-        let page = self.page(query, None, MAX_ENTRIES)?;
+        let most = self.store.pack_entries();
+        let too_many = || {
+            Unavailable(format!(
+                "there are more than {most} entries about {query} (limits.ledger_pack_entries): too many for one pack; \
+                 ask for a shorter time with --since and --until"
+            ))
+        };
+        let page = self.page(query, None, most)?;
         if page.next.is_some() {
-            return Err(Unavailable(format!(
-                "there are more than {MAX_ENTRIES} entries about {query}: too many for one pack; ask for a \
-                 shorter time with --since and --until"
-            )));
+            return Err(too_many());
         }
         let mut found = page.found;
         if found.is_empty() {
@@ -379,6 +380,10 @@ impl Books for StoreBooks {
             found.retain(|found| found.number < covered);
         }
         self.add_evidence(&mut found, covered)?;
+        // With the outcomes of its sends, and what they rest on.
+        if found.len() > most {
+            return Err(too_many());
+        }
         let language = language.unwrap_or_else(|| self.language_of(&found));
         let pack = self.store.pack(&query.to_string(), found)?;
         let pack = pack::Pack { language, ..pack };

@@ -44,7 +44,7 @@ pub fn open(data: &Path, file: &NamedFile) -> Opened {
     Ok(Box::new(kept))
 }
 
-/// Write `pack` to a file beside the store: with recordings in it, it may be larger than what should stand in memory.
+/// Write `pack` to a file beside the store: with messages and recordings in it, it may be larger than what should stand in memory.
 pub(super) fn write_pack(store: &Store, pack: &Pack) -> Result<PackFile, Unavailable> {
     let failed = |why: String| Unavailable(format!("the pack cannot be written: {why}"));
     let data = data_folder(store);
@@ -57,7 +57,7 @@ pub(super) fn write_pack(store: &Store, pack: &Pack) -> Result<PackFile, Unavail
         let sha256 = unhex(&file.sha256).ok_or(NotKept::Missing)?;
         open(&data, &NamedFile { shelf: Shelf::Evidence, sha256 })
     };
-    let written = pack::write(pack, &open, store.signer(), draft.as_file_mut());
+    let written = pack::write(pack, &|copy| store.sent(copy), &open, store.signer(), draft.as_file_mut());
     let missing = written.map_err(|error| Unavailable(error.to_string()))?.missing;
     let octets = draft.as_file().metadata().map_err(|error| failed(error.to_string()))?.len();
     let (_, file) = draft.keep().map_err(|error| failed(error.to_string()))?;

@@ -40,6 +40,7 @@ fn values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("limits.dns_timeout", format!("{:?}", limits.dns_timeout)),
         ("limits.ledger_queue", limits.ledger_queue.to_string()),
         ("limits.ledger_batch", limits.ledger_batch.to_string()),
+        ("limits.ledger_pack_entries", limits.ledger_pack_entries.to_string()),
         ("limits.http_connections", limits.http_connections.to_string()),
         ("limits.http_body", limits.http_body.to_string()),
         ("limits.http_timeout", format!("{:?}", limits.http_timeout)),

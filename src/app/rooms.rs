@@ -228,6 +228,7 @@ pub(super) fn store(
         max_batch: settings.limits.ledger_batch,
         checkpoint_every: settings.ledger.checkpoint_every,
         retention: settings.ledger.retention,
+        pack_entries: settings.limits.ledger_pack_entries,
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn limits(section: Section<'_>) -> Limits {
         spool_copies: section.number("spool_copies", 1..=100_000_000).unwrap_or(d.spool_copies),
         ledger_queue: many("ledger_queue", 1..=1_000_000, d.ledger_queue),
         ledger_batch: many("ledger_batch", 1..=100_000, d.ledger_batch),
+        ledger_pack_entries: many("ledger_pack_entries", 1..=100_000, d.ledger_pack_entries),
         http_connections: many("http_connections", 1..=100_000, d.http_connections),
         http_body: small("http_body", 1 << 10..=16 << 20, d.http_body),
         http_timeout: wait("http_timeout", d.http_timeout),

@@ -250,6 +250,13 @@ pub struct DkimSigned {
     pub key: String,
 }
 
+impl DkimSigned {
+    /// The label of the entry that holds the record.
+    pub fn label(&self) -> String {
+        dkim_label(&self.name, &self.key)
+    }
+}
+
 /// A checkpoint that went outside the gateway's reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchored {
@@ -689,7 +696,7 @@ impl Event {
                     Basis::Consent { text_sha256, .. } => text_sha256.clone(),
                     _ => None,
                 });
-                texts.chain(it.dkim.iter().map(|signed| dkim_label(&signed.name, &signed.key))).collect()
+                texts.chain(it.dkim.iter().map(DkimSigned::label)).collect()
             }
             Self::SentElsewhere(it) => {
                 let texts = it.recipients.iter().filter_map(|one| match &one.basis {

@@ -3,7 +3,10 @@
 //! One zip that can be read by anyone and checked offline with the gateway's public key alone (promise
 //! 8): the entries as their exact bytes, each with its salt and its path to the signed root, the messages
 //! as far as they are kept, the files that show consents, a page that tells what happened in order, and VERIFY.md, which explains how to
-//! check all of it by hand. A signed list of the files makes a file that was taken out show as well.
+//! check all of it by hand, and what it cannot show. A signed list of the files makes a file that was taken out show as well.
+//!
+//! Messages and files go through memory one at a time; the entries of a pack and its page stand there together, so
+//! whoever asks for one bounds their number.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, Write};
@@ -28,9 +31,13 @@ use crate::mail::{CopyId, Language, hex, one_line, sha256};
 /// gateway's name, which has no spaces.
 pub(super) const TITLE: &str = "sluis evidence pack v1";
 /// Version of the page: a check renders it anew and compares, which only the same version can.
-pub(super) const PAGE: u32 = 3;
+pub(super) const PAGE: u32 = 4;
+/// The first one that this program can render.
+pub(super) const OLDEST_PAGE: u32 = 2;
 /// The first one that shows the files which entries name; packs before it held none.
 pub(super) const PAGE_WITH_FILES: u32 = 3;
+/// The first one that shows all facts of a send, and says what it cannot show.
+pub(super) const PAGE_WITH_FACTS: u32 = 4;
 
 /// Octets of a file that are read at once.
 const BLOCK: usize = 128 * 1024;
@@ -52,8 +59,6 @@ pub struct Pack {
     pub checkpoint: String,
     /// The entries, in order.
     pub entries: Vec<Exhibit>,
-    /// Messages of copies that its entries admit.
-    pub messages: Vec<Sent>,
     /// Checkpoints that went outside, as its entries of kind `anchored` say.
     pub anchors: Vec<Anchor>,
     /// The notes by which the gateway's keys vouch for each other, oldest first.
@@ -87,8 +92,6 @@ pub struct Exhibit {
 /// One message, as it is kept.
 #[derive(Debug, Clone)]
 pub struct Sent {
-    /// The copy.
-    pub copy: CopyId,
     /// Whether these are all its bytes; otherwise its header section.
     pub whole: bool,
     /// The bytes.
@@ -112,6 +115,14 @@ pub enum PackError {
     Entry {
         /// Which.
         number: EntryNumber,
+        /// Why.
+        why: String,
+    },
+    /// What is kept of a message cannot be read.
+    #[error("the message of copy {copy} cannot be read: {why}")]
+    Message {
+        /// Which.
+        copy: CopyId,
         /// Why.
         why: String,
     },
@@ -143,8 +154,11 @@ pub(super) fn proof_name(number: EntryNumber) -> String {
     format!("entries/{number:012}.proof.json")
 }
 
+/// Where the messages are.
+pub(super) const MESSAGES: &str = "messages/";
+
 pub(super) fn message_name(copy: CopyId, whole: bool) -> String {
-    format!("messages/{copy}.{}", if whole { "eml" } else { "headers.txt" })
+    format!("{MESSAGES}{copy}.{}", if whole { "eml" } else { "headers.txt" })
 }
 
 /// Where the files that show consents are.
@@ -190,10 +204,15 @@ pub struct Written<W> {
     pub missing: Vec<String>,
 }
 
-/// Write `pack` as a zip, its list of files signed by `signer`. `open` hands in the files that its entries name as
-/// evidence; one that cannot be shown is named in the pack, and in what this gives.
+/// Hands in what is kept of a copy, if anything is; or says why it cannot be read.
+pub type Message<'m> = &'m dyn Fn(CopyId) -> Result<Option<Sent>, String>;
+
+/// Write `pack` as a zip, its list of files signed by `signer`. `message` hands in what is kept of the copies that its
+/// entries admit, `open` the files that they name as evidence; one of these that cannot be shown is named in the pack,
+/// and in what this gives.
 pub fn write<W: Write + Seek>(
     pack: &Pack,
+    message: Message<'_>,
     open: &dyn Fn(&KeptFile) -> Opened,
     signer: &Signer,
     sink: W,
@@ -216,9 +235,7 @@ pub fn write<W: Write + Seek>(
         zip.add(&entry_name(exhibit.number), &exhibit.bytes)?;
         zip.add(&proof_name(exhibit.number), &proof)?;
     }
-    for sent in &pack.messages {
-        zip.add(&message_name(sent.copy, sent.whole), &sent.bytes)?;
-    }
+    let kept = zip.add_messages(&entries, message)?;
     let mut missing = Vec::new();
     let mut shown = BTreeMap::new();
     for (number, file) in evidence_of(&entries).into_values() {
@@ -260,13 +277,15 @@ pub fn write<W: Write + Seek>(
     }
     let about = one_line(&pack.about);
     let story = Story {
+        page: PAGE,
         language: pack.language,
         about: &about,
         made_at: pack.made_at,
         note: &pack.checkpoint,
         signed: &signed,
         entries: &entries,
-        kept: pack.messages.iter().map(|sent| (sent.copy, sent.whole)).collect(),
+        keys: page::keys_in(&entries),
+        kept,
         shown,
     };
     zip.add("index.html", page::render(&story).as_bytes())?;
@@ -290,10 +309,34 @@ impl<W: Write + Seek> Files<W> {
         Ok(())
     }
 
+    /// One after the other: ten thousand of them together are larger than what should stand in memory. Gives whether each
+    /// is whole.
+    fn add_messages(
+        &mut self,
+        entries: &[(EntryNumber, Entry)],
+        message: Message<'_>,
+    ) -> Result<BTreeMap<CopyId, bool>, PackError> {
+        let mut kept = BTreeMap::new();
+        for (_, entry) in entries {
+            let Event::Admitted(admitted) = &entry.event else { continue };
+            let copy = admitted.copy;
+            if kept.contains_key(&copy) {
+                continue;
+            }
+            if let Some(sent) = message(copy).map_err(|why| PackError::Message { copy, why })? {
+                self.add(&message_name(copy, sent.whole), &sent.bytes)?;
+                kept.insert(copy, sent.whole);
+            }
+        }
+        Ok(kept)
+    }
+
     /// Copied piece by piece: a recording may be larger than what should stand in memory.
     fn add_evidence(&mut self, file: &KeptFile, bytes: &mut dyn Read) -> Result<(), PackError> {
         let name = evidence_name(file);
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .large_file(file.size >= u64::from(u32::MAX));
         self.zip.start_file(&name, options)?;
         let mut hash = digest::Context::new(&digest::SHA256);
         let mut block = vec![0; BLOCK];

@@ -12,7 +12,7 @@ use super::checkpoint::Checkpoint;
 use super::event::{Admitted, AdmittedRecipient, Consented, Entry, EntryNumber, Event, Handover, Outcome};
 use super::keeping::Keeping;
 use super::outbox::Telling;
-use super::pack::{entry_name, message_name};
+use super::pack::{PAGE_WITH_FACTS, entry_name, message_name};
 use crate::consent::ConsentEventKind;
 use crate::mail::{CopyId, Language};
 use crate::policy::Basis;
@@ -24,8 +24,13 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.1em 1em;margin:.4em 0
 dd{margin:0;overflow-wrap:anywhere}.law{border-left:3px solid #1a5;padding-left:.8em;margin:.5em 0}\
 section{break-inside:avoid}@page{size:A4;margin:20mm}code{font-size:.9em}";
 
+/// What came with the page that shows all facts: a signature is longer than a line of A4.
+const STYLE_OF_FACTS: &str = "pre{white-space:pre-wrap;overflow-wrap:anywhere}";
+
 /// What the page tells, all of it from the signed files of the pack: so a check can render it anew.
 pub(super) struct Story<'a> {
+    /// Which version: an older one is rendered as its release did, so that its packs can be checked.
+    pub page: u32,
     /// In which language.
     pub language: Language,
     /// What the pack is about.
@@ -38,6 +43,8 @@ pub(super) struct Story<'a> {
     pub signed: &'a Checkpoint,
     /// The entries, in order.
     pub entries: &'a [(EntryNumber, Entry)],
+    /// The entries that hold the public halves of keys, as [`keys_in`] finds them.
+    pub keys: BTreeMap<String, EntryNumber>,
     /// The copies of which something is kept, and whether that is all of it.
     pub kept: BTreeMap<CopyId, bool>,
     /// The files that its entries name as evidence, by their SHA-256; none in a pack that was made before packs held them.
@@ -52,6 +59,35 @@ pub(super) enum Shown {
     Missing(String),
 }
 
+impl Story<'_> {
+    /// Whether its version shows all facts of a send.
+    fn has_facts(&self) -> bool {
+        self.page >= PAGE_WITH_FACTS
+    }
+
+    /// Links to those of the entries `numbers` that are in the pack; of the others, their numbers.
+    fn links(&self, numbers: &[EntryNumber]) -> Markup {
+        let is_here = |number| self.entries.binary_search_by_key(number, |(number, _)| *number).is_ok();
+        html! {
+            @for number in numbers {
+                @if is_here(number) { a href=(entry_name(*number)) { (number) } } @else { (number) }
+                " "
+            }
+        }
+    }
+}
+
+/// The entries that say that a key came into use, by its label.
+pub(super) fn keys_in(entries: &[(EntryNumber, Entry)]) -> BTreeMap<String, EntryNumber> {
+    let mut keys = BTreeMap::new();
+    for (number, entry) in entries {
+        if let Event::KeyInForce(key) = &entry.event {
+            keys.entry(key.label()).or_insert(*number);
+        }
+    }
+    keys
+}
+
 /// The page, complete.
 pub(super) fn render(story: &Story<'_>) -> String {
     let t = Tongue(story.language);
@@ -64,7 +100,10 @@ pub(super) fn render(story: &Story<'_>) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (t.with(&w::EVIDENCE, &[&story.about])) }
-                style { (maud::PreEscaped(STYLE)) }
+                style {
+                    (maud::PreEscaped(STYLE))
+                    @if story.has_facts() { (maud::PreEscaped(STYLE_OF_FACTS)) }
+                }
             }
             body {
                 h1 { (t.with(&w::WHAT_HAPPENED, &[&story.about])) }
@@ -72,6 +111,7 @@ pub(super) fn render(story: &Story<'_>) -> String {
                     (t.with(&w::FROM_LEDGER, &origin)) " " a href="VERIFY.md" { "VERIFY.md" } " "
                     (t.say(&w::HOW_TO_CHECK))
                 }
+                @if story.has_facts() { p { (t.say(&w::WHAT_IT_IS)) } }
                 @for (number, entry) in entries { (step(*number, entry, story)) }
                 h2 { (t.say(&w::SIGNED_ROOT)) }
                 pre { code { (story.note) } }
@@ -164,11 +204,12 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         },
         Event::KeyInForce(key) => html! {
             @if let Some(public) = &key.public { (t.row(&w::PUBLIC_KEY, html! { code { (public) } })) }
+            @if let Some(why) = key.lost.as_ref().filter(|_| story.has_facts()) { (t.row(&w::NOBODY_VOUCHES, why)) }
         },
         Event::ConsentText { sha256, text, .. } => html! {
             (t.row(&w::WORDING, text)) dt { "SHA-256" } dd { code { (sha256) } }
         },
-        Event::Consent(it) => consent(it, t),
+        Event::Consent(it) => consent(it, story),
         Event::Evidence(it) => html! {
             (t.row(&w::FOR, html! { (it.sender) ", " (it.purpose) }))
             (t.row(&w::FILE, html! { (it.file.name) ", SHA-256 " code { (it.file.sha256) } }))
@@ -182,7 +223,11 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
         Event::Relation(it) => html! {
             (t.row(&w::OF, &it.sender.0))
             (t.row(&w::BOUGHT, t.with(&w::LAST_ON, &[&it.relation.product, &it.relation.last_purchase])))
-            (t.row(&w::OPT_OUT_OFFERED, t.say(if it.relation.opt_out_offered { &w::YES } else { &w::NO })))
+            (t.row(&w::OPT_OUT_OFFERED, t.say(yes_or_no(it.relation.opt_out_offered))))
+            @if story.has_facts() {
+                (t.row(&w::GIVEN_IN_SALE, t.say(yes_or_no(it.relation.given_in_sale))))
+                @if let Some(source) = &it.relation.source { (t.row(&w::SOURCE, source)) }
+            }
             (t.row(&w::KNOWN_FROM, &it.source))
         },
         Event::Published(it) => html! {
@@ -251,7 +296,7 @@ fn details(event: &Event, story: &Story<'_>) -> Markup {
             }
         },
         Event::Refused { handover, reverse_path, recipients, message_id, .. } => html! {
-            (handed_over(handover, t))
+            (handed_over(handover, story))
             (t.row(&w::ENVELOPE, html! { "<" (reverse_path) ">" }))
             @if let Some(id) = message_id { dt { "Message-ID" } dd { (id) } }
             @for one in recipients {
@@ -277,8 +322,8 @@ fn sha(hash: &str) -> Markup {
     html! { "SHA-256 " code { (hash) } }
 }
 
-fn consent(it: &Consented, t: Tongue) -> Markup {
-    let evidence = &it.event.evidence;
+fn consent(it: &Consented, story: &Story<'_>) -> Markup {
+    let (t, evidence) = (Tongue(story.language), &it.event.evidence);
     html! {
         (t.row(&w::FOR, html! { (it.sender) ", " (it.purpose) }))
         (t.row(&w::GIVEN_AT, html! { (it.event.at) }))
@@ -287,21 +332,35 @@ fn consent(it: &Consented, t: Tongue) -> Markup {
         @if let Some(version) = &evidence.privacy_version { (t.row(&w::PRIVACY, version)) }
         @if let Some(source) = &evidence.source { (t.row(&w::WHERE, source)) }
         @if let Some(ip) = &evidence.ip { (t.row(&w::IP, ip)) }
+        @if story.has_facts() {
+            @if let Some(ticked) = evidence.pre_ticked { (t.row(&w::PRE_TICKED, t.say(yes_or_no(ticked)))) }
+            @if let Some(bundled) = evidence.bundled { (t.row(&w::BUNDLED, t.say(yes_or_no(bundled)))) }
+            (t.row(&w::LEARNED_AT, html! { (it.event.recorded_at) }))
+        }
         @if let Some(attestation) = &evidence.attestation { (t.row(&w::ATTESTED, attestation)) }
         (t.row(&w::KNOWN_FROM, &it.source))
     }
+}
+
+fn yes_or_no(holds: bool) -> &'static Words {
+    if holds { &w::YES } else { &w::NO }
 }
 
 fn admitted(it: &Admitted, story: &Story<'_>) -> Markup {
     let t = Tongue(story.language);
     let kept = story.kept.get(&it.copy);
     html! {
-        @for one in &it.recipients { (basis(one, t)) }
+        @for one in &it.recipients { (basis(one, story)) }
         @if let Some(sender) = &it.sender { (t.row(&w::BEHALF, html! { (sender.name) " (" (sender.id) ")" })) }
         @if let Some(purpose) = &it.purpose { (t.row(&w::PURPOSE, html! { (purpose) })) }
-        @if let Some(handover) = &it.handover { (handed_over(handover, t)) }
+        @if let Some(handover) = &it.handover { (handed_over(handover, story)) }
         @if let Some(tool) = &it.tool { (t.row(&w::MADE_WITH, tool)) }
         (t.row(&w::RULE, it.rule.as_deref().unwrap_or(t.say(&w::NO_RULE))))
+        @if story.has_facts() {
+            (t.row(&w::RULES, sha(&it.rules_sha256)))
+            (t.row(&w::ENVELOPE, html! { "<" (it.reverse_path) ">" }))
+            (t.row(&w::AS_HANDED, sha(&it.original_sha256)))
+        }
         @if let Some(id) = &it.message_id { dt { "Message-ID" } dd { (id) } }
         dt { (t.say(&w::COPY)) }
         dd {
@@ -314,13 +373,26 @@ fn admitted(it: &Admitted, story: &Story<'_>) -> Markup {
         }
         @if !it.edits.is_empty() { (t.row(&w::EDITED, it.edits.join("; "))) }
         @if !it.dkim.is_empty() {
-            dt { (t.say(&w::SIGNED_BY)) } dd { @for one in &it.dkim { (one.name) " (" (one.key) ") " } }
+            dt { (t.say(&w::SIGNED_BY)) }
+            dd {
+                @for one in &it.dkim {
+                    (one.name) " (" (one.key) ") "
+                    @if let Some(number) = story.keys.get(&one.label()).filter(|_| story.has_facts()) {
+                        a href=(entry_name(*number)) { (t.say(&w::PUBLIC_KEY)) } " "
+                    }
+                }
+            }
+        }
+        @if story.has_facts() {
+            @if let Some(token) = &it.token { (t.row(&w::LINK, &token.0)) }
+            @if !it.next_hop.is_empty() { (t.row(&w::NEXT_HOP, &it.next_hop)) }
         }
     }
 }
 
 /// Why somebody could be written to.
-fn basis(one: &AdmittedRecipient, t: Tongue) -> Markup {
+fn basis(one: &AdmittedRecipient, story: &Story<'_>) -> Markup {
+    let t = Tongue(story.language);
     let words = match &one.basis {
         Basis::Consent { grade, since, .. } => t.with(&w::BY_CONSENT, &[&format!("{grade:?}"), since]),
         Basis::Customer { product, last_purchase, .. } => t.with(&w::BY_CUSTOMER, &[product, last_purchase]),
@@ -329,19 +401,33 @@ fn basis(one: &AdmittedRecipient, t: Tongue) -> Markup {
         Basis::NotNeeded => t.say(&w::BY_NOTHING).to_owned(),
         Basis::Missing => t.say(&w::BY_MISSING).to_owned(),
     };
+    let (source, text) = match &one.basis {
+        Basis::Consent { source, text_sha256, .. } => (source.as_ref(), text_sha256.as_ref()),
+        Basis::Customer { source, .. } => (source.as_ref(), None),
+        _ => (None, None),
+    };
     html! {
         dt { (one.recipient) }
         dd {
             (words)
             @if let Some(refusal) = &one.observed { " " (t.with(&w::OBSERVED, &[&refusal.reason()])) }
         }
+        @if story.has_facts() {
+            @if let Some(source) = source { (t.row(&w::SOURCE, source)) }
+            @if let Some(text) = text { (t.row(&w::TEXT_SHOWN, sha(text))) }
+            @if !one.basis.entries().is_empty() { (t.row(&w::RESTS_ON, story.links(one.basis.entries()))) }
+        }
     }
 }
 
-fn handed_over(handover: &Handover, t: Tongue) -> Markup {
+fn handed_over(handover: &Handover, story: &Story<'_>) -> Markup {
+    let t = Tongue(story.language);
     let account = handover.account.as_deref().unwrap_or(t.say(&w::TRUSTED));
     let tls = handover.tls.as_deref().unwrap_or(t.say(&w::NO_TLS));
-    t.row(&w::HANDED_BY, t.with(&w::HANDED, &[&account, &handover.ip, &tls, &handover.session]))
+    html! {
+        (t.row(&w::HANDED_BY, t.with(&w::HANDED, &[&account, &handover.ip, &tls, &handover.session])))
+        @if story.has_facts() { dt { "EHLO" } dd { (handover.helo) } }
+    }
 }
 
 fn outcome(it: &Outcome, t: Tongue) -> Markup {

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use jiff::SignedDuration;
 use zip::ZipArchive;
 
 use super::checkpoint::{self, Checkpoint};
 use super::consistency::Consistency;
 use super::event::{Anchored, Entry, EntryNumber, Event};
 use super::pack::{
-    EVIDENCE, KEYS, PAGE, PAGE_WITH_FILES, Proof, TITLE, anchor_name, entry_name, evidence_name, evidence_of,
-    message_name, missing_name, proof_name, stamp_name,
+    EVIDENCE, KEYS, MESSAGES, OLDEST_PAGE, PAGE, PAGE_WITH_FILES, Proof, TITLE, anchor_name, entry_name,
+    evidence_name, evidence_of, message_name, missing_name, proof_name, stamp_name,
 };
 use super::page::{self, Shown, Story};
 use super::stamp::{self, Trust};
@@ -19,12 +20,17 @@ use super::succession;
 use super::tree::{self, Hash, leaf};
 use crate::mail::{Language, hash, hex, one_line, sha256, unhex};
 
-/// Files in a pack, at most.
-const MAX_FILES: usize = 200_000;
+/// Files in a pack, at most: two for each of as many entries as the config allows, a message, what shows a consent.
+const MAX_FILES: usize = 400_000;
 /// Octets of all files of a pack together, at most: a zip can claim anything.
 const MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// The same of the files that show consents, of which only the hash is kept in memory.
-const MAX_EVIDENCE: u64 = 256 * 1024 * 1024 * 1024;
+/// The same of messages and of files that show consents, of which only the hash is kept in memory.
+const MAX_HASHED: u64 = 256 * 1024 * 1024 * 1024;
+
+/// From signing a checkpoint to its time stamp, at most: what is written meanwhile is not late.
+const STAMPED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
+/// Entries that were written later than they say which are listed, at most.
+const MAX_LATE: usize = 20;
 
 /// What a check of a pack found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -136,7 +142,7 @@ fn keys(files: &Files, trusted: &str, report: &mut Report) -> PackKeys {
 
 /// A file of a pack.
 struct File {
-    /// Its bytes; none of one that shows a consent, which may be a recording of an hour.
+    /// Its bytes; none of a message, nor of a file that shows a consent, which may be a recording of an hour.
     bytes: Vec<u8>,
     sha256: String,
 }
@@ -150,15 +156,16 @@ fn unzip<R: Read + Seek>(reader: R) -> Result<Files, VerifyError> {
     if zip.len() > MAX_FILES {
         return Err(VerifyError::TooLarge);
     }
-    let (mut left, mut left_of_evidence) = (MAX_BYTES, MAX_EVIDENCE);
+    let (mut left, mut left_of_hashed) = (MAX_BYTES, MAX_HASHED);
     let mut files = Files::new();
     for index in 0..zip.len() {
         let mut file = zip.by_index(index)?;
         let name = file.name()?.into_owned();
         let mut bytes = Vec::new();
-        let sha256 = if name.starts_with(EVIDENCE) && !name.ends_with(".missing.txt") {
-            let (sha256, octets) = hash(&mut file.take(left_of_evidence + 1))?;
-            left_of_evidence = left_of_evidence.checked_sub(octets).ok_or(VerifyError::TooLarge)?;
+        let is_evidence = name.starts_with(EVIDENCE) && !name.ends_with(".missing.txt");
+        let sha256 = if is_evidence || name.starts_with(MESSAGES) {
+            let (sha256, octets) = hash(&mut file.take(left_of_hashed + 1))?;
+            left_of_hashed = left_of_hashed.checked_sub(octets).ok_or(VerifyError::TooLarge)?;
             sha256
         } else {
             file.by_ref().take(left + 1).read_to_end(&mut bytes)?;
@@ -269,7 +276,7 @@ fn check_messages(files: &Files, report: &mut Report) {
             sent.insert(message_name(admitted.copy, false), None);
         }
     }
-    for (name, file) in files.iter().filter(|(name, _)| name.starts_with("messages/")) {
+    for (name, file) in files.iter().filter(|(name, _)| name.starts_with(MESSAGES)) {
         match sent.get(name) {
             Some(Some(hash)) if file.sha256 == *hash => {
                 report.messages.push(name.clone());
@@ -337,6 +344,28 @@ fn check_anchors(files: &Files, keys: &[String], trust: Option<&Trust<'_>>, repo
     }
     report.anchors = anchors;
     report.problems.extend(problems);
+    let late = written_late(&report.entries);
+    report.notes.extend(late);
+}
+
+/// Entries that are dated before a time stamp which does not cover them: whoever dates an entry back cannot put it before
+/// what was stamped. A note and no problem, as a clock that was wrong does the same.
+fn written_late(entries: &[(EntryNumber, Entry)]) -> Vec<String> {
+    let stamps = entries.iter().filter_map(|(_, entry)| match &entry.event {
+        Event::Anchored(Anchored { size, stamped_at: Some(at), .. }) => Some((*at, *size)),
+        _ => None,
+    });
+    let stamps: BTreeMap<_, _> = stamps.collect();
+    let late = entries.iter().filter_map(|(number, entry)| {
+        let from = entry.at.checked_add(STAMPED_WITHIN).ok()?;
+        let (at, size) = stamps.range(from..).find(|(_, size)| **size <= *number)?;
+        Some(format!(
+            "entry {number} is dated {}, and the checkpoint over {size} entries that was stamped at {at} does not cover \
+             it: it was written later than it says, or the gateway's clock was wrong",
+            entry.at
+        ))
+    });
+    late.take(MAX_LATE).collect()
 }
 
 fn check_anchor(
@@ -392,10 +421,9 @@ fn check_page(files: &Files, list: &str, (version, language): (u32, Language), r
     let (Some(signed), Some(made_at)) = (&report.checkpoint, made_at) else {
         return report.problems.push("files.txt: does not say when the pack was made".to_owned());
     };
-    // Page 2 is page 3 without files.
-    if version != PAGE && version != PAGE - 1 {
+    if !(OLDEST_PAGE..=PAGE).contains(&version) {
         return report.notes.push(format!(
-            "index.html was made by another release (page {version}; this one makes page {PAGE}), so it was not \
+            "index.html was made by another release (page {version}; this one knows {OLDEST_PAGE} to {PAGE}), so it was not \
              compared with the entries: read those"
         ));
     }
@@ -415,16 +443,57 @@ fn check_page(files: &Files, list: &str, (version, language): (u32, Language), r
     });
     let shown = shown.collect();
     let story = Story {
+        page: version,
         language,
         about: &report.about,
         made_at,
         note: &text(files, "checkpoint.txt"),
         signed,
         entries: &report.entries,
+        keys: page::keys_in(&report.entries),
         kept: kept.collect(),
         shown,
     };
     if page::render(&story) != text(files, "index.html") {
         report.problems.push("index.html: tells another story than the entries; read those".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promise_8_an_entry_that_was_dated_back_behind_a_time_stamp_is_named() {
+        let entry = |at: &str, event| Entry {
+            v: 1,
+            at: at.parse().unwrap(),
+            origin: "poort.voorbeeld.nl".to_owned(),
+            event,
+        };
+        let fact = |at: &str| {
+            let answered = super::super::Answered { held: 0, how: "filed".to_owned() };
+            entry(at, Event::Answered(answered))
+        };
+        let stamp = Event::Anchored(Anchored {
+            size: 4,
+            to: "time stamp http://tsa.example".to_owned(),
+            missed: None,
+            stamp: Some(String::new()),
+            stamped_at: Some("2026-03-02T00:00:00Z".parse().unwrap()),
+        });
+        let entries = [
+            (3, fact("2026-03-01T23:00:00Z")),
+            // Between signing and stamping.
+            (4, fact("2026-03-01T23:59:50Z")),
+            (5, entry("2026-03-02T00:00:01Z", stamp)),
+            (6, fact("2026-02-01T10:00:00Z")),
+            (7, fact("2026-03-05T10:00:00Z")),
+        ];
+        let late = written_late(&entries);
+        assert_eq!(late.len(), 1, "{late:?}");
+        assert!(
+            late[0].starts_with("entry 6 is dated 2026-02-01T10:00:00Z, and the checkpoint over 4 entries")
+        );
     }
 }

@@ -38,7 +38,7 @@ impl<K: Hash + Eq + Clone> Rate<K> {
             #[cfg(test)]
             table: table.clone(),
             made_for,
-            limiter: RateLimiter::new(quota, table, Wall(Arc::clone(clock))),
+            limiter: RateLimiter::new(quota, table, Wall::new(clock)),
         }
     }
 
@@ -125,11 +125,29 @@ fn forget_half<K: Hash + Eq>(entries: &mut HashMap<K, Nanos>) {
     });
 }
 
-/// The injected clock as governor wants it.
+/// The injected clock as governor wants it: it never goes back. Else whoever was counted by a clock that was ten years
+/// ahead would be refused for ten years once it is right.
 #[derive(Debug, Clone)]
-struct Wall(SharedClock);
+struct Wall {
+    clock: SharedClock,
+    seen: Arc<Mutex<Seen>>,
+}
 
-/// Nanoseconds since 1970.
+/// When the clock was last asked (nanoseconds since 1970), and the time that has passed until then.
+#[derive(Debug)]
+struct Seen {
+    at: i128,
+    passed: u64,
+}
+
+impl Wall {
+    fn new(clock: &SharedClock) -> Self {
+        let seen = Seen { at: clock.now().as_nanosecond(), passed: 0 };
+        Self { clock: Arc::clone(clock), seen: Arc::new(Mutex::new(seen)) }
+    }
+}
+
+/// Nanoseconds that have passed, jumps back left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment(u64);
 
@@ -137,7 +155,11 @@ impl GovernorClock for Wall {
     type Instant = Moment;
 
     fn now(&self) -> Moment {
-        Moment(u64::try_from(self.0.now().as_nanosecond()).unwrap_or(0))
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let at = self.clock.now().as_nanosecond();
+        seen.passed = seen.passed.saturating_add(u64::try_from(at - seen.at).unwrap_or(0));
+        seen.at = at;
+        Moment(seen.passed)
     }
 }
 

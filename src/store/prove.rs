@@ -7,17 +7,17 @@ use redb::ReadableTable as _;
 use super::Store;
 use super::error::Fault;
 use super::guard::guarded;
-use super::read::{Archived, Found, archived, closed, find};
+use super::read::{Archived, Found, closed, find};
 use super::tables::{BY_TEXT, CHECKPOINTS, HASHES, KEYS};
 use super::write::StoredHashes;
 use crate::ledger::checkpoint::Signer;
 use crate::ledger::pack::{Anchor, Exhibit, Pack, Sent};
 use crate::ledger::{Anchored, EntryNumber, Event, KeyInForce, consistency, tree};
-use crate::mail::Language;
+use crate::mail::{CopyId, Language};
 use crate::policy::Unavailable;
 
 impl Store {
-    /// An evidence pack of `entries`, with the messages they admit as far as those are kept. Entries that
+    /// An evidence pack of `entries`; [`Store::sent`] hands in the messages they admit. Entries that
     /// no checkpoint covers yet are an error: call [`Store::checkpoint`] (or record a
     /// `Side::Checkpoint`) first.
     pub fn pack(&self, about: &str, entries: Vec<Found>) -> Result<Pack, Unavailable> {
@@ -30,7 +30,6 @@ impl Store {
                 .map(|(size, note)| (size.value(), note.value().to_owned()))
                 .ok_or_else(|| Fault::Format("there is no checkpoint yet".to_owned()))?;
             let hashes = reading.open_table(HASHES)?;
-            let mut messages = Vec::new();
             let mut exhibits = Vec::with_capacity(entries.len());
             let mut anchors = BTreeMap::new();
             for found in entries {
@@ -49,16 +48,6 @@ impl Store {
                         anchors.insert(anchored.size, anchor);
                     }
                 }
-                if let Event::Admitted(admitted) = &found.entry.event
-                    && let Some(archived) = archived(&reading, admitted.copy)?
-                {
-                    messages.push(match archived {
-                        Archived::Whole(rope) => {
-                            Sent { copy: admitted.copy, whole: true, bytes: rope.to_vec().into() }
-                        }
-                        Archived::Headers(bytes) => Sent { copy: admitted.copy, whole: false, bytes },
-                    });
-                }
                 let path = tree::prove_inclusion(size, found.number, &StoredHashes(&hashes))?;
                 exhibits.push(Exhibit { number: found.number, salt: found.salt, bytes: found.bytes, path });
             }
@@ -70,12 +59,19 @@ impl Store {
                 verifier: self.verifier().to_owned(),
                 checkpoint: note,
                 entries: exhibits,
-                messages,
                 anchors: anchors.into_values().collect(),
                 successions,
             })
         };
         Ok(guarded(pack)?)
+    }
+
+    /// What is kept of a copy's bytes, for a pack.
+    pub fn sent(&self, copy: CopyId) -> Result<Option<Sent>, String> {
+        Ok(self.rebuild(copy).map_err(|error| error.0)?.map(|archived| match archived {
+            Archived::Whole(rope) => Sent { whole: true, bytes: rope.to_vec().into() },
+            Archived::Headers(bytes) => Sent { whole: false, bytes },
+        }))
     }
 
     /// The key that signs, as the ledger tells of it, with the note of the key before it.
@@ -109,6 +105,11 @@ impl Store {
             }
         }
         Ok(notes)
+    }
+
+    /// Entries of one pack, at most.
+    pub fn pack_entries(&self) -> usize {
+        self.inner.settings.pack_entries
     }
 
     /// The key that signs this gateway's packs and checkpoints.

@@ -111,8 +111,27 @@ pub struct Served {
 impl Served {
     /// Start, and wait until it says where it listens.
     pub fn start(house: &House) -> Self {
-        let mut child =
-            house.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::of(house.command(&["serve"]))
+    }
+
+    /// The same, with a signal that would end it ignored: what it tells of comes as an error instead.
+    #[allow(dead_code, reason = "for the tests of a full disk")]
+    pub fn start_ignoring(house: &House, signal: &str) -> Self {
+        let serve = house.command(&["serve"]);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("trap '' {signal}; exec \"$0\" serve")).arg(serve.get_program());
+        command.env("SLUIS_CONFIG", house.path("sluis.toml")).stdin(Stdio::null());
+        Self::of(command)
+    }
+
+    /// Its process.
+    #[allow(dead_code, reason = "for the tests of a full disk")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
         stdout.read_line(&mut said).unwrap();

@@ -66,6 +66,19 @@ words! {
         "says how to check that they were not changed since.",
         "sagt (auf Englisch), wie zu prüfen ist, dass sie seither nicht verändert wurden.",
         "dit (en anglais) comment vérifier qu'elles n'ont pas été modifiées depuis.";
+    WHAT_IT_IS = "Het zijn de eigen aantekeningen van de gateway. Na te rekenen is dat ze er in deze vorm stonden toen de \
+        wortel werd ondertekend, en voor elk ankerpunt buitenshuis dat ze er toen al stonden; niet dat alles wat erin staat \
+        waar is, en niet dat er geen andere zijn. VERIFY.md zegt waar de grens ligt en wat daarover te vragen is.",
+        "These are the gateway's own notes. What can be computed is that they stood there in this form when the root was \
+        signed, and for each anchor outside that they stood there by then; not that all they say is true, and not that \
+        there are no others. VERIFY.md says where that line runs and what to ask for beyond it.",
+        "Dies sind die eigenen Aufzeichnungen des Gateways. Nachrechnen lässt sich, dass sie in dieser Form dort standen, als \
+        die Wurzel unterzeichnet wurde, und zu jedem Anker außerhalb, dass sie damals schon dort standen; nicht, dass alles \
+        darin wahr ist, und nicht, dass es keine anderen gibt. VERIFY.md sagt, wo die Grenze liegt und was man darüber \
+        hinaus verlangen kann.",
+        "Ce sont les notes de la passerelle elle-même. On peut recalculer qu'elles figuraient sous cette forme lorsque la \
+        racine a été signée et, pour chaque ancre extérieure, qu'elles y figuraient déjà ; non que tout ce qu'elles disent \
+        est vrai, ni qu'il n'y en a pas d'autres. VERIFY.md dit où passe cette limite et que demander au-delà.";
     SIGNED_ROOT = "De ondertekende wortel", "The signed root", "Die unterzeichnete Wurzel", "La racine signée";
     ENTRY = "regel {}", "entry {}", "Eintrag {}", "entrée {}";
 
@@ -254,6 +267,19 @@ words! {
     TRUSTED = "een vertrouwd netwerk", "a trusted network", "ein vertrautes Netz", "un réseau de confiance";
     NO_TLS = "zonder TLS", "without TLS", "ohne TLS", "sans TLS";
     TRY = "poging", "try", "Versuch", "essai";
+
+    AS_HANDED = "zoals aangeboden", "as handed over", "wie übergeben", "tel que remis";
+    LINK = "afmeldlink", "unsubscribe link", "Abmeldelink", "lien de désabonnement";
+    NEXT_HOP = "bestemd voor server", "meant for server", "bestimmt für Server", "destiné au serveur";
+    RESTS_ON = "steunt op regel", "rests on entry", "beruht auf Eintrag", "repose sur l'entrée";
+    PRE_TICKED = "vooraf aangevinkt", "ticked beforehand", "vorab angekreuzt", "coché d'avance";
+    BUNDLED = "deel van voorwaarden", "part of terms", "Teil von Bedingungen", "inclus dans des conditions";
+    LEARNED_AT = "bij de gateway bekend sinds", "known to the gateway since", "dem Gateway bekannt seit",
+        "connu de la passerelle depuis";
+    GIVEN_IN_SALE = "adres gegeven bij de verkoop", "address given in the sale", "Adresse beim Verkauf gegeben",
+        "adresse donnée lors de la vente";
+    NOBODY_VOUCHES = "geen eerdere sleutel staat ervoor in", "no earlier key vouches for it",
+        "kein früherer Schlüssel bürgt dafür", "aucune clé antérieure ne la garantit";
 
     BY_CONSENT = "toestemming van graad {}, gegeven op {}", "consent of grade {}, given on {}",
         "Einwilligung vom Grad {}, gegeben am {}", "consentement de degré {}, donné le {}";

@@ -2,12 +2,14 @@
 //!
 //! One pass over the entries ([`pass`]) checks leaves, tree, checkpoints, counts, and that every row which
 //! follows from an entry is there; afterwards the tables are counted, profiles folded anew one by one
-//! ([`rows`]), and the spool looked at ([`spool`]). Memory is bounded whatever the size of the store: by the
+//! ([`rows`]), and outbox ([`tellings`]) and spool ([`spool`]) looked at. Memory is bounded whatever the size of the store: by the
 //! copies that were open at one moment, not by the entries.
 
+mod kept;
 mod pass;
 mod rows;
 mod spool;
+mod tellings;
 
 use std::collections::BTreeMap;
 
@@ -76,8 +78,12 @@ impl Store {
         let mut findings = Findings::default();
         let mut check = || -> Result<(), Fault> {
             let anchors = open_anchors(&reading, anchors, &mut findings)?;
-            let expected = pass::run(&reading, anchors, &mut findings, progress)?;
-            rows::check(&reading, &expected, &mut findings)?;
+            let passed = pass::run(&reading, anchors, &mut findings, progress)?;
+            rows::check(&reading, &passed.expected, &mut findings)?;
+            if passed.expected.whole {
+                passed.kept.check(&mut findings)?;
+                passed.tellings.check(&reading, &passed.expected, &mut findings)?;
+            }
             for problem in super::outbox::check(&reading)? {
                 findings.problem(problem);
             }

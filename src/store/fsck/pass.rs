@@ -6,6 +6,8 @@ use std::iter::Peekable;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::Findings;
+use super::kept::Kept;
+use super::tellings::Tellings;
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::keeping::Keeping;
 use crate::ledger::tree::{self, Edge, Hash, Hashes as _};
@@ -49,13 +51,20 @@ pub(super) struct Expected {
     pub whole: bool,
 }
 
+/// What the pass knows at its end.
+pub(super) struct Passed {
+    pub expected: Expected,
+    pub tellings: Tellings,
+    pub kept: Kept,
+}
+
 /// Go over all entries; `anchors` in order of size.
 pub(super) fn run(
     reading: &ReadTransaction,
     anchors: Vec<Checkpoint>,
     findings: &mut Findings,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Expected, Fault> {
+) -> Result<Passed, Fault> {
     let entries = reading.open_table(ENTRIES)?;
     let total = entries.len()?;
     let mut tree = Tree::open(reading, anchors)?;
@@ -67,7 +76,7 @@ pub(super) fn run(
         if number != expected {
             findings.problem(format!("entry {expected} is missing"));
             // What follows cannot be placed in the tree.
-            return Ok(rows.expected);
+            return Ok(rows.passed());
         }
         if number % STRIDE == 0 {
             progress(number, total);
@@ -109,7 +118,7 @@ pub(super) fn run(
         findings.problem(format!("the entries add up to {}, which is not what was counted", findings.counts));
     }
     rows.expected.whole = true;
-    Ok(rows.expected)
+    Ok(rows.passed())
 }
 
 /// The tree as it grows again, beside the one that is stored, and whatever was signed over it.
@@ -261,6 +270,8 @@ struct Rows {
     /// The run of one minute that the last entry lay in: its minute, its first and its last entry.
     run: Option<(i64, u64, u64)>,
     expected: Expected,
+    tellings: Tellings,
+    kept: Kept,
 }
 
 impl Rows {
@@ -277,7 +288,13 @@ impl Rows {
             hash_key: hash_key(reading)?,
             run: None,
             expected: Expected::default(),
+            tellings: Tellings::open(reading)?,
+            kept: Kept::open(reading)?,
         })
+    }
+
+    fn passed(self) -> Passed {
+        Passed { expected: self.expected, tellings: self.tellings, kept: self.kept }
     }
 
     fn check(&mut self, number: EntryNumber, entry: &Entry, findings: &mut Findings) -> Result<(), Fault> {
@@ -325,6 +342,11 @@ impl Rows {
             _ => {}
         }
         missing(self.is_in_its_minute(number, minute(entry.at))?, "the index row (minute)");
+        match event {
+            Event::Admitted(admitted) => self.kept.admitted(number, admitted, findings)?,
+            Event::Told(told) => self.tellings.ended(number, told, findings)?,
+            _ => {}
+        }
         self.follow_open(event)
     }
 

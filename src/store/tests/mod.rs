@@ -6,6 +6,7 @@ mod finding;
 mod promises;
 mod refold;
 mod repair;
+mod rewriting;
 mod tampering;
 mod years;
 

@@ -10,7 +10,9 @@ use crate::ledger::checkpoint;
 use crate::ledger::pack;
 use crate::ledger::tree::{self, Edge};
 use crate::ledger::verify::{Report, verify_pack};
-use crate::ledger::{Answered, Counts, Held, Letter, NotKept};
+use crate::ledger::{
+    Answered, Channel, Counts, Held, Letter, NotKept, Owed, OwedId, OwedState, Side, Telling, Told,
+};
 use tables::{CHECKPOINTS, ENTRIES, HASHES, PROFILES};
 
 /// A closed store of 20 entries with checkpoints, the last of them noted down elsewhere.
@@ -191,6 +193,118 @@ fn promise_8_a_changed_inbox_is_found() {
     }
 }
 
+#[test]
+fn promise_8_what_is_kept_of_a_copy_is_held_against_the_entry_that_admits_it() {
+    type Change = fn(&WriteTransaction);
+    fn pieces_of(rope: &Rope) -> Vec<u8> {
+        let pieces = crate::ledger::pieces::write(rope).unwrap();
+        tables::KeptCopy::write_pieces(Keep::Full, &sha256(&original()), &pieces)
+    }
+    let changes: [(Change, &str); 4] = [
+        (|_| (), ""),
+        (
+            |transaction| {
+                let mut copies = transaction.open_table(tables::COPIES).unwrap();
+                let other = pieces_of(&rope("X-Own: 2\r\n"));
+                copies.insert(&copy(1, 0).to_bytes(), other.as_slice()).unwrap();
+            },
+            "is not what entry 0 says was sent",
+        ),
+        (
+            |transaction| {
+                let mut copies = transaction.open_table(tables::COPIES).unwrap();
+                copies.insert(&copy(1, 0).to_bytes(), &[1, 0, 0, 7][..]).unwrap();
+            },
+            "cannot be read: a kept copy is cut short",
+        ),
+        (
+            |transaction| {
+                let mut copies = transaction.open_table(tables::COPIES).unwrap();
+                copies.insert(&copy(7, 0).to_bytes(), pieces_of(&rope("X-Own: 1\r\n")).as_slice()).unwrap();
+                let mut uses = transaction.open_table(tables::ORIGINAL_USES).unwrap();
+                uses.insert(&sha256(&original()), 2).unwrap();
+            },
+            "something is kept of 1 copies that no entry admits",
+        ),
+    ];
+    for (change, problem) in changes {
+        let rig = Rig::new();
+        let store = rig.open();
+        let mut record = spooling(copy(1, 0), &["bob@example.org"], SpoolState::Held, Keep::Full);
+        record.sides.pop();
+        store.write(vec![record]).unwrap();
+        drop(store);
+        tamper(&rig, change);
+        let found = problems(&rig, &[]);
+        let is_found = found.iter().any(|line| line.contains(problem));
+        assert_eq!((is_found, found.is_empty()), (!problem.is_empty(), problem.is_empty()), "{found:?}");
+    }
+}
+
+#[test]
+fn promise_8_a_telling_that_no_entry_bears_out_is_found() {
+    let owed = |who: &str, state| Owed {
+        sender: sender(),
+        address: key(who),
+        channel: Channel::Webhook("crm".to_owned()),
+        state,
+        since: at(0),
+        attempts: 0,
+        last_answer: String::new(),
+    };
+    let waiting = OwedState::Waiting { next: at(0) };
+    let told = |outcome| {
+        Event::Told(Told {
+            sender: sender(),
+            address: key("bob@example.org"),
+            fact: 0,
+            index: 0,
+            channel: "webhook".to_owned(),
+            target: "crm".to_owned(),
+            outcome,
+            answer: "410".to_owned(),
+            attempt: 1,
+        })
+    };
+    let id = OwedId { fact: 0, index: 0 };
+    let owe = |who: &str| Record {
+        events: vec![unsubscribed("bob@example.org")],
+        sides: vec![Side::Owe(0, Box::new(owed(who, waiting)))],
+    };
+    let dead = || Side::Defer(id, Box::new(owed("bob@example.org", OwedState::Dead)));
+    let cases: [(Vec<Record>, &[&str]); 6] = [
+        (vec![owe("bob@example.org")], &[]),
+        (
+            vec![
+                owe("bob@example.org"),
+                Record { events: vec![told(Telling::GivenUp)], sides: vec![dead()] },
+            ],
+            &[],
+        ),
+        (vec![owe("eva@example.org")], &["the telling 0-0 is not about what entry 0 says"]),
+        (
+            vec![owe("bob@example.org"), Record::of(told(Telling::Told))],
+            &["the telling 0-0 is over, as entry 1 says, and is still owed"],
+        ),
+        (
+            vec![owe("bob@example.org"), Record { events: Vec::new(), sides: vec![dead()] }],
+            &["the telling 0-0 counts as given up, and no entry says so"],
+        ),
+        (
+            vec![Record {
+                events: vec![unsubscribed("bob@example.org")],
+                sides: vec![Side::Owe(8, Box::new(owed("bob@example.org", waiting)))],
+            }],
+            &["the telling 8-0 is of an entry that is not there"],
+        ),
+    ];
+    for (records, expected) in cases {
+        let rig = Rig::new();
+        rig.open().write(records).unwrap();
+        assert_eq!(problems(&rig, &[]), expected);
+    }
+}
+
 /// A pack about bob, with a message in it.
 fn packed(rig: &Rig) -> Vec<u8> {
     let store = rig.open();
@@ -201,10 +315,16 @@ fn packed(rig: &Rig) -> Vec<u8> {
     assert!(store.pack("bob@example.org", found.clone()).is_err(), "no checkpoint covers it yet");
     store.checkpoint().unwrap();
     let pack = store.pack("bob@example.org", found).unwrap();
-    pack::write(&pack, &|_| Err(NotKept::Missing), store.signer(), Cursor::new(Vec::new()))
-        .unwrap()
-        .sink
-        .into_inner()
+    pack::write(
+        &pack,
+        &|copy| store.sent(copy),
+        &|_| Err(NotKept::Missing),
+        store.signer(),
+        Cursor::new(Vec::new()),
+    )
+    .unwrap()
+    .sink
+    .into_inner()
 }
 
 fn files(zip: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -248,6 +368,47 @@ fn promise_8_a_pack_verifies_with_the_public_key_alone() {
     }
     let stranger = Signer::generate("poort.voorbeeld.nl", &SystemEntropy).unwrap();
     assert!(!verify_pack(Cursor::new(&pack), stranger.verifier()).unwrap().is_sound());
+}
+
+#[test]
+fn promise_10_the_messages_of_a_pack_stand_in_memory_one_at_a_time() {
+    use std::cell::{Cell, RefCell};
+    /// What the zip came to so far, where the test can see it.
+    struct Sink<'c>(Cursor<Vec<u8>>, &'c Cell<usize>);
+    impl std::io::Write for Sink<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let written = self.0.write(bytes)?;
+            self.1.set(self.0.get_ref().len());
+            Ok(written)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    impl std::io::Seek for Sink<'_> {
+        fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+    const OCTETS: usize = 1 << 20;
+    let rig = Rig::new();
+    let store = rig.open();
+    let copies: Vec<_> = (0..4).map(|index| copy(9, index)).collect();
+    store.write(copies.iter().map(|one| Record::of(admitted(*one, &["bob@example.org"]))).collect()).unwrap();
+    store.checkpoint().unwrap();
+    let pack = store.pack("bob", store.by_address(&key("bob@example.org"), 10).unwrap()).unwrap();
+    let (written, asked) = (Cell::new(0), RefCell::new(Vec::new()));
+    let message = |copy: CopyId| {
+        // Whatever was handed in before is out of memory: it stands in the zip, all but what deflate still turns over.
+        assert!(written.get() + (1 << 17) > asked.borrow().len() * OCTETS, "{} octets", written.get());
+        asked.borrow_mut().push(copy);
+        let mut bytes = vec![0; OCTETS];
+        crate::secret::Entropy::fill(&SystemEntropy, &mut bytes);
+        Ok(Some(pack::Sent { whole: true, bytes: bytes.into() }))
+    };
+    let sink = Sink(Cursor::new(Vec::new()), &written);
+    pack::write(&pack, &message, &|_| Err(NotKept::Missing), store.signer(), sink).unwrap();
+    assert_eq!(*asked.borrow(), copies);
 }
 
 #[test]
@@ -336,10 +497,16 @@ fn promise_8_a_forger_who_signs_the_list_still_needs_the_ledger() {
     let mut pack = store.pack("bob", found).unwrap();
     let text = String::from_utf8(pack.entries[0].bytes.clone()).unwrap();
     pack.entries[0].bytes = text.replace("bob@example.org", "eva@example.org").into_bytes();
-    let zip = pack::write(&pack, &|_| Err(NotKept::Missing), store.signer(), Cursor::new(Vec::new()))
-        .unwrap()
-        .sink
-        .into_inner();
+    let zip = pack::write(
+        &pack,
+        &|copy| store.sent(copy),
+        &|_| Err(NotKept::Missing),
+        store.signer(),
+        Cursor::new(Vec::new()),
+    )
+    .unwrap()
+    .sink
+    .into_inner();
     let report = verify(&rig, &zip);
     assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
     assert!(report.problems[0].contains("does not stand in the signed ledger"), "{:?}", report.problems);

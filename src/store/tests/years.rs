@@ -127,10 +127,16 @@ fn l11_seven_years_of_sending_unsubscribing_holding_purging_and_proving() {
     assert!(matches!(store.rebuild(copy(0, 2)).unwrap(), Some(Archived::Whole(_))));
     let found = store.by_address(&key("zaak@example.org"), 100).unwrap();
     let pack = store.pack("zaak@example.org", found).unwrap();
-    let zip = pack::write(&pack, &|_| Err(NotKept::Missing), store.signer(), Cursor::new(Vec::new()))
-        .unwrap()
-        .sink
-        .into_inner();
+    let zip = pack::write(
+        &pack,
+        &|copy| store.sent(copy),
+        &|_| Err(NotKept::Missing),
+        store.signer(),
+        Cursor::new(Vec::new()),
+    )
+    .unwrap()
+    .sink
+    .into_inner();
     let report = verify_pack(Cursor::new(zip), rig.signer.verifier()).unwrap();
     assert_eq!((report.problems, report.messages.len()), (Vec::new(), 2));
     // The tree continues every checkpoint there ever was.
