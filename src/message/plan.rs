@@ -190,6 +190,13 @@ fn admissible(message: &Message, brief: &Brief<'_>) -> Result<(), ComposeError> 
     if tree.parts[0].block.junk {
         return Err(ComposeError::Malformed("the header has a line that is no field".to_owned()));
     }
+    if tree.parts.iter().any(|part| matches!(&*part.media, "application/ms-tnef" | "application/vnd.ms-tnef"))
+    {
+        return Err(ComposeError::NoOptOut(
+            "Outlook's rich text (winmail.dat) is a second text, in which no link can be put; send it as html"
+                .to_owned(),
+        ));
+    }
     identity::check(message, sender)?;
     list::fields(way_out).map(|_| ())
 }

@@ -379,6 +379,50 @@ fn p5_eight_bit_is_recoded_for_a_next_hop_without_it() {
 }
 
 #[test]
+fn p5_eight_bit_without_a_charset_is_recoded_or_refused() {
+    let go = |body: &[u8], language: &str, class| {
+        let mut text = format!("{HEAD}Content-Language: {language}\r\n\r\n").into_bytes();
+        text.extend_from_slice(body);
+        composed(&Message::parse(text.into(), &Limits::default()), class, |b| b.next_hop_8bit = false)
+    };
+    let ascii = |copy: Result<Composed, ComposeError>| {
+        let out = String::from_utf8(copy.unwrap().rope.to_vec()).unwrap();
+        assert!(out.is_ascii(), "{out}");
+        out
+    };
+    // The footer is ASCII: the octets stay what they are, whatever they mean.
+    assert!(ascii(go(b"caf\xe9\r\n", "nl", Class::Marketing)).contains("caf=E9\r\n"));
+    // It is not, and the text can be called UTF-8.
+    let out = ascii(go("caf\u{e9}\r\n".as_bytes(), "fr", Class::Marketing));
+    assert!(
+        out.contains("charset=utf-8") && out.contains("caf=C3=A9") && out.contains("envoy=C3=A9"),
+        "{out}"
+    );
+    // It is not, and nobody knows what the text is: a message that is wrapped whole is not recoded.
+    let refused = go(b"caf\xe9\r\n", "fr", Class::Marketing);
+    assert!(matches!(&refused, Err(ComposeError::Malformed(why)) if why.contains("8-bit")), "{refused:?}");
+    for class in [Class::Personal, Class::Service] {
+        assert!(ascii(go(b"caf\xe9\r\n", "fr", class)).contains("caf=E9\r\n"), "{class}");
+    }
+}
+
+#[test]
+fn l8_outlooks_rich_text_is_a_text_that_no_link_can_be_put_in() {
+    let text = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhallo\r\n--b\r\n\
+        Content-Type: Application/MS-TNEF; name=winmail.dat\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+        eJ8+Ig==\r\n--b--\r\n";
+    let go = |class| run(&format!("{HEAD}{text}"), class, |_| {});
+    let refused = go(Class::Marketing);
+    assert!(
+        matches!(&refused, Err(ComposeError::NoOptOut(why)) if why.contains("winmail.dat")),
+        "{refused:?}"
+    );
+    let service = go(Class::Service).unwrap();
+    assert_eq!(service.edits, ["footer in text/plain"]);
+    assert!(go(Class::Personal).unwrap().edits.is_empty());
+}
+
+#[test]
 fn promise_9_a_first_continuation_is_not_swallowed() {
     let broken = " stray\r\nFrom: a@x.nl\r\n\r\nx\r\n";
     let out = text(broken, Class::Personal);
