@@ -256,6 +256,9 @@ impl Plan {
         brief: &Brief<'_>,
         draft: &mut Draft,
     ) -> Result<(Vec<Piece>, Vec<u8>), ComposeError> {
+        if !self.next_hop_8bit {
+            self.wraps_in_seven_bit(wrap)?;
+        }
         let failed = || ComposeError::Failed("no footer to wrap with".to_owned());
         let footers = self.footers.as_ref().ok_or_else(failed)?;
         let original = self.message.original();

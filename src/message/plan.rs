@@ -154,25 +154,32 @@ impl Plan {
 
     /// RULES P5: nothing 8-bit may be left in the body.
     fn seven_bit(&mut self) -> Result<(), ComposeError> {
-        let refuse = |why: &str| {
-            ComposeError::Malformed(format!("the next hop takes no 8-bit mail, and there are {why}"))
-        };
         let tree = self.message.tree();
         let bytes = self.message.original();
         let edited: Vec<usize> = self.parts.iter().map(|part| part.number).collect();
-        self.recodes = recode::all(bytes, tree, &edited).map_err(refuse)?;
+        self.recodes = recode::all(bytes, tree, &edited).map_err(eight_bit_left)?;
         for part in &mut self.parts {
-            part.bare = recode::leaf(bytes, part.number, &tree.parts[part.number]).map_err(refuse)?;
-        }
-        let moved = self.wrap.iter().flat_map(|wrap| &wrap.fields);
-        if moved.into_iter().any(|field| !bytes[field.clone()].is_ascii()) {
-            return Err(refuse("8-bit octets in a field that moves into a part"));
-        }
-        if self.wrap.is_some() && self.recodes.iter().any(|recode| recode.part == 0) {
-            return Err(refuse("8-bit octets in a message that is wrapped whole"));
+            part.bare = recode::leaf(bytes, part.number, &tree.parts[part.number]).map_err(eight_bit_left)?;
         }
         Ok(())
     }
+
+    /// The same for a message that is wrapped, and not only would be if no link of ours stood beside its text.
+    pub(super) fn wraps_in_seven_bit(&self, wrap: &Wrap) -> Result<(), ComposeError> {
+        let bytes = self.message.original();
+        if wrap.fields.iter().any(|field| !bytes[field.clone()].is_ascii()) {
+            return Err(eight_bit_left("8-bit octets in a field that moves into a part"));
+        }
+        if self.recodes.iter().any(|recode| recode.part == 0) {
+            return Err(eight_bit_left("8-bit octets in a message that is wrapped whole"));
+        }
+        Ok(())
+    }
+}
+
+/// RULES P5: what cannot be put into 7 bits.
+fn eight_bit_left(why: &str) -> ComposeError {
+    ComposeError::Malformed(format!("the next hop takes no 8-bit mail, and there are {why}"))
 }
 
 /// What every marketing message must be before anything is edited.

@@ -209,6 +209,26 @@ fn p12_twice_adds_nothing_to_a_text_that_is_not_in_its_own_charset() {
 }
 
 #[test]
+fn p5_p12_what_a_second_run_would_wrap_is_not_refused_for_that() {
+    // As above, and there is a field that could not move into a part of a wrapping.
+    let message = [
+        HEAD.as_bytes(),
+        b"MIME-Version: 1.0\r\nContent-Language: \xd3\r\nContent-Type: text/plain; charset=utf-4\r\n\
+          Content-Transfer-Encoding: base64\r\n\r\n\
+          e3t1bnN1YnNjcmliZV91cmx9fSB7e3NlbmRlcl9pZGVudGl0eX19DQo=\r\n",
+    ];
+    let run = |bytes: Vec<u8>| {
+        let message = Message::parse(bytes.into(), &Limits::default());
+        composed(&message, Class::Marketing, |brief| {
+            brief.next_hop_8bit = false;
+            brief.sender = Some(Box::leak(Box::new(Sender { language: Language::Fr, ..sender() })));
+        })
+    };
+    let once = run(message.concat()).unwrap().rope.to_vec();
+    assert_eq!(run(once.clone()).unwrap().rope.to_vec(), once);
+}
+
+#[test]
 fn p12_twice_adds_nothing_beside_a_wrapping() {
     let french = Sender { language: Language::Fr, ..sender() };
     let unknown = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=x-unknown\r\n\r\nBonjour\r\n";
