@@ -2,7 +2,8 @@
 //! in the same run; and a file of as many rows imported into a gateway that serves.
 //!
 //! `cargo bench --bench register` prints a Markdown table; `-- --addresses 10000000` takes another number,
-//! `--import 0` leaves the import out, `--quick` takes 50,000 of both.
+//! `--import 0` leaves the import out, `--cache` is the MiB of pages that the store and the plain table may each keep
+//! in memory (as `[ledger] cache`; 32), `--quick` takes 50,000 of both.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +34,12 @@ fn main() {
     let signer = Signer::generate("bench", &SystemEntropy).expect("a key");
     let path = folder.path().join("sluis.redb");
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    let store = Store::open(&path, Settings::new(signer), clock, entropy).expect("a store");
+    let mut settings = Settings::new(signer);
+    if let Some(mib) = flag("--cache") {
+        settings.cache_bytes = usize::try_from(mib << 20).expect("a size");
+    }
+    let cache = settings.cache_bytes;
+    let store = Store::open(&path, settings, clock, entropy).expect("a store");
 
     let start = Instant::now();
     let mut number = 0;
@@ -50,7 +56,7 @@ fn main() {
     let filled = start.elapsed();
     let size = std::fs::metadata(&path).expect("the file").len();
 
-    let (database, table) = plain(folder.path(), count);
+    let (database, table) = plain(folder.path(), count, cache);
     let rules = rules();
     let addresses: Vec<Address> =
         (0..100_000u64).map(|n| address(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (count * 2))).collect();
@@ -76,13 +82,14 @@ fn main() {
     }
     println!(
         "\n{count} addresses with {} purposes: filled in {:.1} s ({:.0} consents per second, durable commits of \
-         {BATCH} addresses, ledger entries and tree included); the store has {} MiB, {} octets per address; this process \
-         had {} MiB at most.",
+         {BATCH} addresses, ledger entries and tree included); the store has {} MiB, {} octets per address, and keeps \
+         {} MiB of them in memory; this process had {} MiB at most.",
         PURPOSES.len(),
         filled.as_secs_f64(),
         (count * PURPOSES.len() as u64) as f64 / filled.as_secs_f64(),
         size >> 20,
         size / count,
+        cache >> 20,
         peak("self"),
     );
     drop(store);
@@ -161,6 +168,10 @@ fn import(rows: u64) {
 
 /// Calls per second, the 99th percentile in microseconds, and the share of calls that said yes.
 fn rate(addresses: &[Address], mut call: impl FnMut(&Address) -> bool) -> (f64, f64, f64) {
+    // Warm: each was read before, as far as the cache goes.
+    for address in addresses {
+        call(address);
+    }
     let start = Instant::now();
     let (mut times, mut yes) = (Vec::new(), 0u64);
     for address in addresses.iter().cycle() {
@@ -234,9 +245,11 @@ fn consent(number: u64, purpose: &str) -> Event {
 fn plain(
     folder: &std::path::Path,
     count: u64,
+    cache: usize,
 ) -> (Database, TableDefinition<'static, &'static str, &'static [u8]>) {
     let table = TableDefinition::new("plain");
-    let database = Database::create(folder.join("plain.redb")).expect("a database");
+    let database =
+        Database::builder().set_cache_size(cache).create(folder.join("plain.redb")).expect("a database");
     let writing = database.begin_write().expect("a transaction");
     {
         let mut open = writing.open_table(table).expect("a table");

@@ -203,6 +203,41 @@ fn l4_orders_of_shops_are_purchases() {
 }
 
 #[test]
+fn an_export_is_read_as_people_have_it() {
+    let house = House::new();
+    let sworn = ["--purpose", "nieuwsbrief", "--attest", "form of 2024"];
+    let import = |name: &str, text: &str, more: &[&str]| {
+        let file = house.file(name, text);
+        house.run(&[&["import", &file][..], &sworn, more].concat())
+    };
+    // Saved by a spreadsheet: a separator said, names in Dutch, with line breaks, twice, and none; a postal address.
+    let header = "\"E-mailadres\";Address;\"Mag het?\r\n(ja; nee)\";OPTIN_TIME;TAGS;Tags;;\r\n";
+    let rows =
+        "a@example.nl;Dorpsstraat 1;ja;02-01-2024 10:00;x;y;;\r\nb@example.nl;;;31-01-2024 10:00;;;;\r\n";
+    let done = import("uitvoer.csv", &format!("sep=;\r\n{header}{rows}"), &[]);
+    assert!(done.out.contains("mailchimp: 2 added, 0 already there, 0 rejected"), "{done:?}");
+    // The column of the address has a name of its own.
+    let own = "Mijn mail,Email,OPTIN_TIME,Lid sinds\nc@example.nl,oud@example.nl,,2024-02-01\n";
+    let done = import("eigen.csv", own, &["--map", "address=Mijn mail", "--map", "at=Lid sinds"]);
+    assert!(done.out.contains("mailchimp: 1 added"), "{done:?}");
+    assert!(house.ok(&["consent", "show", "c@example.nl"]).contains("granted, grade C"));
+    for (name, text, more, why) in [
+        ("geen.csv", "Mijn mail,OPTIN_TIME\nc@example.nl,\n", &[][..], "--map address=THEIRS"),
+        ("mis.csv", own, &["--map", "address=Mail"], "no column \"mail\""),
+        ("mis2.csv", own, &["--map", "act=Email"], "it can name address, at, ip, source"),
+        (
+            "tweemaal.csv",
+            "Email,OPTIN_TIME,optin time\na@example.nl,2024-01-01,2025-01-01\n",
+            &[],
+            "\"optin_time\" twice",
+        ),
+    ] {
+        let done = import(name, text, more);
+        assert!(done.code == 1 && done.err.contains(why), "{name}: {done:?}");
+    }
+}
+
+#[test]
 fn bad_input_is_taken_or_named_row_by_row() {
     let house = House::new();
     let import = |name: &str, bytes: &[u8], as_kind: &str| {

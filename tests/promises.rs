@@ -453,7 +453,7 @@ async fn a_reload_changes_limits_and_refuses_what_needs_a_restart() {
     gateway.running.reload().unwrap();
     assert_eq!(send(&mut client).await, 250, "a changed rate begins anew");
     assert_eq!(send(&mut client).await, 450);
-    let other = good.replace("[relay]", "[ledger]\ncache = \"32 MiB\"\n[relay]\nbackground = 3\n");
+    let other = good.replace("[relay]", "[ledger]\ncache = \"64 MiB\"\n[relay]\nbackground = 3\n");
     std::fs::write(&file, other).unwrap();
     let refused = gateway.running.reload().unwrap_err();
     assert!(refused.starts_with("relay.background, ledger.cache cannot change"), "{refused}");

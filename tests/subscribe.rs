@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -9,12 +10,13 @@ use mail_parser::MessageParser;
 use sluis::admin::{Client, LedgerAnswer, LedgerRequest, Request};
 use sluis::clock::{Clock, ManualClock, SystemClock};
 use sluis::consent::{Act, ConsentEvent, ConsentEventKind, ConsentState, Grade, fold};
-use sluis::ledger::{Event, Unsubscribed, Way};
+use sluis::ledger::{Event, OutboxView as _, Suppressed, Undeliverable, Unsubscribed, Way};
 use sluis::mail::{Purpose, SenderId, hex, sha256};
 use sluis::policy::Register as _;
 use sluis::relay::SpoolView as _;
-use sluis::suppression::Reason;
+use sluis::suppression::{DeliveryBlock, Reason, Suppression};
 use support::gateway::{NEWS, PURPOSE, SENDER, TestGateway, key, message};
+use support::hook::Hook;
 use support::http::{Answer, ask};
 use support::next_hop::Answer::Say;
 use support::next_hop::{Moment, NextHop};
@@ -227,13 +229,100 @@ async fn l12_the_link_expires_and_is_good_for_nothing_else() {
     assert_eq!(house.state(READER), ConsentState::Requested);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn l18_a_confirmation_mail_that_waits_does_not_go_to_somebody_who_was_erased() {
+/// A next hop that has no time for mail to the reader.
+async fn busy_for_the_reader() -> NextHop {
     let busy = |moment: Moment, line: &str| {
         let is_busy = moment == Moment::Command && line.starts_with("RCPT") && line.contains(READER);
         is_busy.then(|| Say("451 4.3.2 not now\r\n".to_owned()))
     };
-    let house = House::before(NextHop::scripted(&["PIPELINING"], busy).await, "").await;
+    NextHop::scripted(&["PIPELINING"], busy).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l12_a_confirmation_mail_that_waits_does_not_go_to_who_left_or_cannot_be_reached() {
+    let sender = || SenderId(SENDER.to_owned());
+    let left = Unsubscribed {
+        sender: sender(),
+        address: key(READER),
+        way: Way::OneClick,
+        token: None,
+        reference: None,
+        purpose: None,
+        ip: None,
+        user_agent: None,
+    };
+    let objection = Suppressed {
+        sender: sender(),
+        address: key(READER),
+        suppression: Suppression {
+            reason: Reason::Objection,
+            since: SystemClock.now(),
+            source: "letter".to_owned(),
+        },
+        reference: None,
+    };
+    let block = DeliveryBlock { since: SystemClock.now(), reply: "550 5.1.1 gone".to_owned() };
+    let gone = Undeliverable { sender: sender(), address: key(READER), block };
+    for (event, why) in [
+        (Event::Unsubscribed(left), "unsubscribed"),
+        (Event::Suppression(objection), "objected"),
+        (Event::Undeliverable(gone), "failed for good"),
+    ] {
+        // Who only observes lets no mail of its own go to them either.
+        for mode in ["", "observe"] {
+            let mut house = House::before(busy_for_the_reader().await, "").await;
+            if mode == "observe" {
+                let file = house.gateway.folder.path().join("sluis.toml");
+                let text = std::fs::read_to_string(&file).unwrap();
+                std::fs::write(&file, format!("mode = \"observe\"\n{text}")).unwrap();
+                house.gateway.running.reload().unwrap();
+            }
+            assert_eq!(house.sign_up(READER).await.status, 200);
+            house.gateway.wait_for(|event| matches!(event, Event::Delayed(_)).then_some(())).await;
+            house.gateway.record(vec![event.clone()]).await;
+            house.wait(2);
+            // Another mail wakes the spool.
+            assert_eq!(house.sign_up("ander@example.org").await.status, 200);
+            let cancelled = |event: &Event| match event {
+                Event::Cancelled(outcome) => Some((outcome.recipients.clone(), outcome.reply.clone())),
+                _ => None,
+            };
+            let (who, reply) = house.gateway.wait_for(cancelled).await;
+            assert_eq!(who[0].as_str(), READER);
+            assert!(reply.contains(why), "the ledger says why: {reply}");
+            house.link("ander@example.org").await;
+            assert_eq!(house.gateway.running.store().count().unwrap(), 0, "it waits no longer");
+            assert!(house.gateway.running.store().verify_all(&[]).unwrap().is_sound());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l10_the_tool_that_mails_is_told_who_signed_up() {
+    let mut hook = Hook::start(&[], None).await;
+    let secret = tempfile::tempdir().unwrap();
+    let file = secret.path().join("hook.key");
+    std::fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (at, file) = (hook.address, file.display());
+    let tail = format!("\n[[webhook]]\nname = \"crm\"\nurl = \"http://{at}/\"\nsecret_file = \"{file}\"\n");
+    let mut house = House::with(&tail).await;
+    house.sign_up(READER).await;
+    let link = house.link(READER).await;
+    for _ in 0..2 {
+        assert_eq!(house.ask("POST", &link, "", "").await.status, 200);
+    }
+    let told = hook.next().await.json();
+    assert_eq!((&told["type"], &told["data"]["address"]), (&"consented".into(), &READER.into()));
+    assert_eq!((&told["data"]["purpose"], &told["data"]["note"]), (&PURPOSE.into(), &"form nieuws".into()));
+    house.gateway.wait_for(|event| matches!(event, Event::Told(_)).then_some(())).await;
+    let owed = house.gateway.running.store().list_owed(None, 10).unwrap();
+    assert!(owed.is_empty(), "once, and in no mail of the day: {owed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l18_a_confirmation_mail_that_waits_does_not_go_to_somebody_who_was_erased() {
+    let house = House::before(busy_for_the_reader().await, "").await;
     assert_eq!(house.sign_up(READER).await.status, 200);
     assert_eq!(house.sign_up("ander@example.org").await.status, 200);
     let delayed = |event: &Event| matches!(event, Event::Delayed(_)).then_some(());
@@ -346,6 +435,8 @@ mod desk {
             let about = "confirmation".to_owned();
             Record::of(Event::NoticeSent { to: to.clone(), about, copy })
         }
+
+        fn confirmed(&self, _: &mut Record, _: usize, _: bool) {}
 
         fn recorded(&self) {}
     }

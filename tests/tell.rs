@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use sluis::admin::{Answer, Client, ConsentRow, Import, Request, Row};
 use sluis::app::Running;
 use sluis::clock::{Clock, ManualClock, SharedClock, SystemClock};
+use sluis::consent::{Act, ConsentEventKind, Evidence};
 use sluis::ledger::checkpoint::Signer;
 use sluis::ledger::keeping::Retention;
 use sluis::ledger::{
     Channel, Corrected, Event, News, OutboxView, Owed, OwedId, OwedState, Record, Scribe, Side, Telling,
     Told, Unsubscribed, Way,
 };
-use sluis::mail::{Address, AddressKey, Reference, Sender, SenderId};
+use sluis::mail::{Address, AddressKey, Purpose, Reference, Sender, SenderId};
 use sluis::net::call::{Caller, Reach};
 use sluis::net::tls::{self, Trust};
 use sluis::notify::{self, Daily, Digests, Links, OneClick, Outbox};
@@ -26,7 +28,8 @@ use sluis::policy::Unavailable;
 use sluis::secret::SystemEntropy;
 use sluis::shutdown::Shutdown;
 use sluis::store::{self, Store};
-use support::gateway::{NEWS, SENDER, TestGateway, config_text, free_port, message, start};
+use sluis::suppression::Reason;
+use support::gateway::{NEWS, PURPOSE, SENDER, TestGateway, config_text, free_port, key, message, start};
 use support::hook::Hook;
 use support::http::ask;
 use support::next_hop::NextHop;
@@ -202,6 +205,75 @@ async fn l10_one_mail_a_day_tells_of_all() {
     assert_eq!(gateway.running.store().list_owed(None, 10).unwrap().len(), 1, "that of c");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn l10_who_was_told_of_a_block_or_an_unsubscribe_is_told_when_it_ends() {
+    let mut hook = Hook::start(&[], None).await;
+    let next_hop = NextHop::start().await;
+    let at = hook.address;
+    let gateway = gateway(next_hop.address, Arc::new(SystemClock), |folder| webhook(folder, at)).await;
+    let sender = || SenderId(SENDER.to_owned());
+    let gone = sluis::ledger::Undeliverable {
+        sender: sender(),
+        address: key("weg@example.org"),
+        block: sluis::suppression::DeliveryBlock { since: SystemClock.now(), reply: "5.1.1".to_owned() },
+    };
+    gateway.record(vec![Event::Undeliverable(gone)]).await;
+    gateway.suppress("terug@example.org", Reason::Unsubscribed).await;
+    gateway.suppress("boos@example.org", Reason::Complaint).await;
+    let socket = gateway.folder.path().join("var").join("sluis.sock");
+    let ask = |request| {
+        let socket = socket.clone();
+        let ask = move || Client::connect(&socket, 1 << 20).unwrap().unwrap().ask(&request).unwrap();
+        async move { tokio::task::spawn_blocking(ask).await.unwrap() }
+    };
+    let address = support::address("weg@example.org");
+    let unblocked = ask(Request::Unblock { address, sender: None, why: "telephone".to_owned() }).await;
+    assert!(matches!(unblocked, Answer::Done { .. }), "{unblocked:?}");
+    let told = hook.next().await.json();
+    assert_eq!((&told["type"], &told["data"]["address"]), (&"unblocked".into(), &"weg@example.org".into()));
+    assert_eq!(told["data"]["note"], "telephone");
+
+    // Consented anew, and confirmed; what nothing lifts is not said to be lifted, and neither is what never stood.
+    let row = |who: &str, kind| {
+        Row::Consent(ConsentRow {
+            line: 0,
+            address: support::address(who),
+            sender: None,
+            purpose: Purpose(PURPOSE.to_owned()),
+            kind,
+            at: SystemClock.now(),
+            text: Some(0),
+            files: Vec::new(),
+            evidence: Evidence {
+                act: Some(Act::Typed),
+                source: Some("counter".to_owned()),
+                ..Evidence::default()
+            },
+        })
+    };
+    let people = ["boos@example.org", "nieuw@example.org", "terug@example.org"];
+    let kinds = [ConsentEventKind::Grant, ConsentEventKind::Confirm];
+    let rows = || people.iter().flat_map(|who| kinds.map(|kind| row(who, kind))).collect();
+    let text = "Ja, Voorbeeld Hypotheken mag mij elke maand een nieuwsbrief mailen. Afmelden kan altijd.";
+    let import = |dry_run| {
+        let (source, texts) = ("desk".to_owned(), vec![text.to_owned()]);
+        Request::Import(Import { source, from_file: false, dry_run, texts, rows: rows() })
+    };
+    for dry_run in [true, false] {
+        let answer = ask(import(dry_run)).await;
+        assert!(matches!(&answer, Answer::Imported(it) if it.added == 6), "{answer:?}");
+    }
+    let told = hook.next().await.json();
+    assert_eq!((&told["type"], &told["data"]["address"]), (&"consented".into(), &"terug@example.org".into()));
+    assert_eq!((&told["data"]["purpose"], &told["data"]["note"]), (&PURPOSE.into(), &"desk".into()));
+    let two = || gateway.events().iter().filter(|event| matches!(event, Event::Told(_))).count() == 2;
+    support::patience::until(two).await;
+    let owed = gateway.running.store().list_owed(None, 10).unwrap();
+    let daily = owed.iter().filter(|(_, owed)| matches!(owed.channel, Channel::Digest(_)));
+    assert_eq!((daily.count(), owed.len()), (2, 2), "each stands in the mail of the day, too: {owed:?}");
+    assert!(gateway.running.store().verify_all(&[]).unwrap().is_sound());
+}
+
 /// The tool's link of every message.
 #[derive(Debug)]
 struct Tool(Option<String>);
@@ -238,7 +310,7 @@ impl Post {
         let settings = store::Settings {
             signer: Signer::generate("poort.test", &SystemEntropy).unwrap(),
             cache_bytes: 1 << 20,
-            quick_repair: false,
+            quick_repair: u64::MAX,
             queue: 16,
             max_batch: 16,
             checkpoint_every: Duration::from_secs(60),

@@ -534,6 +534,23 @@ async fn other_host_names_show_nobody_our_page() {
 }
 
 #[tokio::test]
+async fn p7_a_post_counts_whatever_it_says_of_the_host() {
+    let house = House::open().await;
+    house.change(|settings| settings.hosts = vec![sluis::mail::Domain::parse("mail.example.nl").unwrap()]);
+    let body = "List-Unsubscribe=One-Click";
+    let hosts =
+        ["", "Host: evil.example\r\n", "Host: 127.0.0.1:8025\r\n", "Host: [::1]:8025\r\n", "Host: \r\n"];
+    for (count, host) in (1..).zip(hosts) {
+        let path = format!("/u/{}", house.token(&format!("reader{count}@example.nl")));
+        let length = body.len();
+        let request = format!("POST {path} HTTP/1.1\r\n{host}Content-Length: {length}\r\n\r\n{body}");
+        let answer = house.ask(request).await;
+        assert_eq!(answer.status, 200, "{host:?}: {answer:?}");
+        assert_eq!(house.ledger.commits(), count, "{host:?}");
+    }
+}
+
+#[tokio::test]
 async fn l9_one_page_one_button_in_the_readers_language() {
     let house = House::open().await;
     let path = format!("/u/{}", house.token("ontvanger@example.nl"));

@@ -31,6 +31,9 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
         }
         Request::Explain(asked) => ask(services, move |services| explain::explain(services, &asked)).await,
         Request::Refusals { from, to, observed, after } => {
+            if after.is_none() {
+                catch_up(services).await;
+            }
             ask(services, move |services| {
                 let (tallies, next) = services.books.refusals(from, to, observed, after)?;
                 Ok(Answer::Refusals { tallies, next })
@@ -51,6 +54,9 @@ pub async fn handle(request: Request, services: &Services) -> Answer {
             ask(services, move |services| suppressions(services, sender.as_deref(), after, page(limit))).await
         }
         Request::Entries { query, after, limit } => {
+            if after.is_none() {
+                catch_up(services).await;
+            }
             let page = move |services: &Services| services.books.entries(&query, after, page(limit));
             ask(services, move |services| {
                 page(services).map(|(entries, next)| Answer::Entries { entries, next })
@@ -109,10 +115,30 @@ async fn import_rows(import: Import, services: &Services) -> Answer {
         Ok(judged) => judged,
         Err(answer) => return answer,
     };
-    let record = Record { events: judged.events, sides: Vec::new() };
+    let mut record = Record { events: judged.events, sides: Vec::new() };
+    for place in judged.lifting {
+        if let Err(error) = services.control.tell_lifted(&mut record, place) {
+            return Answer::Failed { error: error.to_string() };
+        }
+    }
+    let owes = !record.sides.is_empty();
     match write(services, record, dry_run).await {
-        Ok(()) => Answer::Imported(judged.imported),
+        Ok(()) => {
+            if owes {
+                services.control.wake();
+            }
+            Answer::Imported(judged.imported)
+        }
         Err(answer) => answer,
+    }
+}
+
+/// Wait until everything that was answered before this is on record, what was posted and not waited for (refusals at
+/// RCPT) as well: whoever holds a reference finds what it stands for.
+async fn catch_up(services: &Services) {
+    // A pen that cannot write keeps nobody from reading.
+    if let Err(error) = services.scribe.record(Record::default()).await {
+        tracing::warn!(%error, "the newest entries may be missing from what is shown");
     }
 }
 

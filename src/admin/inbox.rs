@@ -97,8 +97,9 @@ pub(super) fn unblock(
         return Ok(Err(Answer::Failed { error: format!("{address} is not blocked") }));
     }
     let text = format!("{address} is not blocked any more");
-    let unblocked = Event::Unblocked(Unblocked { sender, address, why });
-    Ok(Ok((Record::of(unblocked), text)))
+    let mut record = Record::of(Event::Unblocked(Unblocked { sender, address, why }));
+    services.control.tell_lifted(&mut record, 0)?;
+    Ok(Ok((record, text)))
 }
 
 fn absent(number: EntryNumber) -> Answer {

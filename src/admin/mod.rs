@@ -45,7 +45,7 @@ pub use wire::{
 use crate::clock::{SharedClock, Timestamp};
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
-use crate::ledger::{EntryNumber, Fact, InboxView, OutboxView, Scribe, Suppressed};
+use crate::ledger::{EntryNumber, Fact, InboxView, OutboxView, Record, Scribe, Suppressed};
 use crate::mail::{Address, AddressKey, CopyId, Language, SenderId};
 use crate::policy::{Profile, Register, Rules, Unavailable};
 use crate::relay::SpoolView;
@@ -166,6 +166,8 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn claim(&self, copy: CopyId) -> Option<Claim>;
     /// Something in the spool or the outbox changed: have its worker look.
     fn wake(&self);
+    /// Add to `record` what is owed to whom because its entry at `place` lifts a block or an unsubscribe (RULES L10).
+    fn tell_lifted(&self, record: &mut Record, place: usize) -> Result<(), Unavailable>;
 }
 
 /// Something that takes its time; the text says what was done, or why it was not.

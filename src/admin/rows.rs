@@ -26,6 +26,8 @@ const NO_CORRECTION: &str = "L19: \"correct\" is not taken from a file or with a
 pub(super) struct Judged {
     /// To be written.
     pub(super) events: Vec<Event>,
+    /// Places in `events` of those that lift a block or an unsubscribe: whoever was told of that is told of this.
+    pub(super) lifting: Vec<usize>,
     /// To be told.
     pub(super) imported: Imported,
 }
@@ -151,6 +153,7 @@ impl Judge<'_> {
             Event::Evidence(EvidenceKept { sender, purpose, address, file, source: source.clone() })
         });
         let kept: Vec<Event> = kept.collect();
+        let now = self.now;
         let profile = self.profile(&sender.id, &address)?;
         if is_known(profile.consent(&purpose), &event) {
             // A scan may turn up after the consent was put on record.
@@ -161,13 +164,17 @@ impl Judge<'_> {
             self.out.events.extend(kept);
             return Ok(());
         }
+        let before = obstacles(profile, &purpose, now);
         match profile.consents.iter_mut().find(|history| history.purpose == purpose) {
             Some(history) => history.events.push(event.clone()),
-            None => profile.consents.push(crate::policy::ConsentHistory {
-                purpose: purpose.clone(),
-                events: vec![event.clone()],
-            }),
+            None => profile
+                .consents
+                .push(ConsentHistory { purpose: purpose.clone(), events: vec![event.clone()] }),
         }
+        if event.shows_that_mail_arrives() {
+            profile.block = None;
+        }
+        let lifts = obstacles(profile, &purpose, now) < before;
         if let Some(text) = row.text.and_then(|position| self.texts.get_mut(position))
             && !std::mem::replace(&mut text.recorded, true)
         {
@@ -180,6 +187,9 @@ impl Judge<'_> {
                 purpose: about,
                 privacy: false,
             });
+        }
+        if lifts {
+            self.out.lifting.push(self.out.events.len());
         }
         self.add(Event::Consent(Consented { sender: sender.id.clone(), purpose, address, event, source }))?;
         self.out.events.extend(kept);
@@ -351,6 +361,12 @@ impl Judge<'_> {
         self.out.imported.rejected.push(Reject { line, why });
         Ok(())
     }
+}
+
+/// How much stands between a sender and an address, whatever the basis: a suppression, a block.
+fn obstacles(profile: &Profile, purpose: &Purpose, now: Timestamp) -> usize {
+    let suppressed = standing(&profile.suppressions, &fold(profile.consent(purpose), now)).is_some();
+    usize::from(suppressed) + usize::from(profile.block.is_some())
 }
 
 /// Whether a suppression for this reason stands whatever the message is about: an opt-out without a date that is

@@ -207,6 +207,7 @@ impl Anchors {
             to: notice.to,
             about: "checkpoint".to_owned(),
             sender: None,
+            asks_for: None,
             message_id: Some(notice.message_id),
             from: Some(self.postmaster.clone()),
             bytes: notice.bytes.into(),

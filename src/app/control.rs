@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::letters;
 use super::reload::Reload;
 use crate::admin::{Claim, Control, Status};
+use crate::ledger::Record;
 use crate::limits::Limits;
 use crate::mail::CopyId;
 use crate::notify::Outbox;
-use crate::policy::Rules;
+use crate::policy::{Rules, Unavailable};
 use crate::relay::{HopStatus, Relay, Spool};
 use crate::unsubscribe::Health;
 
@@ -69,6 +71,12 @@ impl Control for Remote {
     fn wake(&self) {
         self.spool.wake();
         self.outbox.wake();
+    }
+
+    fn tell_lifted(&self, record: &mut Record, place: usize) -> Result<(), Unavailable> {
+        let settings = self.reload.tell.borrow().clone();
+        letters::owe_good_news(record, place, true, &settings, self.reload.clock.now());
+        Ok(())
     }
 }
 

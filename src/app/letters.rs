@@ -10,7 +10,7 @@ use crate::clock::SharedClock;
 use crate::config;
 use crate::consent::ConsentEvent;
 use crate::ledger::{News, Party, Record, Side};
-use crate::mail::{Address, Reference, Sender};
+use crate::mail::{Address, Purpose, Reference, Sender};
 use crate::message::date_time;
 use crate::notify::{self, Confirmation, Digests, Letterhead, Notice};
 use crate::relay::{Spool, Tidings, notice};
@@ -40,10 +40,19 @@ impl Letters {
     pub(super) fn new(spool: Spool, herald: Arc<Herald>) -> Self {
         Self { spool, herald }
     }
+}
 
-    fn post(&self, record: &mut Record, notice: Notice, about: &str, sender: &Sender, from: &Address) {
-        self.herald.post(&self.spool, record, notice, about, (sender, from));
-    }
+/// What a mail of our own is about.
+#[derive(Clone, Copy)]
+struct Regarding<'a> {
+    /// In the word of its entry.
+    about: &'a str,
+    /// For whom it is written.
+    sender: &'a Sender,
+    /// Whom it is From.
+    from: &'a Address,
+    /// What it asks a consent for.
+    asks_for: Option<&'a Purpose>,
 }
 
 impl Herald {
@@ -64,19 +73,14 @@ impl Herald {
         }
     }
 
-    /// Put one mail about `sender`, From `from`, into `record`.
-    fn post(
-        &self,
-        spool: &Spool,
-        record: &mut Record,
-        notice: Notice,
-        about: &str,
-        (sender, from): (&Sender, &Address),
-    ) {
+    /// Put one mail into `record`.
+    fn post(&self, spool: &Spool, record: &mut Record, notice: Notice, regarding: Regarding<'_>) {
+        let Regarding { about, sender, from, asks_for } = regarding;
         let letter = notice::Letter {
             to: notice.to,
             about: about.to_owned(),
             sender: Some(Party { id: sender.id.clone(), name: sender.name.clone() }),
+            asks_for: asks_for.cloned(),
             message_id: Some(notice.message_id),
             from: Some(from.clone()),
             bytes: notice.bytes.into(),
@@ -96,18 +100,52 @@ impl Herald {
         let settings = self.tell.borrow().clone();
         if !settings.daily_for.contains(&sender.id) {
             let about = if matches!(news, News::Complained(_)) { "complaint" } else { "unsubscribe" };
+            let regarding = Regarding { about, sender, from: &self.postmaster, asks_for: None };
             for to in &sender.notify {
                 let id = self.id(now);
                 let letterhead =
                     Letterhead { postmaster: &self.postmaster, hostname: &self.hostname, id: &id, now };
                 if let Some(notice) = notify::at_once(news, sender, to, &letterhead) {
-                    self.post(spool, record, notice, about, (sender, &self.postmaster));
+                    self.post(spool, record, notice, regarding);
                 }
             }
         }
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
-        let owed = notify::owed(news, sender, &settings, now);
-        record.sides.extend(owed.into_iter().map(|owed| Side::Owe(place, Box::new(owed))));
+        owe(record, place, news, sender, &settings, now);
+    }
+}
+
+/// Add to `record` what is owed for `news`, which is its entry at `place`, besides mails that go at once (RULES L10).
+fn owe(
+    record: &mut Record,
+    place: usize,
+    news: News<'_>,
+    sender: &Sender,
+    settings: &notify::Settings,
+    now: jiff::Timestamp,
+) {
+    let place = u32::try_from(place).unwrap_or(u32::MAX);
+    let owed = notify::owed(news, sender, settings, now);
+    record.sides.extend(owed.into_iter().map(|owed| Side::Owe(place, Box::new(owed))));
+}
+
+/// [`owe`] for the entry of `record` at `place`: a mailbox that works again, or a consent, which `lifts` what stood
+/// against its address or does not. Nothing for a sender that `settings` do not know.
+pub(super) fn owe_good_news(
+    record: &mut Record,
+    place: usize,
+    lifts: bool,
+    settings: &notify::Settings,
+    now: jiff::Timestamp,
+) {
+    // A copy, because what is owed is added to the record that the event stands in.
+    let Some(event) = record.events.get(place).cloned() else { return };
+    let news = match News::of(&event) {
+        Some(News::Consented { what, .. }) => News::Consented { what, lifts },
+        Some(news) => news,
+        None => return,
+    };
+    if let Some(sender) = settings.senders.iter().find(|sender| sender.id == *news.sender()) {
+        owe(record, place, news, sender, settings, now);
     }
 }
 
@@ -138,6 +176,7 @@ impl Notices for Letters {
             to: to.clone(),
             about: "returned".to_owned(),
             sender: None,
+            asks_for: None,
             message_id: None,
             from: None,
             bytes: [received.as_bytes(), &message].concat().into(),
@@ -163,7 +202,9 @@ impl Digests for Letters {
         let letterhead =
             Letterhead { postmaster: &self.herald.postmaster, hostname: &self.herald.hostname, id: &id, now };
         let notice = notify::digest(news, sender, to, &letterhead);
-        self.post(record, notice, "news of a day", sender, &self.herald.postmaster);
+        let from = &self.herald.postmaster;
+        let regarding = Regarding { about: "news of a day", sender, from, asks_for: None };
+        self.herald.post(&self.spool, record, notice, regarding);
     }
 
     fn recorded(&self) {
@@ -188,8 +229,15 @@ impl Mails for Letters {
         };
         let notice = notify::confirmation(&confirmation, to, &letterhead);
         let mut record = Record::default();
-        self.post(&mut record, notice, "confirmation", &form.sender, &form.from);
+        let (sender, from, asks_for) = (&*form.sender, &form.from, Some(&form.purpose));
+        let regarding = Regarding { about: "confirmation", sender, from, asks_for };
+        self.herald.post(&self.spool, &mut record, notice, regarding);
         record
+    }
+
+    fn confirmed(&self, record: &mut Record, place: usize, lifts: bool) {
+        let settings = self.herald.tell.borrow().clone();
+        owe_good_news(record, place, lifts, &settings, self.herald.clock.now());
     }
 
     fn recorded(&self) {

@@ -16,7 +16,6 @@ use super::rooms;
 use crate::admin::{Doing, Mailbox};
 use crate::clock::{SharedClock, Timestamp};
 use crate::config;
-use crate::consent::ConsentEventKind;
 use crate::gateway::{Client, Submission};
 use crate::ledger::{AdmittedRecipient, EntryNumber, Event, Ignored, Returned};
 use crate::limits::Limits;
@@ -277,12 +276,7 @@ impl Sendings for StoreSendings {
             match &found.entry.event {
                 Event::Returned(it) if it.sender == *sender && !it.hard => times.push(found.entry.at),
                 Event::Unblocked(it) if it.sender == *sender => times.clear(),
-                // Whoever clicked a link in a mail has a mailbox that works.
-                Event::Consent(it)
-                    if it.event.kind == ConsentEventKind::Confirm && !it.event.evidence.is_vouched_for() =>
-                {
-                    times.clear();
-                }
+                Event::Consent(it) if it.event.shows_that_mail_arrives() => times.clear(),
                 _ => {}
             }
         }

@@ -7,13 +7,13 @@ use tokio::sync::watch;
 
 use super::keys::{KeyFolder, STORE};
 use super::lock::FolderLock;
-use super::{StoreBooks, rooms};
+use super::{StoreBooks, letters, rooms};
 use crate::admin::{Claim, Control, Services, Status};
 use crate::clock::SharedClock;
 use crate::config::Settings;
 use crate::ledger::{Event, Record};
 use crate::mail::CopyId;
-use crate::policy::Rules;
+use crate::policy::{Rules, Unavailable};
 use crate::secret::SharedEntropy;
 use crate::store::{Closing, Store};
 
@@ -51,7 +51,7 @@ impl Offline {
             outbox: Arc::new(store.clone()),
             inbox: Arc::new(store),
             mailbox: None,
-            control: Arc::new(Nobody { rules }),
+            control: Arc::new(Nobody { rules, settings: settings.clone(), clock: clock.clone() }),
             clock,
         };
         Ok(Self { services, closing, lock })
@@ -70,6 +70,8 @@ impl Offline {
 #[derive(Debug)]
 struct Nobody {
     rules: Arc<Rules>,
+    settings: Settings,
+    clock: SharedClock,
 }
 
 impl Control for Nobody {
@@ -90,4 +92,11 @@ impl Control for Nobody {
     }
 
     fn wake(&self) {}
+
+    /// Told by the next gateway that starts here.
+    fn tell_lifted(&self, record: &mut Record, place: usize) -> Result<(), Unavailable> {
+        let settings = rooms::tell(&self.settings).map_err(|error| Unavailable(format!("{error:#}")))?;
+        letters::owe_good_news(record, place, true, &settings, self.clock.now());
+        Ok(())
+    }
 }

@@ -10,6 +10,8 @@ use encoding_rs::WINDOWS_1252;
 const MAX_LINE: usize = 1 << 20;
 /// Most columns.
 const MAX_COLUMNS: usize = 500;
+/// What may stand between fields; of those that are as frequent, the last.
+const SEPARATORS: [u8; 4] = [b'|', b'\t', b';', b','];
 
 /// The fields of one row by column; empty ones are left out.
 pub(super) type Fields = BTreeMap<String, String>;
@@ -29,8 +31,11 @@ type Source = BufReader<LineBound<Box<dyn Read>>>;
 pub(super) enum Table {
     /// Separated by commas, semicolons, tabs or bars.
     Csv {
-        /// Column names: lower case, `_` for spaces and hyphens.
+        /// Column names: lower case, `_` for spaces and hyphens. One without a name, or with one that stood before, is
+        /// empty, and what stands below it is not read.
         columns: Vec<String>,
+        /// Names that stood there more than once.
+        twice: Vec<String>,
         /// Takes records apart.
         splitter: Box<Splitter>,
         /// The rest of the file.
@@ -48,28 +53,41 @@ pub(super) enum Table {
 }
 
 impl Table {
-    /// CSV. The separator is found in the header line; a byte order mark is skipped.
+    /// CSV. The separator is found in the header line, or in a line `sep=;` before it, as spreadsheets write it; a byte
+    /// order mark is skipped.
     pub(super) fn csv(input: Box<dyn Read>) -> Result<Self> {
-        let mut input = BufReader::new(LineBound::new(input));
-        let mut header = Vec::new();
-        input.read_until(b'\n', &mut header).context("the header line cannot be read")?;
-        let header = text(header.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&header));
+        let mut reader = BufReader::new(LineBound::new(input));
+        let mut line = 0;
+        let mut header = read_header(&mut reader, &mut line)?;
+        let said = separator_said(&header);
+        if said.is_some() {
+            header = read_header(&mut reader, &mut line)?;
+        }
         if header.trim().is_empty() {
             bail!("the file has no header line with column names");
         }
-        let count = |separator: &u8| header.bytes().filter(|byte| byte == separator).count();
-        let separator = [b'|', b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',');
+        let separator = said.unwrap_or_else(|| separator_of(&header));
         let mut splitter = Box::new(Splitter::new(separator));
-        let columns: Vec<String> =
+        let mut columns: Vec<String> =
             splitter.split(header.as_bytes()).map(|name| column(&text(name))).collect();
         if columns.len() > MAX_COLUMNS {
             bail!("the header line has {} columns; at most {MAX_COLUMNS}", columns.len());
         }
-        let twice = columns.iter().enumerate().find(|(at, name)| columns[..*at].contains(name));
-        if let Some((_, name)) = twice {
-            bail!("the header line has the column \"{name}\" twice");
+        if bare(&header).trim_ascii_end().contains(&b'\r') {
+            bail!(
+                "the lines of the file end with CR only, as old spreadsheets wrote them; save it as CSV (UTF-8) anew"
+            );
         }
-        Ok(Self::Csv { columns, splitter, reader: input, line: 1 })
+        let mut twice = Vec::new();
+        for at in 1..columns.len() {
+            if columns[..at].contains(&columns[at]) {
+                let name = std::mem::take(&mut columns[at]);
+                if !name.is_empty() && !twice.contains(&name) {
+                    twice.push(name);
+                }
+            }
+        }
+        Ok(Self::Csv { columns, twice, splitter, reader, line })
     }
 
     /// JSON lines.
@@ -85,10 +103,18 @@ impl Table {
         }
     }
 
+    /// Columns whose name stands there more than once: only the first of each is read.
+    pub(super) fn twice(&self) -> &[String] {
+        match self {
+            Self::Csv { twice, .. } => twice,
+            Self::Jsonl { .. } => &[],
+        }
+    }
+
     /// The next row; an error ends the file.
     pub(super) fn next(&mut self) -> Result<Option<Row>> {
         match self {
-            Self::Csv { columns, splitter, reader, line } => loop {
+            Self::Csv { columns, splitter, reader, line, .. } => loop {
                 let begins = *line + 1;
                 let record = read_record(reader, splitter.separator, line)?;
                 if record.is_empty() {
@@ -105,13 +131,61 @@ impl Table {
                     return Ok(None);
                 }
                 *line += 1;
-                let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+                let bytes = unmarked(&bytes);
                 if !bytes.trim_ascii().is_empty() {
                     return Ok(Some(Row { line: *line, fields: fields_in(bytes) }));
                 }
             },
         }
     }
+}
+
+/// The header line; a name in quotes may have line breaks in it.
+fn read_header(reader: &mut Source, line: &mut u64) -> Result<String> {
+    let (mut header, mut place) = (Vec::new(), Place::FieldStart);
+    loop {
+        let before = header.len();
+        let read = reader.read_until(b'\n', &mut header).context("the header line cannot be read")?;
+        *line += u64::from(read > 0);
+        let fresh = if before == 0 { unmarked(&header) } else { &header[before..] };
+        place = fresh.iter().fold(place, |place, byte| place.in_header(*byte));
+        if read == 0 || place != Place::Quoted {
+            break;
+        }
+        if header.len() > MAX_LINE {
+            bail!("the header line opens a quote and does not close it within {MAX_LINE} octets");
+        }
+    }
+    Ok(text(unmarked(&header)))
+}
+
+/// Without a byte order mark.
+fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// The separator that a line before the header names: `sep=;`.
+fn separator_said(line: &str) -> Option<u8> {
+    let said = line.trim_end_matches(['\r', '\n']).trim_matches('"');
+    let said = said.strip_prefix("sep=").or_else(|| said.strip_prefix("SEP="))?;
+    SEPARATORS.into_iter().find(|known| said.as_bytes() == [*known])
+}
+
+/// The separator that a header line has most of, outside quotes.
+fn separator_of(header: &str) -> u8 {
+    let bare = bare(header);
+    let count = |separator: &u8| bare.iter().filter(|byte| *byte == separator).count();
+    SEPARATORS.into_iter().max_by_key(count).unwrap_or(b',')
+}
+
+/// What of a header line stands outside quotes.
+fn bare(header: &str) -> Vec<u8> {
+    let mut place = Place::FieldStart;
+    let is_bare = |byte: &u8| {
+        place = place.in_header(*byte);
+        place != Place::Quoted
+    };
+    header.bytes().filter(is_bare).collect()
 }
 
 /// The bytes of one record: a line, or several when quotes hold line breaks. Empty at the end of the file.
@@ -158,6 +232,11 @@ impl Place {
             (_, byte) if byte == separator => Self::FieldStart,
             _ => Self::Plain,
         }
+    }
+
+    /// The same, where it is not known yet which separator it is.
+    fn in_header(self, byte: u8) -> Self {
+        self.after(byte, if SEPARATORS.contains(&byte) { byte } else { b',' })
     }
 }
 
@@ -210,6 +289,7 @@ fn fields_of<'r>(
     let (found, mut fields, mut surplus) = (record.len(), Fields::new(), false);
     for (at, field) in record.enumerate() {
         match columns.get(at) {
+            Some(column) if column.is_empty() => {}
             Some(column) => {
                 let value = text(field);
                 let value = value.trim();
@@ -364,9 +444,33 @@ mod tests {
     fn headers_that_are_none() {
         assert!(csv(b"").is_err());
         assert!(csv(b"\r\na@x.nl\r\n").is_err());
-        assert!(csv(b"a,b,A\r\n").is_err());
+        let old = csv(b"address,naam\ra@x.nl,A\rb@x.nl,B\r").err().unwrap();
+        assert!(old.to_string().contains("CR only"), "{old}");
         let wide: Vec<u8> = (0..600).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",").into_bytes();
         assert!(Table::csv(Box::new(io::Cursor::new(wide))).is_err());
+    }
+
+    #[test]
+    fn headers_as_spreadsheets_leave_them() {
+        let fields = |bytes: &'static [u8]| rows(csv(bytes).unwrap()).pop().unwrap().1.unwrap();
+        // Columns without a name, and one of the same name once more.
+        let table = csv(b"Address,,Tag,tag,,\r\n").unwrap();
+        assert_eq!(table.columns().unwrap(), ["address", "", "tag", "", "", ""]);
+        assert_eq!(table.twice(), ["tag"]);
+        let row = fields(b"Address,,Tag,tag,,\r\na@x.nl,1,2,3,4,5\r\n");
+        assert_eq!(row, [pair("address", "a@x.nl"), pair("tag", "2")]);
+        // A name with a line break and a separator in it.
+        let row = fields(b"\xef\xbb\xbf\"Mag het?\r\n(ja, nee)\";address\r\nja;a@x.nl\r\n");
+        assert_eq!(row[0], pair("address", "a@x.nl"));
+        // A quote in the middle of a name opens nothing.
+        let row = fields(b"address,5\" maat\r\na@x.nl,x\r\n");
+        assert_eq!(row[0], pair("5\"_maat", "x"));
+        // The separator is told on a line of its own.
+        for said in [&b"sep=;\r\naddress;a,b,c\r\na@x.nl;1\r\n"[..], b"\"sep=;\"\naddress;a,b,c\na@x.nl;1\n"]
+        {
+            let table = rows(csv(said).unwrap());
+            assert_eq!(table, [(3, Ok(vec![pair("a,b,c", "1"), pair("address", "a@x.nl")]))]);
+        }
     }
 
     #[test]

@@ -203,7 +203,7 @@ fn ledger(section: Section<'_>) -> LedgerSettings {
             .duration("checkpoint_every", seconds(1)..=seconds(86_400))
             .unwrap_or(defaults.checkpoint_every),
         cache: section.size("cache", 1 << 20..=1 << 40).unwrap_or(defaults.cache),
-        quick_repair: section.flag("quick_repair").unwrap_or(defaults.quick_repair),
+        quick_repair: section.size("quick_repair", 0..=u64::MAX).unwrap_or(defaults.quick_repair),
         archive: archive(section.section("archive")),
         retention: retention(section.section("retention")),
         anchor: anchor(section.section("anchor")),

@@ -631,8 +631,8 @@ pub struct LedgerSettings {
     pub checkpoint_every: Duration,
     /// Octets of the store that may be kept in memory.
     pub cache: u64,
-    /// Start at once after a crash, however large the store is; each commit then costs a second sync.
-    pub quick_repair: bool,
+    /// From this size of the store on, in octets, each commit saves what a start after a crash needs.
+    pub quick_repair: u64,
     /// What is kept of each copy's bytes, by class.
     pub archive: Archive,
     /// How long entries are kept, in months.
@@ -675,8 +675,8 @@ impl Default for LedgerSettings {
     fn default() -> Self {
         Self {
             checkpoint_every: Duration::from_secs(60),
-            cache: 64 << 20,
-            quick_repair: false,
+            cache: 32 << 20,
+            quick_repair: 1 << 30,
             archive: Archive::default(),
             retention: Retention::default(),
             anchor: Anchor::default(),

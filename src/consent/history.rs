@@ -273,6 +273,11 @@ impl ConsentEventKind {
 }
 
 impl ConsentEvent {
+    /// Whether it shows that the mailbox works: the person clicked a link in a mail. A file only says that somebody did.
+    pub fn shows_that_mail_arrives(&self) -> bool {
+        self.kind == ConsentEventKind::Confirm && !self.evidence.is_vouched_for()
+    }
+
     /// Whether the register may take it (RULES L1, L2). A withdrawal always may: an opt-out is never lost
     /// for its form.
     pub fn check(&self, now: Timestamp) -> Result<(), ConsentError> {

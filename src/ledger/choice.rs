@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Suppressed, Unsubscribed};
-use super::inbox::Returned;
+use super::event::{Consented, Event, Suppressed, Unsubscribed};
+use super::inbox::{Returned, Unblocked};
+use crate::consent::ConsentEventKind;
 use crate::mail::{AddressKey, Reference, SenderId, TokenId};
 use crate::suppression::Reason;
 
@@ -87,6 +88,15 @@ pub enum News<'a> {
     Complained(&'a Suppressed),
     /// A mailbox does not work, and is blocked.
     Blocked(&'a Returned),
+    /// A mailbox that was blocked works after all.
+    Unblocked(&'a Unblocked),
+    /// Somebody consented: signed up and confirmed it, or consented anew after what stood against them.
+    Consented {
+        /// To what.
+        what: &'a Consented,
+        /// Whether an unsubscribe or a block ended with it.
+        lifts: bool,
+    },
 }
 
 impl<'a> News<'a> {
@@ -100,6 +110,13 @@ impl<'a> News<'a> {
                 Some(Self::Complained(it))
             }
             Event::Returned(it) if it.blocked => Some(Self::Blocked(it)),
+            Event::Unblocked(it) => Some(Self::Unblocked(it)),
+            Event::Consent(what)
+                if matches!(what.event.kind, ConsentEventKind::Grant | ConsentEventKind::Confirm) =>
+            {
+                // An entry does not say what stood before it: whoever records it knows.
+                Some(Self::Consented { what, lifts: false })
+            }
             _ => None,
         }
     }
@@ -112,6 +129,8 @@ impl<'a> News<'a> {
             Self::Explained(it) => &it.address,
             Self::Complained(it) => &it.address,
             Self::Blocked(it) => &it.address,
+            Self::Unblocked(it) => &it.address,
+            Self::Consented { what, .. } => &what.address,
         }
     }
 
@@ -123,6 +142,8 @@ impl<'a> News<'a> {
             Self::Explained(it) => &it.sender,
             Self::Complained(it) => &it.sender,
             Self::Blocked(it) => &it.sender,
+            Self::Unblocked(it) => &it.sender,
+            Self::Consented { what, .. } => &what.sender,
         }
     }
 
@@ -134,6 +155,7 @@ impl<'a> News<'a> {
             Self::Explained(it) => it.reference,
             Self::Complained(it) => it.reference,
             Self::Blocked(it) => Some(it.reference),
+            Self::Unblocked(_) | Self::Consented { .. } => None,
         }
     }
 }

@@ -115,7 +115,7 @@ pub struct Spooled {
     pub class: Class,
     /// Whom it is sent for: asked again before each try, for marketing.
     pub sender: Option<SenderId>,
-    /// What it is about.
+    /// What it is about; of our own mail (class `system`), only that which asks for a consent has one (RULES L12).
     pub purpose: Option<Purpose>,
     /// The rule that decided.
     pub rule: Option<String>,
@@ -147,6 +147,13 @@ pub struct Spooled {
     pub account: Option<String>,
     /// The sender has been told that it is late (RFC 3461 4.1, `NOTIFY=DELAY`).
     pub delay_told: bool,
+}
+
+impl Spooled {
+    /// For which sender and purpose it asks for a consent, if it is the mail of a sign-up (RULES L12).
+    pub fn asks_for(&self) -> Option<(&SenderId, &Purpose)> {
+        (self.class == Class::System).then_some((self.sender.as_ref()?, self.purpose.as_ref()?))
+    }
 }
 
 /// Where a spooled copy stands.

@@ -248,7 +248,7 @@ impl PartPlan {
     ) -> Form {
         let quoted = || {
             let text = code::qp_encode(decoded);
-            let places = quoted_places(&text, &self.edits);
+            let places = quoted_places(&text, decoded.len(), &self.edits);
             Form::Quoted { text: text.into(), places }
         };
         let last = raw.ends_with(b"\n") || raw.is_empty();
@@ -262,7 +262,7 @@ impl PartPlan {
             Coding::Base64 => self.base64_tail(raw, part, decoded, last),
             _ if convert => quoted(),
             Coding::QuotedPrintable if raw.is_ascii() || next_hop_8bit => {
-                Form::Spliced { places: quoted_places(raw, &self.edits), quoted: true }
+                Form::Spliced { places: quoted_places(raw, decoded.len(), &self.edits), quoted: true }
             }
             Coding::QuotedPrintable => quoted(),
             coding => {
@@ -386,9 +386,9 @@ fn pieces(decoded: &[u8], edits: &[Edit]) -> Vec<Vec<u8>> {
     pieces
 }
 
-/// Raw ranges of the edits in a quoted-printable part.
-fn quoted_places(raw: &[u8], edits: &[Edit]) -> Vec<Range<usize>> {
+/// Raw ranges of the edits in a quoted-printable part that stands for `octets`.
+fn quoted_places(raw: &[u8], octets: usize, edits: &[Edit]) -> Vec<Range<usize>> {
     let wanted: Vec<usize> = edits.iter().flat_map(|edit| [edit.at.start, edit.at.end]).collect();
-    let found = code::qp_places(raw, &wanted);
+    let found = code::qp_places(raw, octets, &wanted);
     found.chunks(2).map(|pair| pair[0]..pair[pair.len() - 1]).collect()
 }

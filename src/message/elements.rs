@@ -5,6 +5,10 @@
 //! rule is left out, it says *hidden*: then a footer is added, which is harmless. Deliberately absent: style
 //! sheets; foster parenting; formatting elements that are opened again, but for those that hide.
 
+use std::ops::Range;
+
+use super::names::*;
+
 /// Most elements open at once, and what lies deeper is not followed (promise 10).
 const MAX_OPEN: usize = 1024;
 
@@ -27,31 +31,19 @@ const TABULAR: u16 = 1 << 7;
 /// In svg or math.
 const FOREIGN: u16 = 1 << 8;
 /// In math rather than svg.
-const MATH: u16 = 1 << 9;
+const IN_MATH: u16 = 1 << 9;
 /// In svg or math, but what it contains is html.
 const INTEGRATION: u16 = 1 << 10;
 /// Shown when it has the attribute `open`.
 const FOLDS: u16 = 1 << 11;
 const HEADING: u16 = 1 << 12;
 
-/// A name in lower case as a number: exact up to 15 octets, and longer ones are never equal to those.
-type Name = u128;
-
-fn pack(name: &[u8]) -> Name {
-    if name.len() < 16 {
-        return name.iter().fold(0, |sum, b| (sum << 8) | Name::from(b.to_ascii_lowercase()));
-    }
-    // FNV-1a.
-    let start = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
-    let hash = name.iter().fold(start, |hash, b| {
-        (hash ^ Name::from(b.to_ascii_lowercase())).wrapping_mul(0x0100_0000_0000_0000_0000_013b)
-    });
-    hash | (0xff << 120)
-}
-
-/// What an element of html is, by its name in lower case.
-fn traits(name: &[u8]) -> u16 {
-    match name {
+/// What an element of html is.
+fn traits(name: Name) -> u16 {
+    let letters = name.to_le_bytes();
+    // None that matters is longer.
+    let len = usize::from(letters[15]).min(15);
+    match &letters[..len] {
         b"a" | b"font" => FORMATTING,
         b"b" | b"big" | b"code" | b"em" | b"i" | b"nobr" | b"s" | b"small" | b"strike" | b"strong"
         | b"tt" | b"u" => FORMATTING | LEAVES,
@@ -97,11 +89,11 @@ impl Open {
 }
 
 /// A tag as the tokenizer read it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tag<'a> {
-    pub name: &'a [u8],
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tag {
+    pub name: Name,
     /// Where the name stands.
-    pub at: usize,
+    pub at: Range<usize>,
     /// It says that it is not shown: `hidden`, `style="display:none"` and the like.
     pub hidden: bool,
     /// It has the attribute `open`.
@@ -156,27 +148,23 @@ impl Elements {
     }
 
     /// A start tag; whether it is one of html, and not of svg or math.
-    pub fn start(&mut self, tag: &Tag<'_>) -> bool {
-        let mut lower = [0; 16];
-        let name = lower_case(tag.name, &mut lower);
+    pub fn start(&mut self, tag: &Tag) -> bool {
+        let name = tag.name;
         let mut is = traits(name);
         if self.foreign() {
-            if is & LEAVES == 0 && !(name == b"font" && tag.font) {
-                self.start_foreign(tag, name);
+            if is & LEAVES == 0 && !(name == FONT && tag.font) {
+                self.start_foreign(tag);
                 return false;
             }
             self.leave_foreign();
         }
         // What contains text only is the tokenizer's.
-        let text = matches!(
-            name,
-            b"script" | b"style" | b"title" | b"textarea" | b"xmp" | b"iframe" | b"noembed" | b"noframes"
-        );
-        if is & VOID != 0 || text || matches!(name, b"html" | b"head" | b"body" | b"frameset") {
+        let text = matches!(name, SCRIPT | STYLE | TITLE | TEXTAREA | XMP | IFRAME | NOEMBED | NOFRAMES);
+        if is & VOID != 0 || text || matches!(name, HTML | HEAD | BODY | FRAMESET) {
             return true;
         }
-        if matches!(name, b"svg" | b"math") {
-            is = FOREIGN | HIDES | if name == b"math" { MATH } else { 0 };
+        if matches!(name, SVG | MATH) {
+            is = FOREIGN | HIDES | if name == MATH { IN_MATH } else { 0 };
             if !tag.self_closing {
                 self.push(tag, is);
             }
@@ -185,50 +173,50 @@ impl Elements {
         if is & FOLDS != 0 && !tag.open {
             is |= HIDES;
         }
-        if is & TABULAR != 0 && name != b"table" && !self.clear_table(name) {
+        if is & TABULAR != 0 && name != TABLE && !self.clear_table(name) {
             return true;
         }
         if is & ENDS_P != 0 {
-            self.close_within(pack(b"p"), |open| open.is(BARRIER) || open.name == pack(b"button"));
+            self.close_within(P, |open| open.is(BARRIER) || open.name == BUTTON);
         }
         match name {
-            b"a" => {
-                if let Some(at) = self.find(|open| open.name == pack(b"a"), |open| open.is(BARRIER)) {
+            A => {
+                if let Some(at) = self.find(|open| open.name == A, |open| open.is(BARRIER)) {
                     self.remove(at);
                 }
             }
-            b"li" => self.close_item(&[pack(b"li")]),
-            b"dd" | b"dt" => self.close_item(&[pack(b"dd"), pack(b"dt")]),
-            b"button" | b"select" => self.close_within(pack(name), |open| open.is(BARRIER)),
+            LI => self.close_item(&[LI]),
+            DD | DT => self.close_item(&[DD, DT]),
+            BUTTON | SELECT => self.close_within(name, |open| open.is(BARRIER)),
             _ => {}
         }
         let above = |open: &Open| match name {
-            b"option" | b"optgroup" => open.name == pack(b"option"),
+            OPTION | OPTGROUP => open.name == OPTION,
             _ => is & HEADING != 0 && open.is(HEADING),
         };
         if self.open.last().is_some_and(above) {
             self.truncate(self.open.len() - 1);
         }
         self.push(tag, is);
-        if name == b"a" {
+        if name == A {
             self.anchor = self.open.len().checked_sub(1);
         }
         true
     }
 
-    fn start_foreign(&mut self, tag: &Tag<'_>, name: &[u8]) {
+    fn start_foreign(&mut self, tag: &Tag) {
         if tag.self_closing {
             return;
         }
-        let math = self.open.last().is_some_and(|top| top.is(MATH));
-        let integration = match name {
-            b"foreignobject" | b"desc" | b"title" => !math,
-            b"mi" | b"mo" | b"mn" | b"ms" | b"mtext" => math,
+        let math = self.open.last().is_some_and(|top| top.is(IN_MATH));
+        let integration = match tag.name {
+            FOREIGNOBJECT | DESC | TITLE => !math,
+            MI | MO | MN | MS | MTEXT => math,
             _ => false,
         };
         // Whether html or math is in it depends on an attribute of it.
-        self.lost |= name == b"annotation-xml";
-        let kind = FOREIGN | if math { MATH } else { 0 };
+        self.lost |= tag.name == ANNOTATION_XML;
+        let kind = FOREIGN | if math { IN_MATH } else { 0 };
         self.push(tag, kind | if integration { INTEGRATION | BARRIER | SPECIAL } else { 0 });
     }
 
@@ -239,40 +227,37 @@ impl Elements {
     }
 
     /// An end tag.
-    pub fn end(&mut self, tag_name: &[u8]) {
-        let mut lower = [0; 16];
-        let name = lower_case(tag_name, &mut lower);
-        let packed = pack(tag_name);
+    pub fn end(&mut self, name: Name) {
         // Other than for start tags, the rules hold in what contains html, too.
         if self.open.last().is_some_and(|top| top.is(FOREIGN)) {
-            if matches!(name, b"p" | b"br") {
+            if matches!(name, P | BR) {
                 self.leave_foreign();
             } else {
-                let found = self.find(|open| open.name == packed, |open| !open.is(FOREIGN));
+                let found = self.find(|open| open.name == name, |open| !open.is(FOREIGN));
                 if let Some(at) = found.filter(|at| self.open[*at].is(FOREIGN)) {
                     return self.pop(at);
                 }
             }
         }
         let is = traits(name);
-        let same = |open: &Open| open.name == packed && !open.is(FOREIGN);
+        let same = |open: &Open| open.name == name && !open.is(FOREIGN);
         match name {
-            b"template" => {
+            TEMPLATE => {
                 if let Some(at) = self.find(same, |_| false) {
                     self.pop(at);
                 }
             }
-            b"p" => self.close_within(packed, |open| open.is(BARRIER) || open.name == pack(b"button")),
-            b"li" => {
-                let lists = [pack(b"ol"), pack(b"ul")];
-                self.close_within(packed, |open| open.is(BARRIER) || lists.contains(&open.name));
+            P => self.close_within(name, |open| open.is(BARRIER) || open.name == BUTTON),
+            LI => {
+                let lists = [OL, UL];
+                self.close_within(name, |open| open.is(BARRIER) || lists.contains(&open.name));
             }
             _ if is & HEADING != 0 => {
                 if let Some(at) = self.find(|open| open.is(HEADING), |open| open.is(BARRIER)) {
                     self.pop(at);
                 }
             }
-            _ if is & TABULAR != 0 => self.close_within(packed, ends_table),
+            _ if is & TABULAR != 0 => self.close_within(name, ends_table),
             _ if is & FORMATTING != 0 => {
                 let Some(at) = self.find(same, |open| open.is(BARRIER)) else { return };
                 match self.open[at + 1..].iter().any(|open| open.is(SPECIAL)) {
@@ -280,7 +265,7 @@ impl Elements {
                     false => self.pop_one(at),
                 }
             }
-            _ if is & SPECIAL != 0 => self.close_within(packed, |open| open.is(BARRIER)),
+            _ if is & SPECIAL != 0 => self.close_within(name, |open| open.is(BARRIER)),
             _ => {
                 if let Some(at) = self.find(same, |open| open.is(SPECIAL)) {
                     self.pop(at);
@@ -312,7 +297,7 @@ impl Elements {
         Some(out)
     }
 
-    fn push(&mut self, tag: &Tag<'_>, mut is: u16) {
+    fn push(&mut self, tag: &Tag, mut is: u16) {
         if tag.hidden {
             is |= HIDES;
         }
@@ -322,7 +307,7 @@ impl Elements {
         }
         self.hiding += usize::from(is & HIDES != 0);
         self.lasting += usize::from(is & (HIDES | FORMATTING) == HIDES | FORMATTING);
-        self.open.push(Open { name: pack(tag.name), is, at: tag.at, len: tag.name.len() });
+        self.open.push(Open { name: tag.name, is, at: tag.at.start, len: tag.at.len() });
     }
 
     /// The innermost element that is `wanted`, if none that is a `barrier` lies in it.
@@ -353,7 +338,7 @@ impl Elements {
 
     /// A list item ends the one before it in the same list.
     fn close_item(&mut self, names: &[Name]) {
-        let passed = [pack(b"address"), pack(b"div"), pack(b"p")];
+        let passed = [ADDRESS, DIV, P];
         let wanted = |open: &Open| names.contains(&open.name) && !open.is(FOREIGN);
         if let Some(at) = self.find(wanted, |open| open.is(SPECIAL) && !passed.contains(&open.name)) {
             self.pop(at);
@@ -361,15 +346,15 @@ impl Elements {
     }
 
     /// Before a row or cell: back to where it belongs. Without a table the tag counts for nothing.
-    fn clear_table(&mut self, name: &[u8]) -> bool {
+    fn clear_table(&mut self, name: Name) -> bool {
         let Some(table) = self.find(ends_table, |_| false) else { return false };
-        if self.open[table].name == pack(b"select") {
+        if self.open[table].name == SELECT {
             return false;
         }
-        let bodies = [pack(b"tbody"), pack(b"thead"), pack(b"tfoot")];
+        let bodies = [TBODY, THEAD, TFOOT];
         let stays = |open: &Open| match name {
-            b"td" | b"th" => open.name == pack(b"tr") || bodies.contains(&open.name),
-            b"tr" => bodies.contains(&open.name),
+            TD | TH => open.name == TR || bodies.contains(&open.name),
+            TR => bodies.contains(&open.name),
             _ => false,
         };
         if let Some(keep) = self.open[table + 1..].iter().position(|open| !stays(open)) {
@@ -431,17 +416,5 @@ impl Elements {
 
 /// What the parts of a table do not reach across.
 fn ends_table(open: &Open) -> bool {
-    [pack(b"table"), pack(b"template"), pack(b"select")].contains(&open.name) && !open.is(FOREIGN)
-}
-
-/// `name` in lower case; none that matters is longer than the buffer.
-fn lower_case<'a>(name: &[u8], buffer: &'a mut [u8; 16]) -> &'a [u8] {
-    match buffer.get_mut(..name.len()) {
-        Some(lower) => {
-            lower.copy_from_slice(name);
-            lower.make_ascii_lowercase();
-            lower
-        }
-        None => b"",
-    }
+    [TABLE, TEMPLATE, SELECT].contains(&open.name) && !open.is(FOREIGN)
 }

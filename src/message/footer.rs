@@ -31,20 +31,26 @@ ____________________
 ";
 
 /// Plain and small. Its own background, so that it can be read on whatever the author painted; where the
-/// message follows a dark scheme, so does the footer, in readers that know `light-dark()`.
+/// message follows a dark scheme, so does the footer, in readers that know `light-dark()`. What is `!important` is
+/// what no style sheet of the author may take away; some readers know it in style sheets only, so that the plain
+/// colours stand before it.
 pub(crate) const HTML: &str = "\
 <div style=\"clear:both;margin:24px 0 0;padding:12px 16px;background:#f4f4f4;color:#4d4d4d;
-background:light-dark(#f4f4f4,#262626);color:light-dark(#4d4d4d,#c6c6c6);
-font:12px/1.5 Arial,Helvetica,sans-serif;text-align:center\">
+font:12px/1.5 Arial,Helvetica,sans-serif;text-align:center;
+display:block!important;visibility:visible!important;opacity:1!important;font-size:12px!important;
+background:light-dark(#f4f4f4,#262626)!important;color:light-dark(#4d4d4d,#c6c6c6)!important\">
 {{#identity}}
-<b>{{on_behalf_of}} {{sender_name}}</b><br>
+<b style=\"display:inline!important;visibility:visible!important;opacity:1!important;
+font-size:12px!important;color:inherit!important\">{{on_behalf_of}} {{sender_name}}</b><br>
 {{sender_address}}<br>
 {{register}} {{sender_kvk}} | {{contact}}: {{sender_contact}}<br>
 {{/identity}}
 {{#opt_out}}
 {{reason}}<br>
 <a href=\"{{unsubscribe_url}}\"
-style=\"display:inline-block;padding:4px;color:#0b57d0;color:light-dark(#0b57d0,#8ab4f8);text-decoration:underline\">{{unsubscribe}}</a>
+style=\"padding:4px;color:#0b57d0;text-decoration:underline;
+display:inline-block!important;visibility:visible!important;opacity:1!important;font-size:12px!important;
+color:light-dark(#0b57d0,#8ab4f8)!important\">{{unsubscribe}}</a>
 {{/opt_out}}
 </div>
 ";
@@ -430,6 +436,21 @@ mod tests {
             for line in text.split("\r\n").chain(html.split("\r\n")) {
                 assert!(line.len() < 300 && !line.contains(['\r', '\n']), "{line}");
                 assert!(!line.starts_with("From ") && line != "-- ");
+            }
+        }
+    }
+
+    #[test]
+    fn l8_no_style_sheet_hides_the_footer() {
+        for language in Language::ALL {
+            let footer = built_in(&sender(language), Flavour::Html, Some("https://x.nl/u/abc"));
+            for css in [
+                "div{display:none}",
+                "body *, a{display:none!important;visibility:hidden!important;opacity:0!important}",
+                "b{opacity:0}a:last-child{visibility:collapse}",
+            ] {
+                let scan = super::super::html::scan(format!("<style>{css}</style>x").as_bytes());
+                assert!(scan.spares(&footer, Some("https://x.nl/u/abc")), "{css} in {footer}");
             }
         }
     }

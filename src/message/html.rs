@@ -5,7 +5,8 @@
 //! (a comment, a script, a quote or a `<details>` that is never closed), it also says what has to be written
 //! first so that the footer shows; and when nothing helps, that. A link counts when it is the target of an anchor
 //! with something to click on. Works on octets: all it looks for is ASCII, and lead and trail octets of the
-//! charsets that get here are not `<`, `>` or quotes. Deliberately absent: style sheets.
+//! charsets that get here are not `<`, `>` or quotes. Style sheets are read first (`style`), as they may stand
+//! behind what they hide. Deliberately absent: layout.
 
 // Long because the states of one tokenizer stand together, and half of it is its tables of cases.
 
@@ -13,7 +14,10 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr2, memmem};
 
+use super::attributes::{Attributes, attributes};
 use super::elements::{Elements, Tag};
+use super::names::{self, Name, pack};
+use super::style::{Element, Sheet};
 
 /// What the tokenizer found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,9 +34,22 @@ pub(crate) struct Scan {
     tags: Vec<Range<usize>>,
     /// Where the targets of anchors begin that a reader sees and can click on, in order.
     targets: Vec<usize>,
+    /// Where style sheets are.
+    styles: Vec<Range<usize>>,
+    sheet: Sheet,
 }
 
 impl Scan {
+    /// Whether all of `footer` shows in this text, its `link` included: style sheets reach it, too.
+    pub fn spares(&self, footer: &str, link: Option<&str>) -> bool {
+        if self.sheet.is_empty() {
+            return true;
+        }
+        let scan = tokenize(footer.as_bytes(), self.sheet.anywhere(footer.len()));
+        let at = link.map(|link| footer.find(link));
+        scan.hidden.is_empty() && at.is_none_or(|at| at.is_some_and(|at| scan.shows(at)))
+    }
+
     /// Whether a link that begins at `at` is one that a reader sees, as text or as the target of an anchor.
     pub fn shows(&self, at: usize) -> bool {
         let within = |ranges: &[Range<usize>]| {
@@ -47,13 +64,43 @@ impl Scan {
 }
 
 /// Elements whose content is text up to their own end tag (WHATWG HTML 13.2.6.2).
-const RAW_TEXT: [&str; 8] = ["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"];
+const RAW_TEXT: [(Name, &str); 7] = [
+    (names::STYLE, "style"),
+    (names::TITLE, "title"),
+    (names::TEXTAREA, "textarea"),
+    (names::XMP, "xmp"),
+    (names::IFRAME, "iframe"),
+    (names::NOEMBED, "noembed"),
+    (names::NOFRAMES, "noframes"),
+];
+
+/// Why no footer would show.
+const HIDDEN: &str = "html that is hidden as a whole";
 
 /// A tag that has a link in it is not shorter.
 const SHORTEST: usize = 16;
 
-/// Tokenize `html` to its end.
+/// Tokenize `html` to its end; twice, where style sheets hide something.
 pub(crate) fn scan(html: &[u8]) -> Scan {
+    let first = tokenize(html, Sheet::default());
+    let mut sheet = Sheet::read(first.styles.iter().map(|style| &html[style.clone()]), html.len());
+    if sheet.is_empty() {
+        return first;
+    }
+    // These are there whether or not their tags are.
+    let whole = [names::HTML, names::BODY].map(|name| sheet.begin(Element { name, id: b"", class: b"" }));
+    let mut scan = tokenize(html, sheet);
+    if whole != [0, 0] {
+        scan.unfit = Some(HIDDEN);
+        scan.hidden.clear();
+        scan.hidden.push(0..html.len());
+        scan.targets.clear();
+    }
+    scan
+}
+
+/// `sheet` knows the rules, and nothing of the elements yet.
+fn tokenize(html: &[u8], sheet: Sheet) -> Scan {
     let mut scanner = Scanner {
         html,
         at: 0,
@@ -63,7 +110,7 @@ pub(crate) fn scan(html: &[u8]) -> Scan {
         covered: None,
         conditional: None,
         pending: None,
-        scan: Scan::default(),
+        scan: Scan { sheet, ..Scan::default() },
     };
     let closer = scanner.run();
     scanner.finish(closer)
@@ -148,8 +195,8 @@ impl Scanner<'_> {
             }
             scan.closer = closer;
         }
-        if self.elements.lost {
-            scan.unfit = Some("html nested too deep");
+        if self.elements.lost || scan.sheet.lost {
+            scan.unfit = Some("html nested too deep, or with style sheets too large");
             scan.hidden.clear();
             scan.hidden.push(0..end);
             scan.targets.clear();
@@ -199,6 +246,7 @@ impl Scanner<'_> {
             Some(n) => {
                 self.hide(start..start + 4 + n);
                 self.condition(start);
+                self.styles_for_some(start);
                 None
             }
             None => {
@@ -255,6 +303,34 @@ impl Scanner<'_> {
         }
     }
 
+    /// There a sheet is markup: only one without any is read.
+    fn style_in_svg(&mut self, start: usize) {
+        let end = memchr(b'<', &self.html[self.at..]).map_or(self.html.len(), |n| self.at + n);
+        let ends = |mark: &[u8]| {
+            self.html[end..].get(..mark.len()).is_some_and(|tag| tag.eq_ignore_ascii_case(mark))
+        };
+        let closed = ends(b"</style") || ends(b"</svg");
+        if closed && memchr(b'&', &self.html[self.at..end]).is_none() {
+            self.scan.styles.push(self.at..end);
+        } else {
+            self.give_up(start, "html with a style sheet in svg");
+        }
+    }
+
+    /// The style sheets in a conditional comment, which some readers obey.
+    fn styles_for_some(&mut self, start: usize) {
+        let comment = &self.html[..self.at];
+        if !comment[start..].starts_with(b"<!--[if") {
+            return;
+        }
+        for at in memchr::memchr_iter(b'<', &comment[start..]).map(|n| start + n) {
+            if names(&comment[at + 1..], "style") {
+                let from = attributes(comment, at + 6).end;
+                self.scan.styles.push(from..raw_text_end(comment, from, "style").unwrap_or(self.at));
+            }
+        }
+    }
+
     fn tag(&mut self, start: usize) -> Option<String> {
         let ending = self.html[start + 1] == b'/';
         let name_at = start + 1 + usize::from(ending);
@@ -262,7 +338,7 @@ impl Scanner<'_> {
             .iter()
             .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'/' | b'>'))
             .count();
-        let name = &self.html[name_at..name_at + name_len];
+        let name = pack(&self.html[name_at..name_at + name_len]);
         let attributes = attributes(self.html, name_at + name_len);
         self.at = attributes.end;
         if attributes.end - start >= SHORTEST {
@@ -271,7 +347,7 @@ impl Scanner<'_> {
         let closer = attributes.closer;
         let inside = match ending {
             true => self.end_tag(start, name),
-            false => self.start_tag(start, name_at, name, &attributes),
+            false => self.start_tag(start, name_at..name_at + name_len, name, &attributes),
         };
         match (closer, inside) {
             (Some(closer), inside) => Some(closer.to_owned() + &inside.unwrap_or_default()),
@@ -279,15 +355,11 @@ impl Scanner<'_> {
         }
     }
 
-    fn end_tag(&mut self, start: usize, name: &[u8]) -> Option<String> {
+    fn end_tag(&mut self, start: usize, name: Name) -> Option<String> {
         let shown = !self.elements.hides() && self.conditional.is_none();
         match name {
-            [b'b' | b'B', rest @ ..] if rest.eq_ignore_ascii_case(b"ody") => {
-                self.body_end = if shown { Some(start) } else { self.body_end };
-            }
-            [b'h' | b'H', rest @ ..] if rest.eq_ignore_ascii_case(b"tml") => {
-                self.html_end = if shown { Some(start) } else { self.html_end };
-            }
+            names::BODY => self.body_end = if shown { Some(start) } else { self.body_end },
+            names::HTML => self.html_end = if shown { Some(start) } else { self.html_end },
             _ => {
                 self.elements.end(name);
                 self.settle(start);
@@ -296,37 +368,34 @@ impl Scanner<'_> {
         None
     }
 
-    fn start_tag(&mut self, start: usize, at: usize, name: &[u8], has: &Attributes) -> Option<String> {
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        let tag = Tag {
-            name,
-            at,
-            hidden: has.hidden,
-            open: has.open,
-            font: has.font,
-            self_closing: has.self_closing,
-        };
+    fn start_tag(&mut self, start: usize, at: Range<usize>, name: Name, has: &Attributes) -> Option<String> {
+        let id = &self.html[has.id.clone()];
+        let class = &self.html[has.class.clone()];
+        let by = self.scan.sheet.begin(Element { name, id, class });
+        let hidden = has.hidden || by & !has.keeps != 0;
+        let tag = Tag { name, at, hidden, open: has.open, font: has.font, self_closing: has.self_closing };
         let html = self.elements.start(&tag);
         self.settle(start);
         if !html {
+            if name == names::STYLE && !has.self_closing {
+                self.style_in_svg(start);
+            }
             return None;
         }
-        match name.first().map(u8::to_ascii_lowercase) {
-            Some(b'a') if name.len() == 1 => self.pending = has.href.filter(|_| !has.hidden),
-            Some(b'i') if is("img") && has.src && !has.hidden && !has.tiny => self.see_ink(),
-            Some(b'b' | b'h') if has.hidden && (is("body") || is("html")) => {
-                self.give_up(start, "html that is hidden as a whole");
+        match name {
+            names::A => self.pending = has.href.filter(|_| !hidden),
+            names::IMG if has.src && !hidden && !has.tiny => self.see_ink(),
+            names::BODY | names::HTML if hidden => self.give_up(start, HIDDEN),
+            names::LINK if has.embedded => self.give_up(start, "html with a style sheet that is a part"),
+            names::PLAINTEXT => self.give_up(start, "html that ends in plain text"),
+            names::FRAMESET => self.give_up(start, "html that consists of frames"),
+            names::SCRIPT => return self.script(start),
+            _ => {
+                return RAW_TEXT
+                    .iter()
+                    .find(|(raw, _)| *raw == name)
+                    .and_then(|(_, raw)| self.raw_text(start, raw));
             }
-            Some(b'p') if is("plaintext") => self.give_up(start, "html that ends in plain text"),
-            Some(b'f') if is("frameset") => self.give_up(start, "html that consists of frames"),
-            Some(b's' | b't' | b'x' | b'i' | b'n') => {
-                let name = RAW_TEXT.into_iter().find(|raw| is(raw))?;
-                return match name {
-                    "script" => self.script(start),
-                    name => self.raw_text(start, name),
-                };
-            }
-            _ => {}
         }
         None
     }
@@ -347,16 +416,17 @@ impl Scanner<'_> {
     }
 
     fn raw_text(&mut self, start: usize, name: &str) -> Option<String> {
-        let mut from = self.at;
-        while let Some(n) = memmem::find(&self.html[from..], b"</") {
-            let after = from + n + 2;
-            if names(&self.html[after..], name) {
-                return self.raw_end(start, after + name.len());
-            }
-            from = after;
+        let end = raw_text_end(self.html, self.at, name);
+        if name == "style" {
+            self.scan.styles.push(self.at..end.unwrap_or(self.html.len()));
         }
-        self.hide(start..self.html.len());
-        Some(format!("</{name}>"))
+        match end {
+            Some(end) => self.raw_end(start, end + 2 + name.len()),
+            None => {
+                self.hide(start..self.html.len());
+                Some(format!("</{name}>"))
+            }
+        }
     }
 
     /// The end tag of an element whose content is text, after its name.
@@ -399,6 +469,12 @@ impl Scanner<'_> {
     }
 }
 
+/// Where the end tag of an element stands whose content, from `from` on, is text.
+fn raw_text_end(html: &[u8], from: usize, name: &str) -> Option<usize> {
+    let ends = memmem::find_iter(&html[from..], b"</").map(|n| from + n);
+    ends.into_iter().find(|end| names(&html[end + 2..], name))
+}
+
 /// Whether the tag name at the beginning of `text` is `name`.
 fn names(text: &[u8], name: &str) -> bool {
     let ends = text.get(name.len()).is_some_and(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>'));
@@ -431,132 +507,17 @@ fn shows_ink(text: &[u8]) -> bool {
     let mut rest = text;
     loop {
         rest = rest.trim_ascii_start();
+        if !matches!(rest.first(), Some(b'&' | 128..)) {
+            return rest.first().is_some_and(u8::is_ascii_graphic);
+        }
         if let Some(blank) = BLANK.iter().find(|blank| rest.starts_with(blank)) {
             rest = &rest[blank.len()..];
         } else if let [0xe2, 0x80, 0x80..=0x8f, after @ ..] = rest {
             rest = after;
         } else {
-            return rest.first().is_some_and(|b| b.is_ascii_graphic() || *b > 127);
+            return true;
         }
     }
-}
-
-/// What matters of a tag's attributes.
-#[derive(Debug, Default)]
-struct Attributes {
-    /// Where the tag ends.
-    end: usize,
-    /// What would end it, when nothing does.
-    closer: Option<&'static str>,
-    hidden: bool,
-    open: bool,
-    font: bool,
-    src: bool,
-    /// A picture of at most one pixel, which counts readers.
-    tiny: bool,
-    self_closing: bool,
-    /// Where the value of `href` begins, white space before it left out.
-    href: Option<usize>,
-}
-
-/// After a tag's name: its attributes (WHATWG HTML 13.2.5.32 to 13.2.5.40).
-fn attributes(html: &[u8], from: usize) -> Attributes {
-    let mut found = Attributes { end: html.len(), ..Attributes::default() };
-    let space = |at: usize| html[at..].iter().take_while(|b| b.is_ascii_whitespace()).count();
-    let mut at = from;
-    loop {
-        at += space(at);
-        match html.get(at) {
-            None => break,
-            Some(b'>') => {
-                found.end = at + 1;
-                return found;
-            }
-            Some(b'/') => {
-                found.self_closing = html.get(at + 1) == Some(&b'>');
-                at += 1;
-                continue;
-            }
-            Some(_) => {}
-        }
-        // A `=` here is the first octet of a name.
-        let inner = html[at + 1..].iter().take_while(|b| !b.is_ascii_whitespace() && !b"/>=".contains(b));
-        let name = at..at + 1 + inner.count();
-        at = name.end + space(name.end);
-        let mut value = at..at;
-        if html.get(at) == Some(&b'=') {
-            at += 1;
-            at += space(at);
-            match html.get(at) {
-                Some(quote @ (b'"' | b'\'')) => {
-                    value = at + 1..html.len();
-                    let Some(n) = memchr(*quote, &html[at + 1..]) else {
-                        found.attribute(html, &html[name], value);
-                        found.closer = Some(if *quote == b'"' { "\">" } else { "'>" });
-                        return found;
-                    };
-                    value.end = at + 1 + n;
-                    at = value.end + 1;
-                }
-                _ => {
-                    let len = html[at..].iter().take_while(|b| !b.is_ascii_whitespace() && **b != b'>');
-                    value = at..at + len.count();
-                    at = value.end;
-                }
-            }
-        }
-        found.attribute(html, &html[name], value);
-    }
-    found.closer = Some(">");
-    found
-}
-
-impl Attributes {
-    fn attribute(&mut self, html: &[u8], name: &[u8], value: Range<usize>) {
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        match name.len() {
-            3 if is("src") => self.src = true,
-            4 if is("open") => self.open = true,
-            4 if is("href") && self.href.is_none() => {
-                let blank = html[value.clone()].iter().take_while(|b| b.is_ascii_whitespace()).count();
-                self.href = Some(value.start + blank);
-            }
-            4 if is("face") || is("size") => self.font = true,
-            5 if is("color") => self.font = true,
-            5 if is("width") => self.tiny |= matches!(html[value].trim_ascii(), b"0" | b"1"),
-            6 if is("height") => self.tiny |= matches!(html[value].trim_ascii(), b"0" | b"1"),
-            5 if is("style") => self.hidden |= style_hides(&html[value]),
-            5 if is("inert") => self.hidden = true,
-            6 if is("hidden") => self.hidden = true,
-            7 if is("popover") => self.hidden = true,
-            _ => {}
-        }
-    }
-}
-
-/// Whether a `style` attribute hides its element, for some readers at least.
-fn style_hides(style: &[u8]) -> bool {
-    memchr::memchr_iter(b':', style).any(|colon| {
-        let property = style[..colon].trim_ascii_end();
-        if !matches!(property.last().map(u8::to_ascii_lowercase), Some(b'y' | b'e')) {
-            return false;
-        }
-        let ends = |name: &str| {
-            let from = property.len().checked_sub(name.len());
-            from.is_some_and(|from| property[from..].eq_ignore_ascii_case(name.as_bytes()))
-        };
-        let value = style[colon + 1..].trim_ascii_start();
-        let says = |word: &str| {
-            value.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
-        };
-        (ends("display") && says("none"))
-            || (ends("visibility") && (says("hidden") || says("collapse")))
-            || (ends("mso-hide") && says("all"))
-            || (ends("opacity") && {
-                let number = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'.');
-                number.clone().count() > 0 && number.clone().all(|b| b"0.".contains(b))
-            })
-    })
 }
 
 /// Text as html: markup escaped, everything beyond ASCII as a character reference, so that it can be
@@ -822,6 +783,76 @@ mod tests {
             "<![if !mso]><a href=\"U\">x</a><![endif]>",
         ] {
             assert!(!shows(html), "{html}");
+        }
+    }
+
+    #[test]
+    fn l8_style_sheets_hide() {
+        const URL: &str = "{{unsubscribe_url}}";
+        let shows = |html: &str| {
+            let html = html.replace('U', URL);
+            scan(html.as_bytes()).shows(html.find(URL).unwrap())
+        };
+        for html in [
+            "<style>.x{display:none}</style><a class=x href=\"U\">x</a>",
+            "<a class=x href=\"U\">x</a><style>.x{display:none}</style>",
+            "<style media=screen>#y a{display:none}</style><p ID=Y><a href=\"U\">x</a>",
+            "<style>.x *{visibility:hidden}</style><div class='y x'><p><a href=\"U\">x</a></div>",
+            "<style>.x{display:none}</style><div class=x>U</div>",
+            "<style>img{display:none}</style><a href=\"U\"><img src=x></a>",
+            "<!--[if mso]><style type=a>.x{mso-hide:all}</style><![endif]--><p class=x><a href=\"U\">x</a>",
+            "<style>.x{display:none}</style><p class=x style='display:block'><a href=\"U\">x</a>",
+            "<svg><style>.x{display:none}</style></svg><p class=x><a href=\"U\">x</a>",
+            "<p style='display&#58;none'><a href=\"U\">x</a>",
+            "<p style='display&colon;&#x6E;one'><a href=\"U\">x</a>",
+            "<style>.x{display:none",
+        ] {
+            let html = if html.contains('U') {
+                html.to_owned()
+            } else {
+                format!("<a class=x href=\"U\">x</a>{html}")
+            };
+            assert!(!shows(&html), "{html}");
+        }
+        for html in [
+            "<style>.y{display:none}</style><a class=x href=\"U\">x</a>",
+            "<style>.x{display:none}</style><p class=x>y</p><a href=\"U\">x</a>",
+            "<style>.g + div{display:none}</style><div><a href=\"U\">x</a></div>",
+            "<style>.x{display:none}</style><p class=x style='display:block!important'><a href=\"U\">x</a>",
+            "<!-- <style>a{display:none}</style> --><a href=\"U\">x</a>",
+            "<style>@media print{a{display:none}}</style><a href=\"U\">x</a>",
+        ] {
+            assert!(shows(html), "{html}");
+        }
+        assert_eq!(
+            place("<style>.x{display:none}</style><p class=x>y</body>"),
+            (String::new(), "</p>".to_owned())
+        );
+        for css in ["body{display:none}", "*{opacity:0}", "html.x,html{visibility:hidden}"] {
+            assert_eq!(scan(format!("<p>x<style>{css}</style>").as_bytes()).unfit, Some(HIDDEN), "{css}");
+        }
+        for html in
+            ["<svg><style>.x<!-- -->{display:none}</style>", "<link rel=stylesheet href='data:text/css,a{}'>"]
+        {
+            assert!(scan(html.as_bytes()).unfit.is_some(), "{html}");
+        }
+        let found = scan(b"<body class=x>y<style>.x{display:none}</style>");
+        assert_eq!(found.unfit, Some(HIDDEN));
+    }
+
+    #[test]
+    fn l8_a_footer_that_style_sheets_reach() {
+        let own = "<div><b style=\"display:inline!important\">x</b><a style='display:block!important' href=U>x</a></div>";
+        for (css, spared) in [
+            ("", true),
+            ("p{display:none}", true),
+            ("div{display:none}", false),
+            ("body > div{display:none}", false),
+            (".y a, b{display:none}", true),
+            ("a{opacity:0}", false),
+        ] {
+            let found = scan(format!("<style>{css}</style><p class=y>").as_bytes());
+            assert_eq!(found.spares(own, Some("U")), spared, "{css}");
         }
     }
 

@@ -6,9 +6,11 @@
 //! (promise 4), signed last. Pure: no IO, no clock, no randomness of its own. Deliberately absent: any
 //! decision whether the message may go.
 
+mod attributes;
 mod body;
 mod charset;
 mod compose;
+mod css;
 mod edit;
 mod elements;
 mod fingerprint;
@@ -17,12 +19,14 @@ mod header;
 mod html;
 mod identity;
 mod list;
+mod names;
 mod place;
 mod plan;
 mod recode;
 mod rope;
 mod sign;
 mod structure;
+mod style;
 mod template;
 mod trace;
 mod transfer;

@@ -123,6 +123,13 @@ pub(crate) fn in_html(decoded: &[u8], charset: Charset, wish: &Wish<'_>) -> Resu
         if let Some(why) = scan.unfit {
             return Err(Reason::Wrap(why));
         }
+        if let Slot::Footer { identity, link } = slot {
+            let link = wish.link.filter(|_| link);
+            let footer = wish.html.render(identity, link);
+            if !scan.spares(&footer, link.map(html::escape).as_deref()) {
+                return Err(Reason::Wrap("html with a style sheet that hides the footer"));
+            }
+        }
         // A placeholder in what the footer has to close stays in front of it.
         let place = edits.partition_point(|edit| edit.at.start < scan.insert);
         let at = scan.insert.max(edits.get(place.wrapping_sub(1)).map_or(0, |edit| edit.at.end));

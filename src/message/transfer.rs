@@ -6,7 +6,7 @@ use std::ops::Range;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, STANDARD};
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memchr, memchr2, memmem, memrchr};
 
 /// Longest quoted-printable line, without its CRLF (RFC 2045 6.7).
 const QP_LINE: usize = 76;
@@ -14,35 +14,6 @@ const QP_LINE: usize = 76;
 /// Tolerates set trailing bits, as decoders of readers do.
 const LENIENT: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
-
-/// One raw line of quoted-printable.
-struct Line {
-    /// What it says, without white space at its end and without the `=` of a soft break.
-    text: Range<usize>,
-    /// The line end, when it means one.
-    end: Range<usize>,
-}
-
-/// The raw lines. White space at the end of a line means nothing, nor does a soft break.
-fn qp_lines(raw: &[u8]) -> impl Iterator<Item = Line> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let start = at;
-        let rest = raw.get(start..).filter(|rest| !rest.is_empty())?;
-        let (content, end) = match memchr(b'\n', rest) {
-            Some(n) if rest[..n].ends_with(b"\r") => (start + n - 1, start + n + 1),
-            Some(n) => (start + n, start + n + 1),
-            None => (raw.len(), raw.len()),
-        };
-        at = end;
-        let blank = raw[start..content].iter().rev().take_while(|b| matches!(b, b' ' | b'\t')).count();
-        let text = start..content - blank;
-        Some(match raw[text.clone()].ends_with(b"=") {
-            true => Line { text: text.start..text.end - 1, end: end..end },
-            false => Line { text, end: content..end },
-        })
-    })
-}
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "used as a function of Option<&u8>")]
 fn hex(digit: &u8) -> Option<u8> {
@@ -55,50 +26,123 @@ fn escaped(text: &[u8]) -> Option<u8> {
     Some(text.get(1).and_then(hex)? << 4 | text.get(2).and_then(hex)?)
 }
 
+/// What a run of raw quoted-printable means.
+#[derive(Debug, Clone, Copy)]
+enum Meaning {
+    /// Itself.
+    Plain,
+    /// This octet.
+    Octet(u8),
+    /// Nothing: a soft break, or white space at the end of a line.
+    Nothing,
+}
+
+impl Meaning {
+    /// How many octets a run of `len` stands for.
+    fn octets(self, len: usize) -> usize {
+        match self {
+            Self::Plain => len,
+            Self::Octet(_) => 1,
+            Self::Nothing => 0,
+        }
+    }
+}
+
+/// The runs of a quoted-printable text from `at` on, which is the start of a line or of a run.
+struct Runs<'a> {
+    raw: &'a [u8],
+    at: usize,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = (Range<usize>, Meaning);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.at;
+        let rest = self.raw.get(start..).filter(|rest| !rest.is_empty())?;
+        let (len, meaning) = if rest[0] == b'=' {
+            quoted(rest)
+        } else {
+            match memchr2(b'=', b'\n', rest) {
+                Some(n) if rest[n] == b'=' => (n, Meaning::Plain),
+                Some(n) => up_to_line_end(&rest[..n], n + 1),
+                None => up_to_line_end(rest, rest.len()),
+            }
+        };
+        self.at += len;
+        Some((start..self.at, meaning))
+    }
+}
+
+/// The run that starts with the `=` at the start of `rest`.
+fn quoted(rest: &[u8]) -> (usize, Meaning) {
+    let tail = 1 + rest[1..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    match &rest[tail..] {
+        [] => (tail, Meaning::Nothing),
+        [b'\n', ..] => (tail + 1, Meaning::Nothing),
+        [b'\r', b'\n', ..] => (tail + 2, Meaning::Nothing),
+        _ => escaped(rest).map_or((1, Meaning::Plain), |octet| (3, Meaning::Octet(octet))),
+    }
+}
+
+/// The run that starts a text up to its line end or, when that is all of it (`whole`), the end of the part.
+fn up_to_line_end(text: &[u8], whole: usize) -> (usize, Meaning) {
+    let content = if whole > text.len() { text.strip_suffix(b"\r").unwrap_or(text) } else { text };
+    let blank = content.iter().rev().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    match content.len() - blank {
+        _ if blank == 0 => (whole, Meaning::Plain),
+        0 => (blank, Meaning::Nothing),
+        kept => (kept, Meaning::Plain),
+    }
+}
+
 /// Decode quoted-printable.
 pub(crate) fn qp_decode(raw: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(raw.len());
-    for line in qp_lines(raw) {
-        let mut text = &raw[line.text];
-        while let Some(n) = memchr(b'=', text) {
-            decoded.extend_from_slice(&text[..n]);
-            let octet = escaped(&text[n..]);
-            decoded.push(octet.unwrap_or(b'='));
-            text = &text[n + if octet.is_some() { 3 } else { 1 }..];
+    for (run, meaning) in (Runs { raw, at: 0 }) {
+        match meaning {
+            Meaning::Plain => decoded.extend_from_slice(&raw[run]),
+            Meaning::Octet(octet) => decoded.push(octet),
+            Meaning::Nothing => {}
         }
-        decoded.extend_from_slice(text);
-        decoded.extend_from_slice(&raw[line.end]);
     }
     decoded
 }
 
-/// Where the decoded offsets `wanted` (sorted) are in `raw`: at the start of the octet's own token, after
-/// any soft break before it.
-pub(crate) fn qp_places(raw: &[u8], wanted: &[usize]) -> Vec<usize> {
+/// Where the decoded offsets `wanted` (sorted) are in `raw`, which stands for `octets` in all: at the start
+/// of the octet's own run, after any soft break before it.
+pub(crate) fn qp_places(raw: &[u8], octets: usize, wanted: &[usize]) -> Vec<usize> {
     let mut places = Vec::with_capacity(wanted.len());
-    let mut decoded = 0;
-    // Octets `from..to` of the raw part stand for `octets` decoded ones, one by one or all at once.
-    let mut pass = |from: usize, octets: usize, one_by_one: bool| {
+    let (at, mut decoded) = qp_line(raw, octets, wanted.first().copied().unwrap_or_default());
+    for (run, meaning) in (Runs { raw, at }) {
+        let octets = meaning.octets(run.len());
         while let Some(&next) = wanted.get(places.len()).filter(|next| **next < decoded + octets) {
-            places.push(from + if one_by_one { next - decoded } else { 0 });
+            places.push(run.start + if octets == run.len() { next - decoded } else { 0 });
         }
         decoded += octets;
-        places.len() < wanted.len()
-    };
-    for line in qp_lines(raw) {
-        let mut at = line.text.start;
-        while let Some(n) = memchr(b'=', &raw[at..line.text.end]) {
-            pass(at, n, true);
-            pass(at + n, 1, false);
-            at += n + if escaped(&raw[at + n..line.text.end]).is_some() { 3 } else { 1 };
-        }
-        pass(at, line.text.end - at, true);
-        if !pass(line.end.start, line.end.len(), true) {
+        if places.len() == wanted.len() {
             break;
         }
     }
     places.resize(wanted.len(), raw.len());
     places
+}
+
+/// A line start of `raw` at or before decoded offset `wanted`, and its own decoded offset. Lines mean the same
+/// whatever is before them, so that a place near the end is found from there.
+fn qp_line(raw: &[u8], octets: usize, wanted: usize) -> (usize, usize) {
+    if wanted < octets / 2 {
+        return (0, 0);
+    }
+    let (mut at, mut decoded) = (raw.len(), octets);
+    while decoded > wanted && at > 0 {
+        let start = memrchr(b'\n', &raw[..at - 1]).map_or(0, |n| n + 1);
+        let line = Runs { raw: &raw[start..at], at: 0 };
+        let octets = line.map(|(run, meaning)| meaning.octets(run.len())).sum::<usize>();
+        (at, decoded) = (start, decoded.saturating_sub(octets));
+    }
+    (at, decoded)
 }
 
 /// Octets for `content` at `raw[start..end]` (which they replace) of a quoted-printable part: the lines
@@ -146,11 +190,11 @@ pub(crate) fn qp_encode(content: &[u8]) -> Vec<u8> {
 fn qp_encode_into(content: &[u8], out: &mut Vec<u8>) {
     let mut at = 0;
     for end in memmem::find_iter(content, b"\r\n") {
-        qp_line(&content[at..end], out);
+        qp_encode_line(&content[at..end], out);
         out.extend_from_slice(b"\r\n");
         at = end + 2;
     }
-    qp_line(&content[at..], out);
+    qp_encode_line(&content[at..], out);
 }
 
 /// Octets that stand for themselves, white space included where it is not the last of its line.
@@ -166,7 +210,7 @@ const PLAIN: [bool; 256] = {
 };
 
 /// One line of text in lines of at most 76 columns.
-fn qp_line(line: &[u8], out: &mut Vec<u8>) {
+fn qp_encode_line(line: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut column = 0;
     let mut at = 0;
@@ -301,7 +345,16 @@ mod tests {
     fn p12_quoted_printable_and_its_places() {
         let raw = b"a=3Db  \r\nc=\r\nd=XX =E9 \t\r\ne";
         assert_eq!(qp_decode(raw), b"a=b\r\ncd=XX \xe9\r\ne");
-        assert_eq!(qp_places(raw, &[0, 1, 2, 6, 999]), [0, 1, 4, 13, raw.len()]);
+        assert_eq!(qp_places(raw, 15, &[0, 1, 2, 6, 999]), [0, 1, 4, 13, raw.len()]);
+        assert_eq!(qp_places(raw, 15, &[8, 11, 15]), [15, 18, raw.len()], "found from the end");
+        for (raw, means) in [
+            (&b"a=\r b=\r"[..], &b"a=\r b=\r"[..]),
+            (b"a==41==\r\n=", b"a=A="),
+            (b"a =  \r\nb= \n =20 \t\nc\r \n\t\r", b"a b  \nc\r\n\t\r"),
+            (b"=4\n1=g1=\t", b"=4\n1=g1"),
+        ] {
+            assert_eq!(qp_decode(raw), means);
+        }
     }
 
     #[test]
@@ -351,7 +404,8 @@ mod tests {
         ) {
             let raw = qp_encode(text.as_bytes());
             let at = at.min(text.len());
-            let place = qp_places(&raw, &[at])[0];
+            let place = qp_places(&raw, text.len(), &[at])[0];
+            prop_assert_eq!(place, qp_places(&raw, usize::MAX, &[at])[0], "found from either end");
             let out = qp_splice(&raw, place, place, more.as_bytes());
             let whole = [&raw[..place], &out, &raw[place..]].concat();
             let wanted = [&text.as_bytes()[..at], more.as_bytes(), &text.as_bytes()[at..]].concat();

@@ -38,7 +38,8 @@ impl Daily {
 }
 
 /// What `news` about one of `sender`'s recipients is owed to whom, besides the mails that go at once. A mailbox that
-/// does not work is never worth a mail of its own: a newsletter finds hundreds of them in a minute.
+/// does not work is never worth a mail of its own (a newsletter finds hundreds of them in a minute), nor is one that
+/// works again.
 pub fn owed(news: News<'_>, sender: &Sender, settings: &Settings, now: Timestamp) -> Vec<Owed> {
     let one = |channel, next| Owed {
         sender: sender.id.clone(),
@@ -60,12 +61,21 @@ pub fn owed(news: News<'_>, sender: &Sender, settings: &Settings, now: Timestamp
         let wait = if unsubscribed.way == Way::Page { TAKEN_BACK_WITHIN } else { SignedDuration::ZERO };
         all.push(one(Channel::OneClick, now.checked_add(wait).unwrap_or(now)));
     }
-    if settings.daily_for.contains(&sender.id) || matches!(news, News::Blocked(_)) {
+    if is_for_the_day(news, settings.daily_for.contains(&sender.id)) {
         let next = settings.daily.next(now);
         let digest = |to: &Address| one(Channel::Digest(to.clone()), next);
         all.extend(sender.notify.iter().map(digest));
     }
     all
+}
+
+/// Whether news stands in the mail of the day. A sign-up is for the tool that mails: a person would only count them.
+fn is_for_the_day(news: News<'_>, daily: bool) -> bool {
+    match news {
+        News::Blocked(_) | News::Unblocked(_) => true,
+        News::Consented { lifts, .. } => lifts,
+        News::Unsubscribed(_) | News::Corrected(_) | News::Explained(_) | News::Complained(_) => daily,
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use mail_builder::headers::message_id::MessageId;
 use mail_builder::headers::raw::Raw;
 
 use super::words::Words;
-use crate::ledger::{Explained, News, Returned, Unsubscribed, Way, Why};
+use crate::ledger::{Explained, News, Returned, Unblocked, Unsubscribed, Way, Why};
 use crate::mail::{Address, Sender, one_line};
 
 /// What every notice of the gateway carries.
@@ -40,14 +40,14 @@ pub struct Notice {
 
 /// Tell `to`, one of `sender.notify`, who unsubscribed, took it back or complained, when, by which way, and from
 /// which message. In the sender's language; the same facts stand in it as `Name: value` lines for programs. A reason
-/// alone is not worth a mail of its own, and neither is a mailbox that does not work.
+/// alone is not worth a mail of its own, and neither is a mailbox that does not work or works again, or a consent.
 pub fn at_once(news: News<'_>, sender: &Sender, to: &Address, letterhead: &Letterhead<'_>) -> Option<Notice> {
     let words = Words::of(sender.language);
     let (subject, opening, closing) = match news {
         News::Unsubscribed(_) => (words.subject, words.opening, words.closing),
         News::Corrected(_) => (words.taken_back, words.taken_back_opening, words.taken_back_closing),
         News::Complained(_) => (words.complaint, words.complaint_opening, words.complaint_closing),
-        News::Explained(_) | News::Blocked(_) => return None,
+        News::Explained(_) | News::Blocked(_) | News::Unblocked(_) | News::Consented { .. } => return None,
     };
     let subject = format!("{subject}: {}", news.address());
     let mut text = format!("{}\r\n\r\n", opening.replace("{sender}", &one_line(&sender.name)));
@@ -82,6 +82,8 @@ pub fn digest(
             News::Explained(_) => words.explained,
             News::Complained(_) => words.complaint,
             News::Blocked(_) => words.blocked,
+            News::Unblocked(_) => words.unblocked,
+            News::Consented { .. } => words.consented,
         };
         let _ = write!(text, "\r\n* {title}\r\n");
         facts(&mut text, *news, sender, *at, &words);
@@ -130,6 +132,11 @@ fn facts(text: &mut String, news: News<'_>, sender: &Sender, at: Timestamp, word
         News::Corrected(_) | News::Complained(_) => {}
         News::Blocked(Returned { status, diagnostic, .. }) => {
             line(words.answer, format!("{status} {diagnostic}").trim_end());
+        }
+        News::Unblocked(Unblocked { why, .. }) => line(words.note, why),
+        News::Consented { what, .. } => {
+            line(words.purpose_of_consent, &what.purpose.0);
+            line(words.note, &what.source);
         }
         News::Explained(Explained { why, .. }) => line(
             words.reason,

@@ -39,7 +39,7 @@ impl Webhook {
 struct Body<'a> {
     /// The same for each try, so that what comes twice can be told.
     id: String,
-    /// `unsubscribed`, `corrected`, `explained`, `complained` or `blocked`.
+    /// `unsubscribed`, `corrected`, `explained`, `complained`, `blocked`, `unblocked` or `consented`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// When it was recorded.
@@ -61,6 +61,8 @@ struct Data<'a> {
     /// Of a block: the enhanced status code (RFC 3463), and what the far server said.
     status: Option<&'a str>,
     diagnostic: Option<&'a str>,
+    /// Of what is lifted: how that is known, and of a consent: where it came from.
+    note: Option<&'a str>,
 }
 
 /// The body for `news`, which stands in `entry`.
@@ -71,10 +73,18 @@ pub fn body(id: OwedId, entry: &Entry, news: News<'_>, sender: Option<&Sender>) 
         News::Explained(_) => "explained",
         News::Complained(_) => "complained",
         News::Blocked(_) => "blocked",
+        News::Unblocked(_) => "unblocked",
+        News::Consented { .. } => "consented",
     };
     let (way, purpose) = match news {
         News::Unsubscribed(it) => (Some(it.way.as_str()), it.purpose.as_ref()),
+        News::Consented { what, .. } => (None, Some(&what.purpose)),
         _ => (None, None),
+    };
+    let note = match news {
+        News::Unblocked(it) => Some(it.why.as_str()),
+        News::Consented { what, .. } => Some(what.source.as_str()),
+        _ => None,
     };
     let (status, diagnostic) = match news {
         News::Blocked(it) => (Some(it.status.as_str()), Some(it.diagnostic.as_str())),
@@ -97,6 +107,7 @@ pub fn body(id: OwedId, entry: &Entry, news: News<'_>, sender: Option<&Sender>) 
             why,
             status,
             diagnostic,
+            note,
         },
     };
     // Texts and numbers always have a JSON form.

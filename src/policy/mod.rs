@@ -6,6 +6,7 @@
 //! [`Register`] trait that the store implements. Deliberately absent: SMTP replies (the gateway spells
 //! refusals through `smtp::reply`) and any edit of the message.
 
+mod asked;
 mod case;
 mod consult;
 mod decision;
@@ -20,6 +21,7 @@ mod taken;
 #[cfg(test)]
 mod tests;
 
+pub use asked::may_be_asked;
 pub use case::is_personal;
 pub use consult::consult;
 pub use decision::{Answer, Basis, Clause, Decision, Permit, Refusal, system};

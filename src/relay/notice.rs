@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::ledger::{
     Admitted, AdmittedRecipient, DkimSigned, Event, Keep, Party, Record, Side, SpoolState, Spooled,
 };
-use crate::mail::{Address, Class, CopyId, Domain, Recipient, ReversePath, hex};
+use crate::mail::{Address, Class, CopyId, Domain, Purpose, Recipient, ReversePath, hex};
 use crate::message::{self, Rope, Signer};
 use crate::policy::Basis;
 
@@ -20,6 +20,8 @@ pub struct Letter {
     pub about: String,
     /// The sender it is about, when it is about one.
     pub sender: Option<Party>,
+    /// What it asks a consent for: then it goes only for as long as its recipient may be asked (RULES L12).
+    pub asks_for: Option<Purpose>,
     /// Its Message-ID, with angle brackets.
     pub message_id: Option<String>,
     /// Whom it is From, when it is ours: the keys of that domain sign it. Without one, somebody else wrote it and
@@ -79,7 +81,7 @@ pub struct Postmark {
 /// Add `letter` to `record`: entries `notice_sent` and `admitted` (class `system`), its bytes, and its
 /// place in the spool, due at once. It goes out with the null reverse-path: its failure bounces to nobody.
 pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
-    let Letter { to, about, sender, message_id, from: _, bytes } = letter;
+    let Letter { to, about, sender, asks_for, message_id, from: _, bytes } = letter;
     let Postmark { copy, rules_sha256, next_hop, now, expires_at, dkim } = postmark;
     let rope = Rope::whole(bytes.clone());
     let sha256 = rope.sha256();
@@ -118,7 +120,7 @@ pub fn enclose(record: &mut Record, letter: Letter, postmark: Postmark) {
         copy,
         class: Class::System,
         sender: sender_id,
-        purpose: None,
+        purpose: asks_for,
         rule: None,
         reverse_path: ReversePath::Null,
         recipients: vec![Recipient::new(to)],

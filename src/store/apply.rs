@@ -117,6 +117,12 @@ impl<'t> Projections<'t> {
         Ok(())
     }
 
+    /// Whether mail to `address` is known not to arrive.
+    pub(super) fn is_blocked(&self, sender: &SenderId, address: &AddressKey) -> Result<bool, Fault> {
+        let row = self.profiles.get((sender.0.as_str(), address.as_str()))?;
+        Ok(read_profile(row.as_ref().map(redb::AccessGuard::value))?.block.is_some())
+    }
+
     /// Take the index rows of an entry away.
     pub(super) fn unindex(&mut self, number: EntryNumber, event: &Event) -> Result<(), Fault> {
         if let Some(scope) = scope_of(event) {
@@ -299,8 +305,7 @@ pub(super) fn fold(profile: &mut Profile, number: EntryNumber, at: Timestamp, ev
     let before = facts(profile);
     match event {
         Event::Consent(it) => {
-            if it.event.kind == ConsentEventKind::Confirm && !it.event.evidence.is_vouched_for() {
-                // Whoever clicked a link in a mail has a mailbox that works; a file only says that somebody did.
+            if it.event.shows_that_mail_arrives() {
                 profile.block = None;
             }
             add_consent(profile, &it.purpose, &it.event);

@@ -15,6 +15,10 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     fn open(&self, cache_bytes: usize) -> Result<Database, OpenError>;
     /// Its name in messages.
     fn path(&self) -> PathBuf;
+    /// How large it is; 0 where that cannot be said.
+    fn octets(&self) -> u64 {
+        std::fs::metadata(self.path()).map_or(0, |file| file.len())
+    }
 }
 
 /// A file.
@@ -48,7 +52,12 @@ impl Disk for FileDisk {
         }
         let backend = FileBackend::new(file).map_err(|error| OpenError::from_redb(path.clone(), error))?;
         // redb trusts a file that was closed cleanly, and may panic on one that was changed since.
-        match caught(|| Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)) {
+        let mut builder = Builder::new();
+        builder.set_cache_size(cache_bytes).set_repair_callback(|repair| {
+            let done = format!("{:.0} %", repair.progress() * 100.0);
+            tracing::warn!(done, "the store was not closed: it is walked before it opens");
+        });
+        match caught(|| builder.create_with_backend(backend)) {
             Ok(opened) => opened.map_err(|error| OpenError::from_redb(path, error)),
             Err(why) => Err(OpenError::Corrupted { path, why }),
         }

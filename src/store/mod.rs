@@ -69,9 +69,9 @@ pub struct Settings {
     pub signer: Signer,
     /// Octets that redb may keep in memory.
     pub cache_bytes: usize,
-    /// Save the allocator's state with each commit: start-up after a crash is instant at any size, and
-    /// each commit costs a second sync.
-    pub quick_repair: bool,
+    /// From this size of the file on, in octets, the allocator's state is saved with each commit: a start after a crash
+    /// does not walk the file, and each commit costs a second sync.
+    pub quick_repair: u64,
     /// Records that may wait for the writer.
     pub queue: usize,
     /// Records in one commit, at most.
@@ -84,13 +84,16 @@ pub struct Settings {
     pub pack_entries: usize,
 }
 
+/// A file of this size, in octets, is walked in about a second (docs/decisions/0033).
+pub const QUICK_REPAIR: u64 = 1 << 30;
+
 impl Settings {
     /// The defaults, for the gateway that `signer` names.
     pub fn new(signer: Signer) -> Self {
         Self {
             signer,
-            cache_bytes: 64 * 1024 * 1024,
-            quick_repair: false,
+            cache_bytes: 32 * 1024 * 1024,
+            quick_repair: QUICK_REPAIR,
             queue: 1024,
             max_batch: 512,
             checkpoint_every: Duration::from_secs(60),

@@ -46,6 +46,8 @@ pub(super) struct Tip {
     counts: Counts,
     /// The run of entries that was written last: its minute and its first entry.
     run: Option<(i64, EntryNumber)>,
+    /// Whether commits save the allocator's state: the file is so large that a start would take long without.
+    quick_repair: bool,
 }
 
 /// The writer's state.
@@ -75,7 +77,8 @@ impl Writer {
         // The database is moved into the guard: should closing it panic as well, that is caught, too.
         let opened = caught(|| {
             prepare(&database, disk, settings, entropy)?;
-            let tip = Tip::read(&database).map_err(|fault| OpenError::from_fault(disk.path(), fault))?;
+            let mut tip = Tip::read(&database).map_err(|fault| OpenError::from_fault(disk.path(), fault))?;
+            tip.weigh(disk, settings);
             Ok((database, Self { tip, closed_until: None, limbo: None }))
         });
         opened.unwrap_or_else(|why| Err(OpenError::Corrupted { path: disk.path(), why }))
@@ -83,6 +86,19 @@ impl Writer {
 }
 
 impl Tip {
+    /// Look how large the file is by now.
+    fn weigh(&mut self, disk: &dyn Disk, settings: &Settings) {
+        let octets = disk.octets();
+        let is_large = octets >= settings.quick_repair;
+        if is_large && !self.quick_repair {
+            tracing::info!(
+                octets,
+                "each commit saves what a start after a crash needs (ledger.quick_repair)"
+            );
+        }
+        self.quick_repair = is_large;
+    }
+
     fn read(database: &Database) -> Result<Self, Fault> {
         let reading = database.begin_read()?;
         let entries = reading.open_table(ENTRIES)?;
@@ -94,7 +110,7 @@ impl Tip {
         let commits = meta.get("commits")?.map(|row| row.value().to_vec());
         let commits = commits.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
         let signed = reading.open_table(CHECKPOINTS)?.last()?.map_or(0, |(size, _)| size.value() + 1);
-        Ok(Self { edge, commits, signed, signed_at: None, counts, run: None })
+        Ok(Self { edge, commits, signed, signed_at: None, counts, run: None, quick_repair: false })
     }
 }
 
@@ -163,7 +179,7 @@ impl Store {
         let inner = &*self.inner;
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        transaction.set_quick_repair(inner.settings.quick_repair);
+        transaction.set_quick_repair(tip.quick_repair);
         tip.commits += 1;
         let begin = tip.edge.size();
         let now = inner.clock.now();
@@ -182,6 +198,7 @@ impl Store {
             let late = now < since || now.duration_since(since) >= every;
             if (wished || late) && tip.edge.size() > tip.signed {
                 pages.checkpoint(tip)?;
+                tip.weigh(&*inner.disk, &inner.settings);
             }
             pages.close(tip, begin)?;
             let mut meta = transaction.open_table(META)?;
@@ -270,6 +287,7 @@ impl<'t> Pages<'t> {
                 }
                 Side::Spool(copy) => self.spool(copy)?,
                 Side::Unspool(copy) => self.unspool(*copy)?,
+                Side::Owe(place, _) if self.is_known(record.events.get(*place as usize))? => {}
                 Side::Owe(place, owed) => {
                     let fact = tip.edge.size() + u64::from(*place);
                     self.outbox()?.owe(OwedId { fact, index: owes }, owed)?;
@@ -287,6 +305,15 @@ impl<'t> Pages<'t> {
             self.append(event, spelled, tip)?;
         }
         Ok(())
+    }
+
+    /// Whether `event` says of a mailbox what is on record already, so that nobody has to be told (RULES L10). Two tries
+    /// may find that out at the same moment: only here one comes after the other.
+    fn is_known(&self, event: Option<&Event>) -> Result<bool, Fault> {
+        match event {
+            Some(Event::Returned(it)) if it.blocked => self.projections.is_blocked(&it.sender, &it.address),
+            _ => Ok(false),
+        }
     }
 
     fn outbox(&mut self) -> Result<&mut Outbox<'t>, Fault> {

@@ -51,6 +51,10 @@ pub struct Accounts {
     turns: Semaphore,
 }
 
+/// What a password is held against where there is no account: as costly as what [`hash_password`] makes, and made by nobody.
+const DECOY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c2x1aXMgZGVjb3kgc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// A hash that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("account {name}: the password hash is not an argon2 hash in PHC form ($argon2id$...)")]
@@ -86,7 +90,7 @@ impl Accounts {
         // because the outcome is thrown away.
         let decoy = match accounts.first() {
             Some(account) => account.hash.clone(),
-            None => Secret::new(hash_password(&random::<16>(entropy), entropy)),
+            None => Secret::new(DECOY),
         };
         Ok(Self {
             by_name: accounts.into_iter().map(|account| (account.name.to_lowercase(), account)).collect(),
@@ -199,6 +203,21 @@ mod tests {
             password: Secret::new(password.as_bytes()),
             mechanism: crate::smtp::sasl::Mechanism::Plain,
         }
+    }
+
+    #[test]
+    fn p4_the_decoy_costs_what_a_real_hash_costs() {
+        let real = hash_password(b"geheim", &SystemEntropy);
+        let (real, decoy) = (PasswordHash::new(&real).unwrap(), PasswordHash::new(DECOY).unwrap());
+        assert_eq!(
+            (real.algorithm, real.version, &real.params),
+            (decoy.algorithm, decoy.version, &decoy.params)
+        );
+        let octets = |hash: &PasswordHash| hash.hash.as_ref().map(|hash| hash.as_bytes().len());
+        assert_eq!(octets(&real), octets(&decoy));
+        // It is computed, and not refused before that.
+        let refused = Argon2::default().verify_password(b"geheim", &decoy).unwrap_err();
+        assert_eq!(refused, argon2::password_hash::Error::PasswordInvalid);
     }
 
     #[tokio::test]

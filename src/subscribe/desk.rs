@@ -13,7 +13,7 @@ use crate::ledger::{Consented, Event, Record, RecordError, Scribe};
 use crate::limits::{Alone, Limits};
 use crate::mail::{Address, AddressKey};
 use crate::metrics;
-use crate::policy::{Profile, Register};
+use crate::policy::{Profile, Register, may_be_asked};
 use crate::secret::SharedEntropy;
 use crate::token::Invitation;
 use crate::unsubscribe::Desk;
@@ -27,7 +27,11 @@ pub trait Mails: Send + Sync + std::fmt::Debug {
     /// as the request. The error says why it cannot be made.
     fn confirmation(&self, form: &Form, to: &Address, link: &str, asked: &ConsentEvent) -> Record;
 
-    /// The record is durable: the spool has something to do.
+    /// Add to `record` what is owed to whom for the confirmation that is its entry at `place` (RULES L10); `lifts` says
+    /// whether the mailbox was held for one that does not work.
+    fn confirmed(&self, record: &mut Record, place: usize, lifts: bool);
+
+    /// The record is durable: the spool, or whoever tells, has something to do.
     fn recorded(&self);
 }
 
@@ -197,7 +201,10 @@ impl SignUps {
             return Ok(Confirmed::Gone);
         }
         let events = vec![consented(form, key, granted), consented(form, key, confirmed)];
-        parts.scribe.record(Record { events, sides: Vec::new() }).await?;
+        let mut record = Record { events, sides: Vec::new() };
+        parts.mails.confirmed(&mut record, 1, profile.block.is_some());
+        parts.scribe.record(record).await?;
+        parts.mails.recorded();
         metrics::form_answered("confirmed");
         Ok(Confirmed::Done)
     }
@@ -218,7 +225,7 @@ fn may_be_mailed(profile: &Profile, form: &Form, now: Timestamp) -> bool {
         .iter()
         .filter(|event| event.kind == ConsentEventKind::Request && event.recorded_at > since)
         .count();
-    profile.suppressions.is_empty() && profile.block.is_none() && !consented && mails < MAILS
+    may_be_asked(profile, &form.purpose, now).is_ok() && !consented && mails < MAILS
 }
 
 fn consented(form: &Form, address: &AddressKey, event: ConsentEvent) -> Event {

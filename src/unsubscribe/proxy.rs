@@ -8,26 +8,32 @@ use ipnet::IpNet;
 /// Hops that are looked at; a chain longer than this is made up.
 const HOPS: usize = 16;
 
-/// The client's address: `peer`, unless that is a trusted proxy. Then it is the last address in `Forwarded`,
-/// or else `X-Forwarded-For`, that is no trusted proxy itself: whatever stands before it is only what a
-/// client says.
+/// The client's address: `peer`, unless that is a trusted proxy. Then it is the last address in `Forwarded` or
+/// `X-Forwarded-For` that is no trusted proxy itself: whatever stands before it is only what a client says. Where the
+/// two do not agree, one of them is: many proxies write one and let the other through as it came. Then nothing is known
+/// beyond `peer`.
 pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|network| network.contains(ip));
     if !is_trusted(&peer) {
         return peer;
     }
-    let forwarded = list(headers, "forwarded");
-    let hops = if forwarded.is_empty() { list(headers, "x-forwarded-for") } else { forwarded };
-    let mut nearest = peer;
-    for hop in hops.iter().rev().take(HOPS) {
-        // A hop that cannot be read ends what is known.
-        let Some(ip) = address(hop) else { break };
-        nearest = ip;
-        if !is_trusted(&ip) {
-            break;
+    let nearest = |name: &str| {
+        let hops = list(headers, name);
+        let mut nearest = None;
+        for hop in hops.iter().rev().take(HOPS) {
+            // A hop that cannot be read ends what is known.
+            let Some(ip) = address(hop) else { break };
+            nearest = Some(ip);
+            if !is_trusted(&ip) {
+                break;
+            }
         }
+        hops.iter().any(|hop| !hop.trim().is_empty()).then(|| nearest.unwrap_or(peer))
+    };
+    match (nearest("forwarded"), nearest("x-forwarded-for")) {
+        (Some(one), Some(other)) if one != other => peer,
+        (one, other) => one.or(other).unwrap_or(peer),
     }
-    nearest
 }
 
 /// The elements of all fields called `name`, in order.
@@ -91,6 +97,17 @@ mod tests {
             seen("10.0.0.1", &[("forwarded", "for=\"[2001:db8::7]:99\";proto=https, For=10.9.9.9")]),
             "2001:db8::7"
         );
+        // One of these the proxy let through as its client wrote it.
+        for (forwarded, listed, client) in [
+            ("for=6.6.6.6", "203.0.113.9", "127.0.0.1"),
+            ("for=203.0.113.9", "6.6.6.6", "127.0.0.1"),
+            ("for=unknown", "203.0.113.9", "127.0.0.1"),
+            ("for=\"[2001:db8::7]:99\"", "2001:db8::7", "2001:db8::7"),
+            ("", "203.0.113.9", "203.0.113.9"),
+        ] {
+            let both = [("forwarded", forwarded), ("x-forwarded-for", listed)];
+            assert_eq!(seen("127.0.0.1", &both), client, "{both:?}");
+        }
         let split = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "10.0.0.2")];
         assert_eq!(seen("10.0.0.1", &split), "203.0.113.9");
     }

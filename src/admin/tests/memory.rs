@@ -12,8 +12,8 @@ use crate::clock::{ManualClock, Timestamp};
 use crate::ledger::consistency::Consistency;
 use crate::ledger::keeping::Erasure;
 use crate::ledger::{
-    Batch, Book, EntryNumber, Event, InboxView, Letter, OutboxView, Owed, OwedId, RecordError, Scribe, Side,
-    Spooled, Suppressed,
+    Batch, Book, EntryNumber, Event, InboxView, Letter, OutboxView, Owed, OwedId, Record, RecordError,
+    Scribe, Side, Spooled, Suppressed,
 };
 use crate::mail::{Address, AddressKey, Class, CopyId, Language, Purpose, Sender, SenderId};
 use crate::message::Rope;
@@ -40,10 +40,11 @@ pub(super) struct State {
     pub(super) commits: usize,
     pub(super) claimed: HashSet<CopyId>,
     pub(super) woken: usize,
+    pub(super) lifted: Vec<Event>,
 }
 
 #[derive(Debug, Clone)]
-struct Shared(Arc<Memory>);
+pub(super) struct Shared(pub(super) Arc<Memory>);
 
 pub(super) fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
@@ -390,6 +391,11 @@ impl Control for Memory {
 
     fn wake(&self) {
         self.state.lock().unwrap().woken += 1;
+    }
+
+    fn tell_lifted(&self, record: &mut Record, place: usize) -> Result<(), Unavailable> {
+        self.state.lock().unwrap().lifted.push(record.events[place].clone());
+        Ok(())
     }
 }
 

@@ -272,6 +272,30 @@ async fn over_socket<T: Send + 'static>(
 }
 
 #[tokio::test]
+async fn p6_what_was_answered_is_found_though_nobody_waited_for_its_record() {
+    let house = house(&["a"]);
+    let (scribe, inbox) = crate::ledger::Scribe::channel(16);
+    let services = Services { scribe: scribe.clone(), ..house.services.clone() };
+    let suppression = crate::suppression::Suppression {
+        reason: Reason::Objection,
+        since: now(),
+        source: "letter".to_owned(),
+    };
+    let (sender, who) = (SenderId("a".to_owned()), address("b@example.nl"));
+    let event =
+        Event::Suppression(Suppressed { sender, address: who.key().clone(), suppression, reference: None });
+    scribe.post(crate::ledger::Record::of(event)).await.unwrap();
+    let query = Subject::Address(who.key().clone()).into();
+    let asked = handle(Request::Entries { query, after: None, limit: 10 }, &services);
+    // The pen writes only once the question was asked.
+    let mut book = memory::Shared(house.memory.clone());
+    let written = async { drop(std::thread::spawn(move || inbox.serve(&mut book, 16))) };
+    let (answer, ()) = tokio::join!(asked, written);
+    let Answer::Entries { entries, .. } = answer else { panic!("{answer:?}") };
+    assert_eq!(entries.len(), 1);
+}
+
+#[tokio::test]
 async fn requests_and_answers_go_over_a_real_socket() {
     let house = house(&["a"]);
     let answers = over_socket(&house, 1 << 20, |path| {

@@ -123,6 +123,7 @@ impl<'a> Reader<'a> {
                     word: &self.job.word,
                     zone: &self.job.zone,
                     dates: self.dates,
+                    maps: &self.job.maps,
                 };
                 match reading.facts(line, &fields) {
                     Ok(Facts::Out(row)) => self.opt_out(Row::Suppression(row)),

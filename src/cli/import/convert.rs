@@ -1,6 +1,8 @@
 //! From a row of a tool's file to facts: what the tool knows, judged by what the law asks of it (RULES L1, L2,
 //! L4, L19).
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -45,7 +47,12 @@ pub(super) struct Reading<'a> {
     pub word: &'a Word,
     pub zone: &'a TimeZone,
     pub dates: Order,
+    /// Columns that are called otherwise here, by what they are called there: `--map`, and nothing beside it counts.
+    pub maps: &'a HashMap<String, String>,
 }
+
+/// What of a tool's file `--map` can name.
+pub(super) const MAPPED: [&str; 4] = ["address", "at", "ip", "source"];
 
 /// Why a row, or a field of it, is no fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,8 +122,16 @@ impl Reading<'_> {
         }
     }
 
+    /// What `--map` says is `ours`, or else the first of `columns` that is not empty.
+    fn said<'r>(&self, row: &'r Fields, ours: &str, columns: &[&'static str]) -> Option<(&'r str, &'r str)> {
+        match self.maps.iter().find(|(_, name)| *name == ours) {
+            Some((theirs, _)) => filled(row, theirs),
+            None => first(row, columns),
+        }
+    }
+
     fn address(&self, row: &Fields) -> Result<Address, Fault> {
-        let (column, text) = first(row, self.form.address).ok_or_else(|| {
+        let (column, text) = self.said(row, "address", self.form.address).ok_or_else(|| {
             let column = self.form.address.first().copied().unwrap_or("address");
             fault(column, "L17: the address is missing")
         })?;
@@ -126,8 +141,9 @@ impl Reading<'_> {
     /// Any sign of an opt-out is one (RULES L19): a doubtful yes stops mail, and a doubtful no would not.
     fn opt_out(&self, row: &Fields, state: Standing) -> Option<Reason> {
         let flagged = |column: &&str| {
-            let said =
-                |word: &str| !matches!(word.to_lowercase().as_str(), "false" | "no" | "nee" | "n" | "0");
+            let said = |word: &str| {
+                !matches!(word.to_lowercase().as_str(), "false" | "no" | "nee" | "nein" | "non" | "n" | "0")
+            };
             match column.strip_suffix('*') {
                 Some(start) => row.iter().any(|(name, word)| name.starts_with(start) && said(word)),
                 None => row.get(*column).is_some_and(|word| said(word)),
@@ -148,7 +164,7 @@ impl Reading<'_> {
     /// A consent as far as the tool has evidence of one. The time at which a tool added an address is none.
     fn consent(&self, line: u64, address: Address, row: &Fields) -> Result<Facts, Fault> {
         let word = self.word;
-        let granted = first(row, self.form.granted);
+        let granted = self.said(row, "at", self.form.granted);
         let at = match (granted, word.given_at, &word.attestation) {
             (Some((column, text)), _, _) => dates::moment(text, self.zone, self.dates)
                 .map_err(|why| fault(column, format!("L2: {why}")))?,
@@ -165,10 +181,11 @@ impl Reading<'_> {
             word.purpose.clone().ok_or_else(|| fault("purpose", "L2: purpose missing; --purpose"))?;
         let evidence = Evidence {
             act: word.act,
-            source: first(row, self.form.source)
+            source: self
+                .said(row, "source", self.form.source)
                 .map(|(_, source)| source.to_owned())
                 .or_else(|| word.source.clone()),
-            ip: first(row, self.form.ip).map(|(_, ip)| ip.to_owned()),
+            ip: self.said(row, "ip", self.form.ip).map(|(_, ip)| ip.to_owned()),
             attestation: word.attestation.clone(),
             ..Evidence::default()
         };
@@ -239,13 +256,15 @@ impl Reading<'_> {
 }
 
 /// The first of `columns` that is there and not empty.
-fn first<'r>(row: &'r Fields, columns: &[&'static str]) -> Option<(&'static str, &'r str)> {
-    let filled = |column: &'static str| {
-        let text = row.get(column)?.as_str();
-        // An empty date in many exports.
-        (!text.is_empty() && !text.starts_with("0000-00-00")).then_some((column, text))
-    };
-    columns.iter().copied().find_map(filled)
+fn first<'r>(row: &'r Fields, columns: &[&'static str]) -> Option<(&'r str, &'r str)> {
+    columns.iter().find_map(|column| filled(row, column))
+}
+
+/// What stands in `column`, and its name.
+fn filled<'r>(row: &'r Fields, column: &str) -> Option<(&'r str, &'r str)> {
+    let (column, text) = row.get_key_value(column)?;
+    // An empty date in many exports.
+    (!text.is_empty() && !text.starts_with("0000-00-00")).then_some((column, text))
 }
 
 #[cfg(test)]
@@ -259,7 +278,8 @@ mod tests {
         let row: Fields =
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let form = form(format, &[]).unwrap();
-        Reading { form, part, word, zone: &zone, dates: Order::Dmy }.facts(7, &row)
+        let maps = HashMap::new();
+        Reading { form, part, word, zone: &zone, dates: Order::Dmy, maps: &maps }.facts(7, &row)
     }
 
     fn word() -> Word {

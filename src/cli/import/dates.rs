@@ -167,18 +167,18 @@ fn in_words(text: &str) -> Option<DateTime> {
 
 fn month(word: &str) -> Option<i8> {
     const MONTHS: [&[&str]; 12] = [
-        &["jan", "januari", "january"],
-        &["feb", "februari", "february"],
-        &["mrt", "mar", "maart", "march"],
-        &["apr", "april"],
-        &["mei", "may"],
-        &["jun", "juni", "june"],
-        &["jul", "juli", "july"],
-        &["aug", "augustus", "august"],
-        &["sep", "sept", "september"],
-        &["okt", "oct", "oktober", "october"],
-        &["nov", "november"],
-        &["dec", "december"],
+        &["jan", "januari", "january", "januar", "janvier", "janv"],
+        &["feb", "februari", "february", "februar", "février", "févr"],
+        &["mrt", "mar", "maart", "march", "märz", "mär", "mars"],
+        &["apr", "april", "avril", "avr"],
+        &["mei", "may", "mai"],
+        &["jun", "juni", "june", "juin"],
+        &["jul", "juli", "july", "juillet", "juil"],
+        &["aug", "augustus", "august", "août"],
+        &["sep", "sept", "september", "septembre"],
+        &["okt", "oct", "oktober", "october", "octobre"],
+        &["nov", "november", "novembre"],
+        &["dec", "december", "dez", "dezember", "déc", "décembre"],
     ];
     (1..).zip(MONTHS).find(|(_, names)| names.contains(&word)).map(|(number, _)| number)
 }
@@ -210,6 +210,8 @@ mod tests {
             ("1.3.2026 14:30:15", Order::Dmy, "2026-03-01T13:30:15Z"),
             ("3 maart 2026", Order::Dmy, "2026-03-02T23:00:00Z"),
             ("3 mrt 2026 14:30", Order::Dmy, "2026-03-03T13:30:00Z"),
+            ("3. März 2026", Order::Dmy, "2026-03-02T23:00:00Z"),
+            ("1 févr. 2026 08:00", Order::Dmy, "2026-02-01T07:00:00Z"),
             ("Mar 3, 2026 2:30 PM", Order::Dmy, "2026-03-03T13:30:00Z"),
             ("1772371800", Order::Dmy, "2026-03-01T13:30:00Z"),
             ("1772371800000", Order::Dmy, "2026-03-01T13:30:00Z"),

@@ -48,7 +48,7 @@ pub(super) struct Order {
 const NONE: Form = Form {
     name: "",
     signature: &[],
-    address: &["email", "email_address", "e_mail", "emailaddress", "address", "e_mailadres", "emailadres"],
+    address: &["email", "email_address", "e_mail", "emailaddress", "e_mailadres", "emailadres", "address"],
     granted: &[],
     ip: &[],
     source: &[],
@@ -65,7 +65,8 @@ const NONE: Form = Form {
 pub(super) const FORMS: &[Form] = &[
     Form {
         name: "mailchimp",
-        signature: &["email_address", "optin_time"],
+        // The column of the address is called as whoever made the list calls it.
+        signature: &["optin_time"],
         granted: &["optin_time"],
         ip: &["optin_ip"],
         confirmed: &["confirm_time"],
@@ -169,6 +170,32 @@ pub(super) const FORMS: &[Form] = &[
     },
 ];
 
+impl Form {
+    /// Whether what stands in `column` says anything here.
+    pub(super) fn reads(&self, column: &str) -> bool {
+        let order = self.order.iter().flat_map(|order| [order.number, order.at, order.product]);
+        let mut all = [
+            self.address,
+            self.granted,
+            self.ip,
+            self.source,
+            self.confirmed,
+            self.confirmed_ip,
+            self.left,
+            self.reason,
+            self.state,
+            self.out,
+        ]
+        .into_iter()
+        .chain(order)
+        .flatten();
+        all.any(|known| match known.strip_suffix('*') {
+            Some(start) => column.starts_with(start),
+            None => *known == column,
+        })
+    }
+}
+
 /// The form that was asked for, or the one whose signature the columns have.
 pub(super) fn form(format: Format, columns: &[String]) -> Option<&'static Form> {
     let has = |name: &&str| columns.iter().any(|column| column == name);
@@ -252,6 +279,7 @@ mod tests {
                 "mailchimp",
             ),
             ("Email Address,OPTIN_TIME,UNSUB_TIME,UNSUB_REASON", "mailchimp"),
+            ("E-mailadres,Voornaam,MEMBER_RATING,OPTIN_TIME,OPTIN_IP", "mailchimp"),
             ("Subscriber,signup_ip,signup_timestamp,confirmation_ip,confirmation_timestamp", "mailerlite"),
             ("EMAIL,ADDED_TIME,MODIFIED_TIME", "brevo"),
             ("uuid,email,name,attributes,status,created_at,updated_at", "listmonk"),

@@ -33,7 +33,7 @@ use crate::ledger::{ImportBegun, ImportEnded};
 use crate::mail::Reference;
 use crate::secret::{SystemEntropy, random};
 use batch::{Batch, Pass, Reader};
-use convert::Word;
+use convert::{MAPPED, Word};
 use dates::Order;
 use forms::Form;
 use rejects::Rejects;
@@ -230,10 +230,43 @@ impl Job {
         let table = self.table(member, &ProgressBar::hidden())?;
         let Some(columns) = table.columns() else { return Ok(How::Own(self.kind)) };
         let asked = self.format.tool().is_some() || self.format == Format::Auto;
-        if let Some(form) = forms::form(self.format, columns).filter(|_| asked) {
-            return Ok(How::Tool(form));
+        let how = match forms::form(self.format, columns).filter(|_| asked) {
+            Some(form) => self.tool(form, columns)?,
+            None => self.own(columns)?,
+        };
+        let matters = |name: &str| {
+            let ours = self.maps.get(name);
+            ours.is_some()
+                || match how {
+                    How::Tool(form) => form.reads(name),
+                    How::Own(kind) => kind.columns().contains(&name),
+                }
+        };
+        for name in table.twice() {
+            if matters(name) {
+                bail!("the header line has the column \"{name}\" twice, and its rows can be read two ways");
+            }
         }
-        self.own(columns)
+        Ok(how)
+    }
+
+    /// A file of a tool, whose addresses may stand in a column that somebody gave a name of their own.
+    fn tool(&self, form: &'static Form, columns: &[String]) -> Result<How> {
+        let has = |name: &str| columns.iter().any(|column| column == name);
+        if let Some((theirs, _)) = self.maps.iter().find(|(theirs, _)| !has(theirs)) {
+            bail!("--map: the file has no column \"{theirs}\"; it has {}", named(columns));
+        }
+        if let Some(ours) = self.maps.values().find(|ours| !MAPPED.contains(&ours.as_str())) {
+            bail!("--map: of a {} file it can name {}, and not {ours}", form.name, MAPPED.join(", "));
+        }
+        if !self.maps.values().any(|ours| ours == "address") && !form.address.iter().copied().any(has) {
+            bail!(
+                "no column of this {} file has the addresses; it has {}; --map address=THEIRS names the one that does",
+                form.name,
+                named(columns)
+            );
+        }
+        Ok(How::Tool(form))
     }
 
     /// A file without addresses is the wrong file; columns that are not ours are told, not heeded.
@@ -250,7 +283,7 @@ impl Job {
                 "the header line has no column {}; it has {}, and a file of {} can have {}; \
                  --map OURS=THEIRS names a column that is called otherwise",
                 missing.join(", "),
-                columns.join(", "),
+                named(columns),
                 kind.word(),
                 known.join(", ")
             );
@@ -258,6 +291,7 @@ impl Job {
         let unused: Vec<_> = columns
             .iter()
             .map(String::as_str)
+            .filter(|column| !column.is_empty())
             .filter(|column| !known.contains(column) && !self.maps.contains_key(*column))
             .collect();
         if !unused.is_empty() {
@@ -297,6 +331,12 @@ impl Job {
         }
         Ok(order)
     }
+}
+
+/// Columns, as a message names them.
+fn named(columns: &[String]) -> String {
+    let named: Vec<_> = columns.iter().map(String::as_str).filter(|column| !column.is_empty()).collect();
+    named.join(", ")
 }
 
 /// `OURS=VALUE`, several times.

@@ -229,6 +229,7 @@ impl Spool {
             to: to.clone(),
             about: "dsn".to_owned(),
             sender: None,
+            asks_for: None,
             message_id: Some(format!("<{}>", style.message_id)),
             from: Some(self.inner.parts.settings.postmaster.clone()),
             bytes: bytes.into(),

@@ -13,7 +13,7 @@ use crate::ledger::{Event, Outcome, Record, Side, SpoolState, Spooled};
 use crate::mail::{Class, CopyId, Recipient};
 use crate::message::{Message, Rope};
 use crate::metrics;
-use crate::policy::{self, Permit, Profiles, Refusal, Waiting};
+use crate::policy::{self, Permit, Profiles, Refusal, Rules, Waiting};
 
 /// The worker looks at least this often, whatever the clock did.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -246,15 +246,18 @@ impl Spool {
         let mut asked = Asked { go: Vec::new(), refused: Vec::new() };
         for recipient in &spooled.recipients {
             let address = &recipient.address;
-            if spooled.class == Class::System {
-                asked.go.push((recipient.clone(), policy::system(address.clone(), None)));
-                continue;
-            }
             let profiles = spooled
                 .sender
                 .iter()
                 .map(|sender| (sender.clone(), parts.register.profile(sender, address.key())));
             let profiles = Profiles(profiles.collect());
+            if spooled.class == Class::System {
+                match keeps_back(spooled, &profiles, &rules)? {
+                    Some(refusal) => asked.refused.push((recipient.clone(), refusal)),
+                    None => asked.go.push((recipient.clone(), policy::system(address.clone(), None))),
+                }
+                continue;
+            }
             match policy::reconsider(&rules, &waiting, address, &profiles, fault.as_deref(), now).answer {
                 policy::Answer::Forward(permit) => asked.go.push((recipient.clone(), permit)),
                 policy::Answer::Refuse(refusal) => asked.refused.push((recipient.clone(), refusal)),
@@ -267,7 +270,7 @@ impl Spool {
     /// The permits once more, when the connection is there.
     pub(super) fn ask_once_more(&self, spooled: &Spooled) -> Result<(), Held> {
         let asked = self.ask(spooled, self.now()).map_err(Held::Undecided)?;
-        // Only marketing is judged anew, and a marketing copy has one recipient.
+        // Only marketing and the mails of sign-ups are judged anew, and these have one recipient.
         match asked.refused.first() {
             Some((_, refusal)) => Err(Held::Refused(refusal.reason())),
             None => Ok(()),
@@ -406,6 +409,21 @@ impl Spool {
             attempt: spooled.attempts,
         }
     }
+}
+
+/// Why a mail of our own does not go, if it is that of a sign-up: its recipient left meanwhile, or cannot be reached
+/// (RULES L12). `Err` when that cannot be decided now.
+fn keeps_back(spooled: &Spooled, profiles: &Profiles, rules: &Rules) -> Result<Option<Refusal>, String> {
+    let Some((sender, purpose)) = spooled.asks_for() else { return Ok(None) };
+    let profile = profiles.of(sender).map_err(ToString::to_string)?;
+    let profile = profile.ok_or_else(|| format!("the register was not asked for {sender}"))?;
+    let Err(clause) = policy::may_be_asked(profile, purpose, spooled.admitted_at) else { return Ok(None) };
+    Ok(Some(Refusal {
+        clause,
+        rule: None,
+        sender: rules.sender(sender).map(|sender| sender.name.clone()),
+        purpose: Some(purpose.clone()),
+    }))
 }
 
 fn addresses(recipients: &[Recipient]) -> Vec<crate::mail::Address> {

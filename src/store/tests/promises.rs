@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::consent::{ConsentEvent, ConsentEventKind, Evidence, Relation};
-use crate::ledger::{Consented, Related, Suppressed};
+use crate::ledger::{
+    Channel, Consented, OutboxView as _, Owed, OwedState, Related, Returned, Suppressed, Unblocked,
+};
 use crate::mail::Purpose;
 use crate::suppression::{Reason, Suppression};
 
@@ -75,6 +77,46 @@ fn promise_1_leaving_the_spool_is_no_outcome_for_whom_nothing_was_said_of() {
     assert_eq!(store.recover(InDoubt::Retry).unwrap().in_doubt, [copy(1, 0)]);
     let last = store.by_copy(copy(1, 0), 10).unwrap().pop().unwrap().entry.event;
     assert_eq!(last.outcome().unwrap().recipients, [address("b@x.nl")]);
+}
+
+#[test]
+fn l10_a_mailbox_that_two_tries_find_dead_at_once_is_told_once() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let returned = |blocked| {
+        Event::Returned(Returned {
+            sender: sender(),
+            address: key("weg@x.nl"),
+            reference: Reference::from_bytes([7; 16]),
+            status: "5.1.1".to_owned(),
+            copy: None,
+            hard: true,
+            blocked,
+            diagnostic: "no such user".to_owned(),
+        })
+    };
+    let owed = Owed {
+        sender: sender(),
+        address: key("weg@x.nl"),
+        channel: Channel::Webhook("crm".to_owned()),
+        state: OwedState::Waiting { next: at(0) },
+        since: at(0),
+        attempts: 0,
+        last_answer: String::new(),
+    };
+    // Neither saw the other's block when it was made.
+    let told = || Record { events: vec![returned(true)], sides: vec![Side::Owe(0, Box::new(owed.clone()))] };
+    let count = || store.list_owed(None, 10).unwrap().len();
+    store.write(vec![told(), told()]).unwrap();
+    assert_eq!(count(), 1, "in one commit");
+    store.write(vec![told()]).unwrap();
+    assert_eq!(count(), 1, "and in the next");
+    // Once it was lifted, it is news again.
+    let why = "telephone".to_owned();
+    let unblocked = Unblocked { sender: sender(), address: key("weg@x.nl"), why };
+    store.write(vec![Record::of(Event::Unblocked(unblocked)), told()]).unwrap();
+    assert_eq!(count(), 2);
+    sound(&store);
 }
 
 #[tokio::test]
