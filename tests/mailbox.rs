@@ -429,12 +429,52 @@ async fn p14_complaints_suppress_and_hard_bounces_block() {
 
 /// A complaint about the message with `token` in it.
 fn complaint(token: &str) -> String {
+    feedback("abuse", token)
+}
+
+/// A feedback report of a type.
+fn feedback(kind: &str, token: &str) -> String {
     format!(
         "From: fbl@provider.example\nMIME-Version: 1.0\n\
          Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\
-         Content-Type: message/feedback-report\n\nFeedback-Type: abuse\n\n--b\nContent-Type: message/rfc822\n\n\
+         Content-Type: message/feedback-report\n\nFeedback-Type: {kind}\n\n--b\nContent-Type: message/rfc822\n\n\
          List-Unsubscribe: <https://x.example/u/{token}>\n\nDag\n--b--\n"
     )
+}
+
+#[tokio::test]
+async fn p14_only_what_somebody_complained_of_is_a_complaint() {
+    let mut next_hop = NextHop::start().await;
+    let gateway = gateway(next_hop.address).await;
+    for (kind, answer) in [
+        ("abuse", Some("complained")),
+        ("fraud", Some("complained")),
+        ("opt-out", Some("unsubscribed")),
+        ("auth-failure", None),
+        ("not-spam", None),
+        ("virus", None),
+        ("other", None),
+    ] {
+        let who = format!("{kind}@example.org");
+        let (token, _) = newsletter(&gateway, &mut next_hop, &who).await;
+        let report = feedback(kind, &token);
+        assert_eq!(mail(&gateway, "", &report).await, 250, "{kind}");
+        let reply = gateway.client().await.submit(NEWS, &[&who], message(NEWS, "Dag")).await;
+        match answer {
+            Some(why) => assert!(reply.code == 550 && reply.text().contains(why), "{kind}: {reply:?}"),
+            None => assert_eq!(reply.code, 250, "{kind}: {reply:?}"),
+        }
+    }
+    let (mut ignored, mut held) = (Vec::new(), Vec::new());
+    for event in gateway.events() {
+        match event {
+            Event::Ignored(it) => ignored.push(it.address.to_string()),
+            Event::Held(it) => held.push(it.why),
+            _ => {}
+        }
+    }
+    assert_eq!(ignored, ["auth-failure@example.org", "not-spam@example.org"], "on record");
+    assert!(held.len() == 2 && held[0].contains("virus") && held[1].contains("type"), "{held:?}");
 }
 
 /// A report that `who` does not exist, about the message with `token` in it.

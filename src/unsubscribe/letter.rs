@@ -4,10 +4,10 @@
 // Long because what a mail is, what it says and who vouches for it are read from the same few fields, and a third
 // of it is the tests with mails of each kind.
 
-use mail_parser::{Message, MessageParser, MimeHeaders as _};
+use mail_parser::{Message, MessageParser};
 
-use crate::mail::{Address, AddressKey};
-use crate::suppression::says_no_mailbox;
+use super::report::{self, Failure};
+use crate::mail::Address;
 
 /// Texts in a mail that may be tokens: more are not looked at (promise 10).
 const CANDIDATES: usize = 64;
@@ -42,6 +42,10 @@ pub(super) enum Kind {
     Automatic(&'static str),
     /// An abuse report (RFC 5965).
     Complaint,
+    /// A report that somebody wants to get no more, and does not call it abuse.
+    OptOut,
+    /// A report that a person has to read, for this reason.
+    Unclear(&'static str),
     /// A DSN (RFC 3464) about recipients that were not reached.
     Returned(Vec<Failure>),
     /// Somebody wants to get no more; `plain` when it is said in words, and not by a token in the subject.
@@ -51,26 +55,6 @@ pub(super) enum Kind {
     },
     /// Something else: a person has to read it.
     Other,
-}
-
-/// A recipient that was not reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    /// Original-Recipient and Final-Recipient.
-    pub recipients: Vec<AddressKey>,
-    /// Enhanced status code (RFC 3463).
-    pub status: String,
-    /// What the far server said.
-    pub diagnostic: String,
-}
-
-impl Failure {
-    /// Whether there is no mailbox `address`, and there will not be one tomorrow (RULES P14). What is full, too
-    /// large, refused as spam or not reachable now says nothing about the mailbox; nor does what became of an
-    /// address that it was sent on to.
-    pub(super) fn is_hard(&self, address: &AddressKey) -> bool {
-        self.recipients.contains(address) && says_no_mailbox(&self.status)
-    }
 }
 
 /// Read `bytes`. `null_path` says whether it came from `<>`; `trusted` are the servers whose
@@ -99,7 +83,7 @@ pub(super) fn read(bytes: &[u8], null_path: bool, trusted: &[String]) -> Option<
 }
 
 fn kind(message: &Message<'_>, subject: &str, token_in_subject: bool, null_path: bool) -> Kind {
-    if let Some(report) = report(message) {
+    if let Some(report) = report::read(message) {
         return report;
     }
     if null_path {
@@ -113,80 +97,6 @@ fn kind(message: &Message<'_>, subject: &str, token_in_subject: bool, null_path:
     }
     let text = message.body_text(0).unwrap_or_default();
     if is_wish_in_subject(subject) || is_wish(&text) { Kind::Wish { plain: true } } else { Kind::Other }
-}
-
-/// A report about one of our messages.
-fn report(message: &Message<'_>) -> Option<Kind> {
-    let kind = message.content_type()?;
-    if !(kind.ctype().eq_ignore_ascii_case("multipart") && kind.subtype()?.eq_ignore_ascii_case("report")) {
-        return None;
-    }
-    let part = |subtype: &str| {
-        message.parts.iter().find(|part| {
-            part.content_type().is_some_and(|kind| {
-                kind.ctype().eq_ignore_ascii_case("message")
-                    && kind.subtype().is_some_and(|known| known.eq_ignore_ascii_case(subtype))
-            })
-        })
-    };
-    if let Some(feedback) = part("feedback-report") {
-        let fields = fields(feedback.contents());
-        let kind = value(&fields, "feedback-type").unwrap_or("abuse");
-        return Some(if kind.eq_ignore_ascii_case("not-spam") {
-            Kind::Automatic("it says that a message was no spam")
-        } else {
-            Kind::Complaint
-        });
-    }
-    let status = part("delivery-status").or_else(|| part("global-delivery-status"));
-    Some(match status {
-        Some(status) => Kind::Returned(failures(status.contents())),
-        None => Kind::Automatic("it is a report"),
-    })
-}
-
-/// The recipients of a DSN that were given up (RFC 3464 2.3).
-fn failures(status: &[u8]) -> Vec<Failure> {
-    let text = String::from_utf8_lossy(status).replace("\r\n", "\n");
-    let groups = text.split("\n\n").map(|group| fields(group.as_bytes()));
-    groups
-        .filter(|fields| value(fields, "action").is_some_and(|action| action.eq_ignore_ascii_case("failed")))
-        .map(|fields| Failure {
-            recipients: ["original-recipient", "final-recipient"]
-                .iter()
-                .filter_map(|name| recipient(value(&fields, name)?))
-                .collect(),
-            status: value(&fields, "status").unwrap_or("5.0.0").to_owned(),
-            diagnostic: value(&fields, "diagnostic-code").unwrap_or_default().to_owned(),
-        })
-        .collect()
-}
-
-/// The address of `rfc822; x@example.nl` (RFC 3464 2.3.1, RFC 6533 for `utf-8`).
-fn recipient(value: &str) -> Option<AddressKey> {
-    let address = value.split_once(';').map_or(value, |(_, address)| address);
-    let address = address.trim().trim_start_matches('<').trim_end_matches('>');
-    Address::parse(address).ok().map(|address| address.key().clone())
-}
-
-/// `Name: value` lines, unfolded; names in lower case.
-fn fields(bytes: &[u8]) -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> = Vec::new();
-    for line in String::from_utf8_lossy(bytes).lines() {
-        if line.starts_with([' ', '\t']) {
-            if let Some((_, value)) = all.last_mut() {
-                value.push(' ');
-                value.push_str(line.trim());
-            }
-        } else if let Some((name, value)) = line.split_once(':') {
-            all.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-        }
-    }
-    all
-}
-
-fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
 /// Why a machine wrote it (RFC 3834 5).
@@ -557,52 +467,6 @@ mod tests {
             let mut garbled = text.clone().into_bytes();
             garbled[at] ^= 0x83;
             read(&garbled, false, &["mx".to_owned()]);
-        }
-    }
-
-    #[test]
-    fn p14_reports_are_told_apart() {
-        let report = |kind: &str, body: &str| {
-            format!(
-                "From: fbl@provider.example\nMIME-Version: 1.0\n\
-                 Content-Type: multipart/report; report-type={kind}; boundary=b\n\n--b\n\
-                 Content-Type: text/plain\n\nreport\n--b\n{body}\n--b\nContent-Type: message/rfc822\n\n\
-                 List-Unsubscribe: <https://x.nl/u/{TOKEN}>\nSubject: Nieuws\n\nDag\n--b--\n"
-            )
-        };
-        let arf = |kind: &str| {
-            report(
-                "feedback-report",
-                &format!("Content-Type: message/feedback-report\n\nFeedback-Type: {kind}\nVersion: 1\n"),
-            )
-        };
-        assert_eq!(kind_of(&arf("abuse")), Kind::Complaint);
-        assert!(matches!(kind_of(&arf("not-spam")), Kind::Automatic(_)));
-        let letter = read(arf("abuse").replace('\n', "\r\n").as_bytes(), false, &[]).unwrap();
-        assert_eq!(letter.tokens, [TOKEN]);
-        let dsn = report(
-            "delivery-status",
-            "Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.b.nl\n\n\
-             Final-Recipient: rfc822; a@b.nl\nAction: failed\nStatus: 5.1.1\n\
-             Diagnostic-Code: smtp; 550 5.1.1\n no such user\n\n\
-             Final-Recipient: rfc822; c@b.nl\nAction: delayed\nStatus: 4.2.2\n",
-        );
-        let Kind::Returned(failures) = kind_of(&dsn) else { panic!("{dsn}") };
-        assert_eq!(failures.len(), 1, "what is delayed was not given up");
-        let key = |text: &str| Address::parse(text).unwrap().key().clone();
-        assert!(
-            failures[0].is_hard(&key("a@b.nl")) && failures[0].diagnostic == "smtp; 550 5.1.1 no such user"
-        );
-        for (status, hard) in
-            [("5.1.1", true), ("5.2.1", true), ("5.2.2", false), ("5.7.1", false), ("4.4.1", false)]
-        {
-            let (recipients, diagnostic) = (vec![key("a@b.nl")], String::new());
-            let failure = Failure { recipients, status: status.to_owned(), diagnostic };
-            assert_eq!(failure.is_hard(&key("A@b.nl")), hard, "{status}");
-            assert!(
-                !failure.is_hard(&key("c@b.nl")),
-                "{status}: it was sent on to an address that is not there"
-            );
         }
     }
 }

@@ -12,7 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, watch};
 
 use super::desk::{Desk, Leaving, Visit};
-use super::letter::{self, Failure, Kind};
+use super::letter::{self, Kind};
+use super::report::Failure;
 use crate::clock::SharedClock;
 use crate::ledger::{
     Answered, EntryNumber, Event, Held, Ignored, InboxView, Letter, News, Record, RecordError, Returned,
@@ -261,6 +262,11 @@ impl Mailroom {
             (Kind::Complaint, None) => {
                 self.hold(from, &mail, &message, "it is a complaint, but about which message?").await?
             }
+            (Kind::OptOut, Some(about)) => self.wish(about.leaving).await?,
+            (Kind::OptOut, None) => {
+                self.hold(from, &mail, &message, "it is an opt-out, but from which message?").await?
+            }
+            (Kind::Unclear(why), _) => self.hold(from, &mail, &message, why).await?,
             (Kind::Returned(failures), Some(about)) => match worst(failures, &about.leaving.address) {
                 Some(failure) => self.returned(about, failure, pass_on, from, &settings).await?,
                 None => self.ignore(Some(about), "nothing was given up", pass_on, from).await?,

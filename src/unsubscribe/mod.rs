@@ -23,6 +23,7 @@ mod look;
 mod mailroom;
 mod page;
 mod proxy;
+mod report;
 pub(crate) mod shared;
 mod undo;
 
