@@ -1,5 +1,7 @@
 //! Tests of the room `message`: what it promises, rule by rule.
 
+// Long because it is one test for each rule, and they share their few helpers.
+
 use bytes::Bytes;
 use jiff::Timestamp;
 
