@@ -6,6 +6,7 @@
 
 use mail_parser::{Message, MessageParser, MimeHeaders as _};
 
+use super::wish;
 use crate::mail::{Address, AddressKey};
 use crate::suppression::says_no_mailbox;
 
@@ -40,8 +41,12 @@ pub(super) struct Letter {
 pub(super) enum Kind {
     /// A machine wrote it: it is nobody's wish (RULES P9).
     Automatic(&'static str),
-    /// An abuse report (RFC 5965).
+    /// An abuse report (RFC 5965) about what a person complained of: abuse, or fraud.
     Complaint,
+    /// A report (RFC 5965) that says no more than that a person wants to get no more.
+    OptOut,
+    /// A report (RFC 5965) of which only a person can say what it means: a virus, something else.
+    Report,
     /// A DSN (RFC 3464) about recipients that were not reached.
     Returned(Vec<Failure>),
     /// Somebody wants to get no more; `plain` when it is said in words, and not by a token in the subject.
@@ -112,7 +117,7 @@ fn kind(message: &Message<'_>, subject: &str, token_in_subject: bool, null_path:
         return Kind::Wish { plain: false };
     }
     let text = message.body_text(0).unwrap_or_default();
-    if is_wish_in_subject(subject) || is_wish(&text) { Kind::Wish { plain: true } } else { Kind::Other }
+    if wish::is_said(subject, &text) { Kind::Wish { plain: true } } else { Kind::Other }
 }
 
 /// A report about one of our messages.
@@ -131,18 +136,26 @@ fn report(message: &Message<'_>) -> Option<Kind> {
     };
     if let Some(feedback) = part("feedback-report") {
         let fields = fields(feedback.contents());
-        let kind = value(&fields, "feedback-type").unwrap_or("abuse");
-        return Some(if kind.eq_ignore_ascii_case("not-spam") {
-            Kind::Automatic("it says that a message was no spam")
-        } else {
-            Kind::Complaint
-        });
+        return Some(reported(value(&fields, "feedback-type").unwrap_or("abuse")));
     }
     let status = part("delivery-status").or_else(|| part("global-delivery-status"));
     Some(match status {
         Some(status) => Kind::Returned(failures(status.contents())),
         None => Kind::Automatic("it is a report"),
     })
+}
+
+/// What a report of this Feedback-Type is (RULES P14; RFC 5965 7.3, RFC 6430, RFC 6591). A complaint stands for good, so
+/// only what a person complains of is one; what a machine found out about a message is nobody's wish.
+fn reported(feedback: &str) -> Kind {
+    let word = feedback.split([' ', '\t', ';', '(']).next().unwrap_or_default().to_ascii_lowercase();
+    match word.as_str() {
+        "" | "abuse" | "fraud" => Kind::Complaint,
+        "opt-out" | "opt-out-list" => Kind::OptOut,
+        "not-spam" => Kind::Automatic("it says that a message was no spam"),
+        "auth-failure" | "dkim" => Kind::Automatic("it is about how a message was authenticated"),
+        _ => Kind::Report,
+    }
 }
 
 /// The recipients of a DSN that were given up (RFC 3464 2.3).
@@ -156,7 +169,11 @@ fn failures(status: &[u8]) -> Vec<Failure> {
                 .iter()
                 .filter_map(|name| recipient(value(&fields, name)?))
                 .collect(),
-            status: value(&fields, "status").unwrap_or("5.0.0").to_owned(),
+            // A comment may follow (RFC 3464 2.3.4).
+            status: value(&fields, "status")
+                .and_then(|status| status.split([' ', '\t', '(']).next())
+                .unwrap_or("5.0.0")
+                .to_owned(),
             diagnostic: value(&fields, "diagnostic-code").unwrap_or_default().to_owned(),
         })
         .collect()
@@ -241,55 +258,6 @@ fn references(message: &Message<'_>) -> Vec<String> {
         }
     }
     all
-}
-
-/// The words with which people ask for it, in the four languages.
-const WISHES: &[&str] = &[
-    "stop",
-    "stoppen",
-    "stopp",
-    "afmelden",
-    "afmelding",
-    "uitschrijven",
-    "opzeggen",
-    "unsubscribe",
-    "optout",
-    "opt-out",
-    "abmelden",
-    "abmeldung",
-    "abbestellen",
-    "austragen",
-    "désabonner",
-    "desabonner",
-    "désabonnement",
-    "desabonnement",
-    "désinscription",
-    "desinscription",
-    "désinscrire",
-    "desinscrire",
-];
-
-/// Whether a text begins with such a word, alone or in a short line; what it quotes does not count.
-fn is_wish(text: &str) -> bool {
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('>'));
-    first.is_some_and(|line| says_so(line, 6))
-}
-
-/// Whether a subject is such a word. That of an answer repeats what was written to them, and says nothing.
-fn is_wish_in_subject(subject: &str) -> bool {
-    let lower = subject.trim().to_lowercase();
-    let is_answer =
-        ["re:", "antw:", "aw:", "sv:", "fw:", "fwd:", "tr:", "réf:"].iter().any(|at| lower.starts_with(at));
-    !is_answer && says_so(subject, 4)
-}
-
-fn says_so(line: &str, longest: usize) -> bool {
-    let words: Vec<String> = line
-        .split_whitespace()
-        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase())
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.len() <= longest && words.iter().any(|word| WISHES.contains(&word.as_str()))
 }
 
 /// Whether the topmost Authentication-Results (RFC 8601) is of a server that is trusted, and says that the From
@@ -469,22 +437,6 @@ mod tests {
     }
 
     #[test]
-    fn p9_words_count_where_people_write_them() {
-        for (text, wish) in [
-            ("Subject: Afmelden\n\n", true),
-            ("Subject: Re: Nieuws\n\nStop.\n\n> Klik om te stoppen\n", true),
-            ("Subject: Re: Nieuws\n\nGraag afmelden, dank u!\n", true),
-            ("Subject: AW: News\n\nBitte abmelden\n", true),
-            ("Subject: unsubscribe me please\n\nhello\n", true),
-            ("Subject: Re: Stop met roken\n\nDank voor de tips\n", false),
-            ("Subject: Vraag\n\nKunt u mij vertellen wanneer het stop moet worden ingeleverd?\n", false),
-            ("Subject: Vraag\n\n> afmelden\n\nWat betekent dit?\n", false),
-        ] {
-            assert_eq!(kind_of(text) == Kind::Wish { plain: true }, wish, "{text}");
-        }
-    }
-
-    #[test]
     fn p9_from_is_believed_only_from_the_topmost_trusted_server() {
         let trusted = ["mx.example.nl".to_owned()];
         let credible = |results: &str, from: &str| {
@@ -577,13 +529,24 @@ mod tests {
             )
         };
         assert_eq!(kind_of(&arf("abuse")), Kind::Complaint);
-        assert!(matches!(kind_of(&arf("not-spam")), Kind::Automatic(_)));
+        for kind in ["Abuse", "fraud"] {
+            assert_eq!(kind_of(&arf(kind)), Kind::Complaint, "{kind}");
+        }
+        for kind in ["not-spam", "auth-failure", "Auth-Failure", "dkim"] {
+            assert!(matches!(kind_of(&arf(kind)), Kind::Automatic(_)), "{kind}: nobody complained");
+        }
+        for kind in ["opt-out", "opt-out-list"] {
+            assert_eq!(kind_of(&arf(kind)), Kind::OptOut, "{kind}");
+        }
+        for kind in ["virus", "other", "x-new"] {
+            assert_eq!(kind_of(&arf(kind)), Kind::Report, "{kind}: a person has to read it");
+        }
         let letter = read(arf("abuse").replace('\n', "\r\n").as_bytes(), false, &[]).unwrap();
         assert_eq!(letter.tokens, [TOKEN]);
         let dsn = report(
             "delivery-status",
             "Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.b.nl\n\n\
-             Final-Recipient: rfc822; a@b.nl\nAction: failed\nStatus: 5.1.1\n\
+             Final-Recipient: rfc822; a@b.nl\nAction: failed\nStatus: 5.1.1 (bad mailbox)\n\
              Diagnostic-Code: smtp; 550 5.1.1\n no such user\n\n\
              Final-Recipient: rfc822; c@b.nl\nAction: delayed\nStatus: 4.2.2\n",
         );

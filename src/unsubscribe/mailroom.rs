@@ -261,6 +261,11 @@ impl Mailroom {
             (Kind::Complaint, None) => {
                 self.hold(from, &mail, &message, "it is a complaint, but about which message?").await?
             }
+            (Kind::OptOut, Some(about)) => self.wish(about.leaving).await?,
+            (Kind::OptOut, None) => {
+                self.hold(from, &mail, &message, "it reports an opt-out, but of which message?").await?
+            }
+            (Kind::Report, _) => self.hold(from, &mail, &message, "it is a report, and no complaint").await?,
             (Kind::Returned(failures), Some(about)) => match worst(failures, &about.leaving.address) {
                 Some(failure) => self.returned(about, failure, pass_on, from, &settings).await?,
                 None => self.ignore(Some(about), "nothing was given up", pass_on, from).await?,

@@ -25,6 +25,7 @@ mod page;
 mod proxy;
 pub(crate) mod shared;
 mod undo;
+mod wish;
 
 pub use desk::{Desk, Leaving, Notices, Settings, Taken, Unread, Visit};
 pub use health::{Health, Outside};
