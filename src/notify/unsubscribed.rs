@@ -158,7 +158,8 @@ mod tests {
     use mail_parser::MessageParser;
 
     use super::*;
-    use crate::ledger::Corrected;
+    use crate::consent::{ConsentEvent, ConsentEventKind, Evidence};
+    use crate::ledger::{Consented, Corrected};
     use crate::mail::{Language, Purpose, Reference, SenderId};
 
     fn sender(language: Language) -> Sender {
@@ -242,6 +243,24 @@ mod tests {
             token: None,
             reference: None,
         };
+        let works = Unblocked {
+            sender: sender_id.clone(),
+            address: address.clone(),
+            why: "telephone\r\nBcc: x@example.org".to_owned(),
+        };
+        let event = ConsentEvent {
+            kind: ConsentEventKind::Confirm,
+            at: early,
+            recorded_at: early,
+            evidence: Evidence::default(),
+        };
+        let anew = Consented {
+            sender: sender_id.clone(),
+            purpose: Purpose("nieuwsbrief".to_owned()),
+            address: address.clone(),
+            event,
+            source: "counter".to_owned(),
+        };
         let back = Corrected {
             sender: sender_id,
             address,
@@ -256,6 +275,8 @@ mod tests {
             (early, News::Unsubscribed(&left)),
             (early, News::Explained(&why)),
             (early, News::Corrected(&back)),
+            (early, News::Unblocked(&works)),
+            (early, News::Consented { what: &anew, lifts: true }),
         ];
         let postmaster = Address::parse("postmaster@mail.example").unwrap();
         let letterhead = Letterhead { postmaster: &postmaster, hostname: "mail.example", id: "n1", now };
@@ -269,6 +290,14 @@ mod tests {
             let words = Words::of(language);
             let at = |word: &str| text.find(&format!("* {word}")).unwrap_or_else(|| panic!("{word}: {text}"));
             assert!(at(words.subject) < at(words.explained) && at(words.explained) < at(words.taken_back));
+            assert!(at(words.taken_back) < at(words.unblocked) && at(words.unblocked) < at(words.consented));
+            for line in [
+                format!("{}: telephone  Bcc: x@example.org\n", words.note),
+                format!("{}: nieuwsbrief\n", words.purpose_of_consent),
+                format!("{}: counter\n", words.note),
+            ] {
+                assert!(text.replace('\r', "").contains(&line), "{line:?}: {text}");
+            }
             assert!(text.contains(words.too_often) && text.contains("2026-03-01 10:00:00 UTC"), "{text}");
         }
     }
