@@ -331,3 +331,24 @@ fn an_import_that_was_killed_has_whole_batches_in_and_is_finished_by_running_it_
     assert_eq!(already % 1_000, 0, "whole batches or nothing: {done}");
     assert!(house.ok(&["proof", "verify"]).contains("the ledger is sound"));
 }
+
+#[test]
+fn l19_undoing_one_file_does_not_lift_what_another_one_says() {
+    let house = House::new();
+    let wrong = house.file("wrong.csv", "address\na@example.nl\nb@example.nl\n");
+    let right = house.file("right.csv", "address,since\na@example.nl,2024-01-01\n");
+    let first = house.ok(&["suppress", "import", &wrong]);
+    assert!(house.ok(&["suppress", "import", &wrong]).contains("0 added, 2 already there"), "the same file");
+    let second = house.ok(&["suppress", "import", &right]);
+    assert!(second.contains("1 added"), "{second}");
+    house.ok(&["import", "undo", id(&first), "--opt-outs"]);
+    assert_eq!(suppressed(&house), ["a@example.nl unsubscribed"], "right.csv says so");
+    house.ok(&["import", "undo", id(&second), "--opt-outs"]);
+    assert!(suppressed(&house).is_empty());
+    // The other way round: what stands only in the shadow of another goes, too.
+    let first = house.ok(&["suppress", "import", &right]);
+    let second = house.ok(&["suppress", "import", &wrong]);
+    house.ok(&["import", "undo", id(&first), "--opt-outs"]);
+    house.ok(&["import", "undo", id(&second), "--opt-outs"]);
+    assert!(suppressed(&house).is_empty(), "neither brings the other back");
+}

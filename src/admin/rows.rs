@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Books;
+use super::undo::recorded;
 use super::wire::{
     ConsentRow, CustomerRow, Import, Imported, MailboxRow, PublishedRow, Reject, Row, SuppressionRow,
 };
@@ -12,10 +13,14 @@ use crate::consent::{ConsentEvent, ConsentEventKind, Lint, Published, Relation, 
 use crate::ledger::{Consented, Event, EvidenceKept, Publication, Related, Suppressed, Undeliverable};
 use crate::mail::{AddressKey, Purpose, Sender, SenderId, hex, sha256};
 use crate::policy::{ConsentHistory, Effect, Profile, Register, Rules, Unavailable};
-use crate::suppression::{DeliveryBlock, Reason, Suppression, standing};
+use crate::suppression::{DeliveryBlock, Suppression, standing};
 
 /// Notes of one answer; more of the same kind help nobody.
 const MAX_NOTES: usize = 20;
+
+/// Files that the same opt-out is taken in from: a list that is imported every night must not grow the ledger by as
+/// much each time. Undoing so many of them lifts it, whatever the others said.
+const FILES: usize = 3;
 
 /// Why a correction in a file or with a token is refused: it would wipe the opt-outs before it.
 const NO_CORRECTION: &str = "L19: \"correct\" is not taken from a file or with a token, because it would lift the \
@@ -50,7 +55,7 @@ pub(super) fn judge(
         })
         .collect::<Result<_, Unavailable>>()?;
     let (known, out) = (HashMap::new(), Judged::default());
-    let mut judge = Judge { rules, register, now, source, from_file, texts, known, out };
+    let mut judge = Judge { rules, register, books, now, source, from_file, texts, known, out };
     for row in rows {
         match row {
             Row::Consent(row) => judge.consent(row)?,
@@ -100,6 +105,7 @@ pub(super) fn is_refused(faults: &[Lint], rules: &Rules) -> bool {
 struct Judge<'a> {
     rules: &'a Rules,
     register: &'a dyn Register,
+    books: &'a dyn Books,
     now: Timestamp,
     source: String,
     from_file: bool,
@@ -276,14 +282,33 @@ impl Judge<'_> {
         let source = if self.from_file { format!("{}, {}", row.source, self.source) } else { row.source };
         let suppression = Suppression { reason: row.reason, since, source };
         let address = row.address.key().clone();
-        let (now, from_file) = (self.now, self.from_file);
+        let (now, from_file, books) = (self.now, self.from_file, self.books);
         let profile = self.profile(&sender.id, &address)?;
-        let is_there = match (from_file, row.since) {
-            (false, _) => profile.suppressions.contains(&suppression),
-            (true, Some(_)) => {
-                profile.suppressions.iter().any(|known| known.reason == row.reason && known.since >= since)
+        let says = |known: &[Suppression]| match row.since {
+            Some(_) => known.iter().any(|known| known.since >= since),
+            None => stands(known, profile, now),
+        };
+        let alike = profile.suppressions.iter().filter(|known| known.reason == row.reason);
+        let (own, others): (Vec<_>, Vec<_>) = alike
+            .cloned()
+            .partition(|known| known.file().is_none_or(|file| Some(file) == suppression.file()));
+        let is_there = match from_file {
+            false => profile.suppressions.contains(&suppression),
+            // What another file brought can be taken back with that file, and must not take this along.
+            true => {
+                says(&own)
+                    || (says(&others) && {
+                        let known = recorded(books, &sender.id, &address)?;
+                        let mut files: Vec<_> = known
+                            .iter()
+                            .filter(|known| known.reason == row.reason && says(std::slice::from_ref(known)))
+                            .filter_map(Suppression::file)
+                            .collect();
+                        files.sort_unstable();
+                        files.dedup();
+                        files.len() >= FILES
+                    })
             }
-            (true, None) => stands(profile, row.reason, now),
         };
         if is_there {
             self.out.imported.already += 1;
@@ -369,12 +394,10 @@ fn obstacles(profile: &Profile, purpose: &Purpose, now: Timestamp) -> usize {
     usize::from(suppressed) + usize::from(profile.block.is_some())
 }
 
-/// Whether a suppression for this reason stands whatever the message is about: an opt-out without a date that is
+/// Whether one of these suppressions stands whatever the message is about: an opt-out without a date that is
 /// on record already says nothing new, but one that a consent has lifted since wins again (RULES L19).
-fn stands(profile: &Profile, reason: Reason, now: Timestamp) -> bool {
-    let known: Vec<Suppression> =
-        profile.suppressions.iter().filter(|known| known.reason == reason).cloned().collect();
-    let lifted = |history: &ConsentHistory| standing(&known, &fold(&history.events, now)).is_none();
+fn stands(known: &[Suppression], profile: &Profile, now: Timestamp) -> bool {
+    let lifted = |history: &ConsentHistory| standing(known, &fold(&history.events, now)).is_none();
     !known.is_empty() && !profile.consents.iter().any(lifted)
 }
 

@@ -1,11 +1,13 @@
 //! Undoing an import, a stretch of the ledger at a time (RULES L19).
 //!
 //! Each fact that the import added is taken back by an entry of its own, so that the register stays what the
-//! entries add up to. Opt-outs stay unless they are asked for, because an opt-out always wins; and where one
-//! goes, an older one of the same kind that it stood in for comes back.
+//! entries add up to. Opt-outs (withdrawals, too) stay unless they are asked for, because an opt-out always wins; and
+//! where one goes, another of the same kind that it stood in for comes back, whichever of them was recorded first.
 
-use super::Services;
 use super::wire::{Answer, MAX_PAGE, Query, Subject, Undone};
+use super::{Books, Services};
+use crate::clock::Timestamp;
+use crate::consent::ConsentEventKind;
 use crate::ledger::{Entry, EntryNumber, Event, Fact, Record, Suppressed, TakenBack};
 use crate::mail::{AddressKey, SenderId};
 use crate::policy::{Profile, Unavailable};
@@ -33,17 +35,24 @@ pub(super) fn plan(
     let (found, next) = services.books.facts_of(id, from..end, STRETCH, MOST)?;
     let mut record = Record::default();
     let mut undone = Undone { next, ..Undone::default() };
+    let mark = mark(id);
     for (sender, address, fact) in found {
         let profile = services.register.profile(&sender, &address)?;
-        if !holds(&profile, &fact) {
+        let stands = holds(&profile, &fact);
+        if is_opt_out(&fact) && !opt_outs {
+            undone.kept += u64::from(stands);
             continue;
         }
         let restored = match &fact {
-            Fact::Suppression(_) if !opt_outs => {
-                undone.kept += 1;
-                continue;
+            Fact::Suppression(gone) => {
+                let known = recorded(&*services.books, &sender, &address)?;
+                // A later one stands in for it, and must not bring it back when it goes in its turn.
+                if !stands && !known.contains(gone) {
+                    continue;
+                }
+                known.into_iter().filter(|other| stands && stood_in_for(gone, other, &mark)).max_by_key(since)
             }
-            Fact::Suppression(suppression) => earlier(services, id, &sender, &address, suppression)?,
+            _ if !stands => continue,
             Fact::Consent { .. } | Fact::Relation(_) | Fact::Published { .. } | Fact::Block(_) => None,
         };
         undone.taken_back += 1;
@@ -75,38 +84,52 @@ fn holds(profile: &Profile, fact: &Fact) -> bool {
     }
 }
 
-/// The latest other suppression for the same reason that the ledger has, which `gone` stood in for.
-fn earlier(
-    services: &Services,
-    id: &str,
+/// Whether mail stops for it: it stays unless it is asked for (RULES L19).
+fn is_opt_out(fact: &Fact) -> bool {
+    match fact {
+        Fact::Suppression(_) => true,
+        Fact::Consent { event, .. } => event.kind == ConsentEventKind::Withdraw,
+        Fact::Relation(_) | Fact::Published { .. } | Fact::Block(_) => false,
+    }
+}
+
+/// Whether `gone`, of the import with this mark, stood in for `other` in the profile.
+fn stood_in_for(gone: &Suppression, other: &Suppression, mark: &str) -> bool {
+    other.reason == gone.reason && !other.source.ends_with(mark)
+}
+
+fn since(suppression: &Suppression) -> Timestamp {
+    suppression.since
+}
+
+/// Every suppression that is on record between `sender` and `address` and was not taken back, in the order of their
+/// entries: those that a profile holds, and those that a later one stands in for there.
+pub(super) fn recorded(
+    books: &dyn Books,
     sender: &SenderId,
     address: &AddressKey,
-    gone: &Suppression,
-) -> Result<Option<Suppression>, Unavailable> {
+) -> Result<Vec<Suppression>, Unavailable> {
     let subject = Query::from(Subject::Address(address.clone()));
-    let mark = mark(id);
-    let mut found: Option<Suppression> = None;
-    let mut after = None;
+    let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let (page, next) = services.books.entries(&subject, after, MAX_PAGE)?;
-        for filed in &page {
-            let entry = filed.json.as_deref().and_then(|json| Entry::parse(json.as_bytes()).ok());
-            let other = entry.and_then(|entry| match entry.event {
+        let (page, next) = books.entries(&subject, after, MAX_PAGE)?;
+        let entries = page.iter().filter_map(|filed| Entry::parse(filed.json.as_deref()?.as_bytes()).ok());
+        for entry in entries {
+            match entry.event {
                 Event::Suppression(it) if it.sender == *sender && it.address == *address => {
-                    Some(it.suppression)
+                    found.push(it.suppression);
                 }
                 Event::Unsubscribed(it) if it.sender == *sender && it.address == *address => {
                     let source = it.way.as_str().to_owned();
-                    Some(Suppression { reason: Reason::Unsubscribed, since: entry.at, source })
+                    found.push(Suppression { reason: Reason::Unsubscribed, since: entry.at, source });
                 }
-                _ => None,
-            });
-            if let Some(other) = other
-                && other.reason == gone.reason
-                && !other.source.ends_with(&mark)
-                && found.as_ref().is_none_or(|found| found.since <= other.since)
-            {
-                found = Some(other);
+                Event::Corrected(it) if it.sender == *sender && it.address == *address => {
+                    found.retain(|known| known.reason != Reason::Unsubscribed || known.since != it.since);
+                }
+                Event::TakenBack(it) if it.sender == *sender && it.address == *address => {
+                    found.retain(|known| it.fact != Fact::Suppression(known.clone()));
+                }
+                _ => {}
             }
         }
         match next {

@@ -1,6 +1,6 @@
 //! Rows of a file, one at a time: CSV with a header line, or JSON lines. Memory does not grow with the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead as _, BufReader, Read};
 
 use anyhow::{Context as _, Result, bail};
@@ -8,6 +8,13 @@ use encoding_rs::WINDOWS_1252;
 
 /// Longest line of a file, in octets.
 const MAX_LINE: usize = 1 << 20;
+/// Longest row with line breaks in its fields, in octets and in lines: what is longer was opened by a stray quote.
+const MAX_QUOTED: usize = 256 << 10;
+const MAX_QUOTED_LINES: usize = 2_000;
+/// Lines below a stray quote among which the end of what it opened is looked for.
+const DOUBT: usize = 100;
+/// Characters of a line that is no row which are shown.
+const MAX_SHOWN: usize = 4_000;
 /// Most columns.
 const MAX_COLUMNS: usize = 500;
 /// What may stand between fields; of those that are as frequent, the last.
@@ -22,7 +29,24 @@ pub(super) struct Row {
     /// Line in the file, counting from 1.
     pub(super) line: u64,
     /// Its fields.
-    pub(super) fields: Result<Fields, String>,
+    pub(super) fields: Result<Fields, Unread>,
+}
+
+/// Why a line is no row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Unread {
+    /// The column at fault, where one is.
+    pub(super) field: String,
+    /// One line, beginning with the RULES number where one applies.
+    pub(super) why: String,
+    /// The line as it stands, where that helps to find it.
+    pub(super) row: String,
+}
+
+impl From<String> for Unread {
+    fn from(why: String) -> Self {
+        Self { why, ..Self::default() }
+    }
 }
 
 type Source = BufReader<LineBound<Box<dyn Read>>>;
@@ -39,9 +63,7 @@ pub(super) enum Table {
         /// Takes records apart.
         splitter: Box<Splitter>,
         /// The rest of the file.
-        reader: Source,
-        /// Lines read.
-        line: u64,
+        lines: Lines,
     },
     /// One object per line.
     Jsonl {
@@ -81,6 +103,12 @@ impl Table {
                 "the lines of the file end with CR only, as old spreadsheets wrote them; save it as CSV (UTF-8) anew"
             );
         }
+        let stray = Quotes::default().read(header.as_bytes(), separator).is_err();
+        if stray || header.lines().skip(1).any(|line| !addresses(line.as_bytes(), separator).is_empty()) {
+            bail!(
+                "the header line has a quotation mark that does not end its name, and takes rows for a part of it"
+            );
+        }
         let mut twice = Vec::new();
         for at in 1..columns.len() {
             if columns[..at].contains(&columns[at]) {
@@ -90,7 +118,8 @@ impl Table {
                 }
             }
         }
-        Ok(Self::Csv { columns, twice, splitter, reader, line })
+        let lines = Lines { reader, ahead: VecDeque::new(), doubt: 0, line };
+        Ok(Self::Csv { columns, twice, splitter, lines })
     }
 
     /// JSON lines.
@@ -117,14 +146,17 @@ impl Table {
     /// The next row; an error ends the file.
     pub(super) fn next(&mut self) -> Result<Option<Row>> {
         match self {
-            Self::Csv { columns, splitter, reader, line, .. } => loop {
-                let begins = *line + 1;
-                let record = read_record(reader, splitter.separator, line)?;
+            Self::Csv { columns, splitter, lines, .. } => loop {
+                let begins = lines.line + 1;
+                let (record, quotes) = read_record(lines, splitter.separator, columns.len())?;
                 if record.is_empty() {
                     return Ok(None);
                 }
                 if !record.trim_ascii().is_empty() {
-                    let fields = fields_of(columns, splitter.split(&record));
+                    let fields = match quotes {
+                        Ok(()) => fields_of(columns, splitter.split(&record)),
+                        Err(stray) => Err(stray.unread(columns, &record)),
+                    };
                     return Ok(Some(Row { line: begins, fields }));
                 }
             },
@@ -191,26 +223,164 @@ fn bare(header: &str) -> Vec<u8> {
     header.bytes().filter(is_bare).collect()
 }
 
-/// The bytes of one record: a line, or several when quotes hold line breaks. Empty at the end of the file.
-///
-/// Done here because the csv reader cannot say on which line a record begins (it counts a line when it reads
-/// on past it), and a row that is refused must be found again.
-fn read_record(reader: &mut Source, separator: u8, line: &mut u64) -> Result<Vec<u8>> {
-    let (begins, mut record, mut place) = (*line + 1, Vec::new(), Place::FieldStart);
-    loop {
-        let before = record.len();
-        if reader.read_until(b'\n', &mut record)? == 0 {
-            return Ok(record);
-        }
-        *line += 1;
-        place = record[before..].iter().fold(place, |place, byte| place.after(*byte, separator));
-        if place != Place::Quoted {
-            return Ok(record);
-        }
-        if record.len() > MAX_LINE {
-            bail!("the row on line {begins} opens a quote and does not close it within {MAX_LINE} octets");
+/// Lines of a file, of which some may be read again: those that a stray quotation mark had swallowed.
+pub(super) struct Lines {
+    reader: Source,
+    /// Lines that were read ahead.
+    ahead: VecDeque<Vec<u8>>,
+    /// How many of the next ones may belong to a field that a line before them opened in vain.
+    doubt: usize,
+    /// Lines that were handed out.
+    line: u64,
+}
+
+impl Lines {
+    /// The next line with its end; empty at the end of the file.
+    fn next(&mut self) -> io::Result<Vec<u8>> {
+        let line = match self.ahead.pop_front() {
+            Some(line) => line,
+            None => {
+                let mut line = Vec::new();
+                self.reader.read_until(b'\n', &mut line)?;
+                line
+            }
+        };
+        self.line += u64::from(!line.is_empty());
+        Ok(line)
+    }
+
+    /// Hand these out again, which a stray quote had swallowed.
+    fn again(&mut self, lines: Vec<Vec<u8>>) {
+        self.line -= lines.len() as u64;
+        self.doubt = if lines.is_empty() { self.doubt } else { DOUBT };
+        for line in lines.into_iter().rev() {
+            self.ahead.push_front(line);
         }
     }
+}
+
+/// One record: a line, or several when quotes hold line breaks. Empty at the end of the file.
+///
+/// Done here because the csv reader cannot say on which line a record begins (it counts a line when it reads
+/// on past it), and a row that is refused must be found again; and because it takes a stray quotation mark for the
+/// beginning of a field that goes on to the next one, rows and all. Then only the line with the mark is no row, and
+/// reading goes on with the line below it.
+fn read_record(lines: &mut Lines, separator: u8, columns: usize) -> Result<(Vec<u8>, Result<(), Stray>)> {
+    let first = lines.next()?;
+    let (mut record, mut more) = (first.clone(), Vec::new());
+    let mut quotes = Quotes::default();
+    let mut fault = quotes.read(&first, separator).err();
+    let is_odd = first.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+    // The end of a field that another line opened in vain.
+    let is_rest = lines.doubt > 0 && is_odd && quotes.place != Place::Quoted;
+    lines.doubt = if is_rest { 0 } else { lines.doubt.saturating_sub(1) };
+    if is_rest && fault.is_none() {
+        fault = Some(Stray { field: quotes.field, why: "belongs to a field that began on a line before" });
+    }
+    let homes = addresses(&first, separator);
+    while fault.is_none() && quotes.place == Place::Quoted {
+        let line = lines.next()?;
+        let too_long = record.len() + line.len() > MAX_QUOTED || more.len() >= MAX_QUOTED_LINES;
+        if line.is_empty() || too_long {
+            fault = Some(Stray { field: quotes.field, why: "opens a field that does not end" });
+        } else if looks_like_a_row(&line, separator, columns, &homes) {
+            fault = Some(Stray { field: quotes.field, why: "opens a field that goes on over further rows" });
+        } else {
+            fault = quotes.read(&line, separator).err();
+            record.extend_from_slice(&line);
+        }
+        if !line.is_empty() {
+            more.push(line);
+        }
+    }
+    match fault {
+        None => Ok((record, Ok(()))),
+        Some(stray) => {
+            lines.again(more);
+            Ok((first, Err(stray)))
+        }
+    }
+}
+
+/// A quotation mark that is in no place where one belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stray {
+    /// The field, counting from 0.
+    field: usize,
+    /// What it does.
+    why: &'static str,
+}
+
+/// Reads the quotes of a record line by line.
+#[derive(Debug)]
+struct Quotes {
+    place: Place,
+    /// The field that is being read, counting from 0.
+    field: usize,
+}
+
+impl Stray {
+    fn unread(self, columns: &[String], line: &[u8]) -> Unread {
+        let field = columns.get(self.field).cloned().unwrap_or_default();
+        let named =
+            if field.is_empty() { format!("field {}", self.field + 1) } else { format!("\"{field}\"") };
+        let why = format!("L19: a quotation mark in {named} {}", self.why);
+        let row = text(line).trim_end().chars().take(MAX_SHOWN).collect();
+        Unread { field, why, row }
+    }
+}
+
+impl Default for Quotes {
+    fn default() -> Self {
+        Self { place: Place::FieldStart, field: 0 }
+    }
+}
+
+impl Quotes {
+    /// Read one line. The error is a quote that ends a field which then goes on; white space after it is none.
+    fn read(&mut self, line: &[u8], separator: u8) -> Result<(), Stray> {
+        for byte in line {
+            if self.place == Place::Quote
+                && !matches!(*byte, b'"' | b' ' | b'\t' | b'\r' | b'\n')
+                && *byte != separator
+            {
+                return Err(Stray { field: self.field, why: "ends a field that goes on after it" });
+            }
+            // White space after the end of a field, up to the separator, leaves it ended.
+            let is_space = matches!(*byte, b' ' | b'\t') && *byte != separator;
+            if self.place == Place::Quote && is_space {
+                continue;
+            }
+            self.place = self.place.after(*byte, separator);
+            self.field += usize::from(self.place == Place::FieldStart);
+        }
+        Ok(())
+    }
+}
+
+/// Which fields of a line look like an address, whatever its quotes say.
+fn addresses(line: &[u8], separator: u8) -> Vec<usize> {
+    let bare = |field: &[u8]| -> String {
+        String::from_utf8_lossy(field).trim_matches(|c: char| c.is_whitespace() || c == '"').to_owned()
+    };
+    let looks_like_one = |text: &str| {
+        text.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty()
+                && domain.contains('.')
+                && !domain.contains('@')
+                && !text.contains([' ', '<', ':'])
+        })
+    };
+    let fields = line.split(|byte| *byte == separator).enumerate();
+    fields.filter(|(_, field)| looks_like_one(&bare(field))).map(|(at, _)| at).collect()
+}
+
+/// Whether a line within a quoted field is a row like the one that the field began on: it has an address where that one
+/// has its own, at `homes`, and more than the address if the rows do. Where that one shows no address, any will do.
+fn looks_like_a_row(line: &[u8], separator: u8, columns: usize, homes: &[usize]) -> bool {
+    let separators = line.iter().filter(|byte| **byte == separator).count();
+    let found = addresses(line, separator);
+    (separators > 0 || columns == 1) && found.iter().any(|at| homes.is_empty() || homes.contains(at))
 }
 
 /// Where in a record a reader is, as far as quotes go (RFC 4180).
@@ -288,7 +458,7 @@ impl Splitter {
 fn fields_of<'r>(
     columns: &[String],
     record: impl ExactSizeIterator<Item = &'r [u8]>,
-) -> Result<Fields, String> {
+) -> Result<Fields, Unread> {
     let (found, mut fields, mut surplus) = (record.len(), Fields::new(), false);
     for (at, field) in record.enumerate() {
         match columns.get(at) {
@@ -304,12 +474,13 @@ fn fields_of<'r>(
         }
     }
     if surplus {
-        return Err(format!("{found} fields, but the header line has {} columns", columns.len()));
+        let why = format!("L19: {found} fields, but the header line has {} columns", columns.len());
+        return Err(why.into());
     }
     Ok(fields)
 }
 
-fn fields_in(bytes: &[u8]) -> Result<Fields, String> {
+fn fields_in(bytes: &[u8]) -> Result<Fields, Unread> {
     use serde_json::{Map, Value};
     let object: Map<String, Value> =
         serde_json::from_slice(bytes).map_err(|error| format!("not a JSON object: {error}"))?;
@@ -321,7 +492,7 @@ fn fields_in(bytes: &[u8]) -> Result<Fields, String> {
             Value::Bool(flag) => flag.to_string(),
             Value::Number(number) => number.to_string(),
             Value::Array(_) | Value::Object(_) => {
-                return Err(format!("the field \"{name}\" is a list or an object; expected a text"));
+                return Err(format!("the field \"{name}\" is a list or an object; expected a text").into());
             }
         };
         if !value.is_empty() {
@@ -387,7 +558,10 @@ mod tests {
     fn rows(mut table: Table) -> Vec<Seen> {
         let mut rows = Vec::new();
         while let Some(row) = table.next().unwrap() {
-            rows.push((row.line, row.fields.map(|fields| fields.into_iter().collect())));
+            rows.push((
+                row.line,
+                row.fields.map(|fields| fields.into_iter().collect()).map_err(|unread| unread.why),
+            ));
         }
         rows
     }
@@ -410,7 +584,7 @@ mod tests {
                 (2, Ok(vec![pair("address", "a@x.nl"), pair("consent_source", "café")])),
                 (4, Ok(vec![pair("address", "b@x.nl")])),
                 (5, Ok(vec![pair("address", "c\r\n@x.nl"), pair("consent_source", "x")])),
-                (7, Err("3 fields, but the header line has 2 columns".to_owned())),
+                (7, Err("L19: 3 fields, but the header line has 2 columns".to_owned())),
             ]
         );
     }
@@ -438,9 +612,54 @@ mod tests {
             assert_eq!(rows[0].1.as_ref().unwrap()[1], pair("note", "two\nlines \"here\""));
             assert_eq!(rows[1].1.as_ref().unwrap()[1], pair("note", "5\" wide"));
         }
-        let endless = io::Cursor::new(b"address\n\"a\n".to_vec()).chain(io::repeat(b'\n'));
-        let error = Table::csv(Box::new(endless)).unwrap().next().unwrap_err();
-        assert!(error.to_string().contains("line 2 opens a quote"), "{error}");
+    }
+
+    #[test]
+    fn l19_a_stray_quotation_mark_swallows_no_rows() {
+        let read =
+            |text: &str| rows(Table::csv(Box::new(io::Cursor::new(text.as_bytes().to_vec()))).unwrap());
+        let taken = |text: &str| -> Vec<(u64, bool)> {
+            read(text).iter().map(|(line, fields)| (*line, fields.is_ok())).collect()
+        };
+        let header = "Email,Name,UNSUB_TIME\n";
+        let rest = "b@x.nl,Piet,2025\nc@x.nl,\"Kees\",2025\nd@x.nl,\"\",2025\ne@x.nl,Kees,2025\n";
+        // However it goes on: the row with the mark is named, the others are rows.
+        for first in
+            ["a@x.nl,\"Jan,2024", "a@x.nl,\"Jan\" de Boer,2024", "\"a@x.nl,Jan,2024", "a@x.nl,Jan,\"2024"]
+        {
+            let found = taken(&format!("{header}{first}\n{rest}"));
+            assert_eq!(found, [(2, false), (3, true), (4, true), (5, true), (6, true)], "{first}");
+        }
+        // The address may stand anywhere, and the separator may be another.
+        let found = taken("Naam;Email\n\"Jan;a@x.nl\nPiet;b@x.nl\n\"Kees\";c@x.nl\n");
+        assert_eq!(found, [(2, false), (3, true), (4, true)]);
+        // At the end of the file, and within one line.
+        assert_eq!(taken("Email,Name\na@x.nl,Jan\nb@x.nl,\"Piet"), [(2, true), (3, false)]);
+        for text in ["Email\n\"a@x.nl\nb@x.nl\n", "Email\n\"a@x.nl\nb@x.nl\nc@x.nl\"\n"] {
+            assert_eq!(taken(text)[..2], [(2, false), (3, true)], "one column");
+        }
+        let named = rows(csv(b"Email,First Name\na@x.nl,\"Jan\" x\n").unwrap());
+        assert_eq!(
+            named[0].1.as_ref().unwrap_err(),
+            "L19: a quotation mark in \"first_name\" ends a field that goes on after it"
+        );
+        // What spreadsheets write is none: line breaks, separators and doubled quotes in a field, and a space after it.
+        let note = "Email,Note\na@x.nl,\"Straat 1,\nbus 2; mail naar x@y.nl\n\"\"dag\"\"\"\nb@x.nl,\"x\" \nc@x.nl,5\"\n";
+        assert_eq!(taken(note), [(2, true), (5, true), (6, true)]);
+        assert_eq!(
+            read(note)[0].1.as_ref().unwrap()[1],
+            pair("note", "Straat 1,\nbus 2; mail naar x@y.nl\n\"dag\"")
+        );
+        // Of a note with a row in it the end is no row of its own.
+        let found = taken("Email,Note\na@x.nl,\"hij schreef:\nb@x.nl, Piet\nc@x.nl, ook\"\nc@x.nl,\n");
+        assert!(!found[0].1 && found.last() == Some(&(5, true)) && found.contains(&(4, false)), "{found:?}");
+        // A header cannot take rows in, either.
+        for file in [&b"Email,\"Name\na@x.nl,Jan\nb@x.nl,\"Piet\"\n"[..], b"Email,\"Name\" x\na@x.nl,Jan\n"] {
+            assert!(csv(file).err().unwrap().to_string().contains("quotation mark"));
+        }
+        // A field without end is given up after a while, and what it swallowed is read.
+        let endless = format!("Email,Note\na@x.nl,\"x\n{}b@x.nl\n", "regel\n".repeat(3_000));
+        assert_eq!(taken(&endless).len(), 3_002);
     }
 
     #[test]

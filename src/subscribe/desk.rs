@@ -58,7 +58,7 @@ pub enum Opened {
 pub enum Confirmed {
     /// The consent is on record, since now or since an earlier press of the button.
     Done,
-    /// The request it belongs to is not on record any more.
+    /// The request it belongs to is not on record any more, or what came of it no longer counts.
     Gone,
     /// The address left in the meantime, or is suppressed: nothing was changed.
     Barred,
@@ -181,7 +181,11 @@ impl SignUps {
             return Ok(Confirmed::Barred);
         }
         if history.iter().any(|event| is_this(event, ConsentEventKind::Grant)) {
-            return Ok(Confirmed::Done);
+            // What was put right since, or has run out, is never said to stand (RULES L12).
+            return Ok(match fold(history, now) {
+                ConsentState::Granted { .. } => Confirmed::Done,
+                _ => Confirmed::Gone,
+            });
         }
         let granted = ConsentEvent { kind: ConsentEventKind::Grant, recorded_at: now, ..asked.clone() };
         let confirmed = ConsentEvent {

@@ -46,6 +46,23 @@ pub struct Suppression {
     pub source: String,
 }
 
+impl Suppression {
+    /// The SHA-256 (hex) of the file that an import took it from; `None` for what came any other way, which no undoing
+    /// of an import takes back (RULES L19).
+    pub fn file(&self) -> Option<&str> {
+        file_of(&self.source)
+    }
+}
+
+/// The SHA-256 (hex) of the file that a fact with this source was imported from: it ends in
+/// `(SHA-256 …), import ID`.
+pub fn file_of(source: &str) -> Option<&str> {
+    let (file, id) = source.rsplit_once("), import ")?;
+    let (_, sha256) = file.rsplit_once("(SHA-256 ")?;
+    let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_hash && !id.is_empty() && !id.contains(' ')).then_some(sha256)
+}
+
 /// A mailbox that does not work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryBlock {
@@ -122,6 +139,23 @@ mod tests {
         for reason in [Reason::Complaint, Reason::Objection, Reason::Manual] {
             let suppressions = suppressed(reason);
             assert_eq!(standing(&suppressions, &granted(Grade::A, 1, true)), suppressions.first());
+        }
+    }
+
+    #[test]
+    fn l19_what_an_import_brought_is_told_from_everything_else() {
+        let hash = "0f".repeat(32);
+        let of = |source: String| file_of(&source).map(str::to_owned);
+        assert_eq!(of(format!("laposta export, x.csv (SHA-256 {hash}), import 01h7")), Some(hash.clone()));
+        for source in [
+            "one_click".to_owned(),
+            "abuse report".to_owned(),
+            "a letter, import 01h7".to_owned(),
+            format!("x (SHA-256 {hash}), import "),
+            format!("x (SHA-256 {hash}), import 01h7 and more"),
+            "x (SHA-256 0f), import 01h7".to_owned(),
+        ] {
+            assert_eq!(of(source.clone()), None, "{source}");
         }
     }
 

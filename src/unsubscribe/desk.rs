@@ -100,7 +100,7 @@ impl Leaving {
 pub enum Taken {
     /// It was recorded now; with this, whoever made it can take it back for a while.
     Recorded(Option<Proof>),
-    /// The address had unsubscribed from this sender before, and nothing has lifted it since.
+    /// The address had unsubscribed from this sender before, and nothing has lifted it since or can.
     Before,
 }
 
@@ -230,12 +230,16 @@ impl Desk {
     }
 
     /// Record a complaint about the message that `leaving` names, and suppress for good (RULES P14, L16); durable when
-    /// this returns `Ok`. Says whether that was news: of an address that complained before, another complaint
+    /// this returns `Ok`. Says whether that was news: of an address that complained to us before, another complaint
     /// changes nothing. Must be awaited to its end, as [`Desk::take`].
     pub(super) async fn complain(&self, leaving: Leaving) -> Result<bool, RecordError> {
         let _alone = self.alone(&leaving.sender, &leaving.address).await;
+        // One that an import brought can be taken back with it.
         let complained = |profile: &Profile| {
-            profile.suppressions.iter().any(|suppression| suppression.reason == Reason::Complaint)
+            profile
+                .suppressions
+                .iter()
+                .any(|suppression| suppression.reason == Reason::Complaint && suppression.file().is_none())
         };
         match self.register.profile(&leaving.sender, &leaving.address) {
             Ok(profile) if complained(&profile) => return Ok(false),
@@ -321,8 +325,8 @@ impl Desk {
     }
 }
 
-/// Whether an unsubscribe is on record that no later grant could lift (RULES L16), so that another would
-/// change nothing.
+/// Whether an unsubscribe is on record that no later grant could lift (RULES L16) and no undoing of an import could
+/// take back (L19), so that another would change nothing.
 fn has_left(profile: &Profile) -> bool {
     let last_grant = profile
         .consents
@@ -332,7 +336,9 @@ fn has_left(profile: &Profile) -> bool {
         .map(|event| event.at.max(event.recorded_at))
         .max();
     profile.suppressions.iter().any(|suppression| {
-        suppression.reason == Reason::Unsubscribed && last_grant.is_none_or(|grant| grant < suppression.since)
+        suppression.reason == Reason::Unsubscribed
+            && suppression.file().is_none()
+            && last_grant.is_none_or(|grant| grant < suppression.since)
     })
 }
 

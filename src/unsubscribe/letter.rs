@@ -7,6 +7,7 @@
 use mail_parser::{Message, MessageParser};
 
 use super::report::{self, Failure};
+use super::wish;
 use crate::mail::Address;
 
 /// Texts in a mail that may be tokens: more are not looked at (promise 10).
@@ -40,7 +41,7 @@ pub(super) struct Letter {
 pub(super) enum Kind {
     /// A machine wrote it: it is nobody's wish (RULES P9).
     Automatic(&'static str),
-    /// An abuse report (RFC 5965).
+    /// An abuse report (RFC 5965) about what a person complained of: abuse, or fraud.
     Complaint,
     /// A report that somebody wants to get no more, and does not call it abuse.
     OptOut,
@@ -96,7 +97,7 @@ fn kind(message: &Message<'_>, subject: &str, token_in_subject: bool, null_path:
         return Kind::Wish { plain: false };
     }
     let text = message.body_text(0).unwrap_or_default();
-    if is_wish_in_subject(subject) || is_wish(&text) { Kind::Wish { plain: true } } else { Kind::Other }
+    if wish::is_said(subject, &text) { Kind::Wish { plain: true } } else { Kind::Other }
 }
 
 /// Why a machine wrote it (RFC 3834 5).
@@ -151,55 +152,6 @@ fn references(message: &Message<'_>) -> Vec<String> {
         }
     }
     all
-}
-
-/// The words with which people ask for it, in the four languages.
-const WISHES: &[&str] = &[
-    "stop",
-    "stoppen",
-    "stopp",
-    "afmelden",
-    "afmelding",
-    "uitschrijven",
-    "opzeggen",
-    "unsubscribe",
-    "optout",
-    "opt-out",
-    "abmelden",
-    "abmeldung",
-    "abbestellen",
-    "austragen",
-    "désabonner",
-    "desabonner",
-    "désabonnement",
-    "desabonnement",
-    "désinscription",
-    "desinscription",
-    "désinscrire",
-    "desinscrire",
-];
-
-/// Whether a text begins with such a word, alone or in a short line; what it quotes does not count.
-fn is_wish(text: &str) -> bool {
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('>'));
-    first.is_some_and(|line| says_so(line, 6))
-}
-
-/// Whether a subject is such a word. That of an answer repeats what was written to them, and says nothing.
-fn is_wish_in_subject(subject: &str) -> bool {
-    let lower = subject.trim().to_lowercase();
-    let is_answer =
-        ["re:", "antw:", "aw:", "sv:", "fw:", "fwd:", "tr:", "réf:"].iter().any(|at| lower.starts_with(at));
-    !is_answer && says_so(subject, 4)
-}
-
-fn says_so(line: &str, longest: usize) -> bool {
-    let words: Vec<String> = line
-        .split_whitespace()
-        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase())
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.len() <= longest && words.iter().any(|word| WISHES.contains(&word.as_str()))
 }
 
 /// Whether the topmost Authentication-Results (RFC 8601) is of a server that is trusted, and says that the From
@@ -376,22 +328,6 @@ mod tests {
             kind_of(&format!("Auto-Submitted: no\nSubject: {TOKEN}\n\n")),
             Kind::Wish { plain: false }
         );
-    }
-
-    #[test]
-    fn p9_words_count_where_people_write_them() {
-        for (text, wish) in [
-            ("Subject: Afmelden\n\n", true),
-            ("Subject: Re: Nieuws\n\nStop.\n\n> Klik om te stoppen\n", true),
-            ("Subject: Re: Nieuws\n\nGraag afmelden, dank u!\n", true),
-            ("Subject: AW: News\n\nBitte abmelden\n", true),
-            ("Subject: unsubscribe me please\n\nhello\n", true),
-            ("Subject: Re: Stop met roken\n\nDank voor de tips\n", false),
-            ("Subject: Vraag\n\nKunt u mij vertellen wanneer het stop moet worden ingeleverd?\n", false),
-            ("Subject: Vraag\n\n> afmelden\n\nWat betekent dit?\n", false),
-        ] {
-            assert_eq!(kind_of(text) == Kind::Wish { plain: true }, wish, "{text}");
-        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod proxy;
 mod report;
 pub(crate) mod shared;
 mod undo;
+mod wish;
 
 pub use desk::{Desk, Leaving, Notices, Settings, Taken, Unread, Visit};
 pub use health::{Health, Outside};

@@ -12,7 +12,7 @@ use super::source::Member;
 use super::{How, Job, Kind};
 use crate::admin::{MAX_ROWS, Row};
 use crate::cli::fields::{self, Context};
-use crate::cli::table::{Fields, Table};
+use crate::cli::table::{Fields, Table, Unread};
 use crate::clock::{Clock as _, SystemClock};
 
 /// Which facts of a file are taken in.
@@ -83,8 +83,8 @@ impl<'a> Reader<'a> {
         while let Some(row) = table.next()? {
             match row.fields {
                 Ok(fields) => self.row(row.line, fields),
-                Err(why) => {
-                    self.fault(Reject { line: row.line, field: String::new(), why, row: String::new() })
+                Err(Unread { field, why, row: text }) => {
+                    self.fault(Reject { line: row.line, field, why, row: text });
                 }
             }
             if self.pass == Pass::Rest {

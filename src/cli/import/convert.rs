@@ -89,16 +89,16 @@ impl Reading<'_> {
         if self.form.order.is_some() {
             return self.purchase(line, address, row);
         }
-        let word = first(row, self.form.state).map_or("", |(_, word)| word);
-        let state = standing(word);
+        let state = self.state(row);
         if let Some(reason) = self.opt_out(row, state) {
             return Ok(Facts::Out(SuppressionRow {
                 line,
                 address,
                 sender: self.word.sender.clone(),
                 reason,
-                since: first(row, self.form.left)
-                    .and_then(|(_, at)| dates::moment(at, self.zone, self.dates).ok()),
+                since: all(row, self.form.left)
+                    .filter_map(|(_, at)| dates::moment(at, self.zone, self.dates).ok())
+                    .max(),
                 source: format!("{} export", self.form.name),
             }));
         }
@@ -114,11 +114,12 @@ impl Reading<'_> {
             (Part::Pending, _) | (_, Standing::Pending) => {
                 Ok(Facts::Nothing("sign-ups that were never confirmed"))
             }
-            (_, Standing::Unknown) => {
-                let column = first(row, self.form.state).map_or("status", |(column, _)| column);
-                Err(fault(column, format!("L2: \"{word}\" is no state that is known; is it an opt-out?")))
-            }
-            _ => self.consent(line, address, row),
+            _ => match self.unknown(row, state) {
+                Some((column, word)) => {
+                    Err(fault(column, format!("L2: \"{word}\" is no state that is known; is it an opt-out?")))
+                }
+                None => self.consent(line, address, row),
+            },
         }
     }
 
@@ -136,6 +137,19 @@ impl Reading<'_> {
             fault(column, "L17: the address is missing")
         })?;
         Address::parse(text).map_err(|error| fault(column, format!("L17: \"{text}\": {error}")))
+    }
+
+    /// How things stand by all columns that say so: the worst of them (RULES L19).
+    fn state(&self, row: &Fields) -> Standing {
+        all(row, self.form.state).map(|(_, word)| standing(word)).max().unwrap_or(Standing::Active)
+    }
+
+    /// The word that nobody knows and nothing else in the row makes up for: what stands in a column that people fill in
+    /// with words of their own may be passed over where another says how things stand, and what the tool wrote never.
+    fn unknown<'r>(&self, row: &'r Fields, state: Standing) -> Option<(&'r str, &'r str)> {
+        let matters = |column: &str| state == Standing::Unknown || self.form.own_state.contains(&column);
+        all(row, self.form.state)
+            .find(|(column, word)| standing(word) == Standing::Unknown && matters(column))
     }
 
     /// Any sign of an opt-out is one (RULES L19): a doubtful yes stops mail, and a doubtful no would not.
@@ -260,6 +274,11 @@ fn first<'r>(row: &'r Fields, columns: &[&'static str]) -> Option<(&'r str, &'r 
     columns.iter().find_map(|column| filled(row, column))
 }
 
+/// All of `columns` that are there and not empty.
+fn all<'r>(row: &'r Fields, columns: &[&'static str]) -> impl Iterator<Item = (&'r str, &'r str)> {
+    columns.iter().filter_map(|column| filled(row, column))
+}
+
 /// What stands in `column`, and its name.
 fn filled<'r>(row: &'r Fields, column: &str) -> Option<(&'r str, &'r str)> {
     let (column, text) = row.get_key_value(column)?;
@@ -330,6 +349,52 @@ mod tests {
             matches!(undated, Ok(Facts::Out(SuppressionRow { since: None, .. }))),
             "never lost for its date"
         );
+    }
+
+    #[test]
+    fn l19_every_column_that_may_say_how_things_stand_counts_and_the_worst_wins() {
+        let laposta = |status, state| {
+            let row = [
+                ("email", "a@x.nl"),
+                ("status", status),
+                ("source_url", "https://x.nl"),
+                ("state", state),
+                ("signup_date", "2024-01-02 03:04:05"),
+            ];
+            facts(Format::Laposta, Part::Whole, &word(), &row)
+        };
+        let is_out = |facts: Result<Facts, Fault>| matches!(facts, Ok(Facts::Out(_)));
+        assert!(is_out(laposta("actief", "unsubscribed")), "the second column");
+        assert!(is_out(laposta("klant", "unsubscribed")) && is_out(laposta("uitgeschreven", "active")));
+        assert!(is_out(laposta("klant", "Abmeldung per Mail")), "in a longer word, too");
+        assert!(matches!(laposta("cleaned", "active"), Ok(Facts::Dead(_))));
+        assert!(matches!(laposta("unconfirmed", "active"), Ok(Facts::Nothing(_))));
+        // A column that somebody fills in with words of their own makes no good row fail.
+        assert!(matches!(laposta("klant", "active"), Ok(Facts::In(_, None))));
+        // What the tool itself wrote is never passed over.
+        assert_eq!(laposta("actief", "paused").unwrap_err().field, "state");
+        let optin = ("optin_time", "2024-01-02 03:04:05");
+        for row in [
+            [MAIL, optin, ("status", "active"), ("member_status", "Unsubscribed")],
+            [MAIL, optin, ("status", "klant"), ("member_status", "complained")],
+            [MAIL, optin, ("unsub_time", "0000-00-00 00:00:00"), ("afgemeld_op", "2025-01-02")],
+        ] {
+            assert!(is_out(facts(Format::Mailchimp, Part::Whole, &word(), &row)), "{row:?}");
+        }
+        let row = [
+            ("subscriber", "a@x.nl"),
+            ("signup_timestamp", "2024-01-02"),
+            ("status", "Active"),
+            ("type", "unsubscribed"),
+        ];
+        assert!(is_out(facts(Format::Mailerlite, Part::Whole, &word(), &row)));
+        let row = [
+            ("emailaddress", "a@x.nl"),
+            ("date", "2024-01-02"),
+            ("state", "Unsubscribed"),
+            ("status", "Active"),
+        ];
+        assert!(is_out(facts(Format::CampaignMonitor, Part::Whole, &word(), &row)));
     }
 
     #[test]

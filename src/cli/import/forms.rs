@@ -3,7 +3,8 @@
 
 use super::Format;
 
-/// What the columns of a tool's file mean. The first column that is there and not empty counts.
+/// What the columns of a tool's file mean. The first column that is there and not empty counts; of those that may say
+/// that somebody left, all do.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Form {
     /// Whose word it is.
@@ -28,6 +29,8 @@ pub(super) struct Form {
     pub reason: &'static [&'static str],
     /// A word for how things stand.
     pub state: &'static [&'static str],
+    /// Those of them that nobody but the tool fills in: a word there that is not known is never passed over.
+    pub own_state: &'static [&'static str],
     /// Columns that say yes to an opt-out; a name that ends in `*` stands for all that begin with it.
     pub out: &'static [&'static str],
     /// What a shop's order has, for customer relations.
@@ -45,6 +48,26 @@ pub(super) struct Order {
     pub product: &'static [&'static str],
 }
 
+/// What tools call the time at which somebody left.
+const LEFT: &[&str] = &[
+    "unsub_time",
+    "unsubscribe_date",
+    "unsubscribed_date",
+    "unsubscribed_at",
+    "unsubscribe_time",
+    "date_unsubscribe",
+    "date_unsubscribed",
+    "opt_out_date",
+    "opt_out_time",
+    "optout_date",
+    "optout_time",
+    "uitgeschreven_op",
+    "afgemeld_op",
+];
+
+/// What tools, and people who add columns of their own, call how things stand.
+const STATE: &[&str] = &["state", "status", "member_status", "subscriber_status", "subscription_status"];
+
 const NONE: Form = Form {
     name: "",
     signature: &[],
@@ -54,9 +77,10 @@ const NONE: Form = Form {
     source: &[],
     confirmed: &[],
     confirmed_ip: &[],
-    left: &[],
+    left: LEFT,
     reason: &[],
-    state: &["status", "state"],
+    state: STATE,
+    own_state: &[],
     out: &["blocklisted", "blacklisted", "email_blacklisted", "unsubscribed", "opted_out", "opt_out"],
     order: None,
 };
@@ -71,9 +95,7 @@ pub(super) const FORMS: &[Form] = &[
         ip: &["optin_ip"],
         confirmed: &["confirm_time"],
         confirmed_ip: &["confirm_ip"],
-        left: &["unsub_time"],
         reason: &["unsub_reason", "unsub_campaign_title"],
-        state: &["status", "member_status"],
         ..NONE
     },
     Form {
@@ -84,9 +106,8 @@ pub(super) const FORMS: &[Form] = &[
         ip: &["signup_ip", "optin_ip"],
         confirmed: &["confirmation_timestamp"],
         confirmed_ip: &["confirmation_ip"],
-        left: &["date_unsubscribe", "unsubscribed_at", "date_unsubscribed"],
         reason: &["unsubscribe_reason"],
-        state: &["status", "type", "state"],
+        state: &["status", "type", "state", "subscriber_status", "subscription_status"],
         ..NONE
     },
     Form {
@@ -97,7 +118,6 @@ pub(super) const FORMS: &[Form] = &[
         source: &["source_url"],
         confirmed: &["confirm_date"],
         confirmed_ip: &["confirm_ip"],
-        left: &["unsubscribed_date", "unsubscribe_date"],
         ..NONE
     },
     Form {
@@ -107,15 +127,19 @@ pub(super) const FORMS: &[Form] = &[
         ip: &["ip"],
         source: &["source_url"],
         confirmed: &["confirm_date", "confirmed_date"],
-        left: &["unsubscribe_date", "unsubscribed_date"],
+        own_state: &["state"],
         ..NONE
     },
-    Form { name: "listmonk", signature: &["uuid", "email", "attributes", "status"], ..NONE },
+    Form {
+        name: "listmonk",
+        signature: &["uuid", "email", "attributes", "status"],
+        own_state: &["status"],
+        ..NONE
+    },
     Form {
         name: "hubspot",
         signature: &["unsubscribed_from_all_email"],
         granted: &["legal_basis_timestamp", "consent_date"],
-        left: &[],
         state: &[],
         out: &["unsubscribed_from_all_email", "opted_out_of_email:*"],
         ..NONE
@@ -126,7 +150,7 @@ pub(super) const FORMS: &[Form] = &[
         address: &["emailaddress", "email_address", "email"],
         granted: &["date"],
         ip: &["ip", "signup_ip"],
-        left: &["unsubscribed_date"],
+        own_state: &["state"],
         ..NONE
     },
     Form {
@@ -206,22 +230,24 @@ pub(super) fn form(format: Format, columns: &[String]) -> Option<&'static Form> 
 }
 
 /// What a word for how things stand comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// The worse, the greater: of several words about one person the worst counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
+    /// A word that is not known.
+    Unknown,
     /// Gets mail, or: was paid.
     Active,
+    /// Never confirmed, or never paid.
+    Pending,
+    /// No longer on the list, or the order came to nothing.
+    Dead,
+    /// The mailbox does not work.
+    Bounced,
     /// Has left.
     Left,
     /// Has complained.
     Complained,
-    /// Never confirmed, or never paid.
-    Pending,
-    /// The mailbox does not work.
-    Bounced,
-    /// No longer on the list, or the order came to nothing.
-    Dead,
-    /// A word that is not known.
-    Unknown,
 }
 
 /// The words of all tools together; none of them means one thing here and another there.
@@ -253,8 +279,40 @@ pub(super) fn standing(word: &str) -> Standing {
         "cleaned" | "bounced" | "hard_bounced" | "hard_bounce" => Standing::Bounced,
         "deleted" | "archived" | "inactive" | "refunded" | "voided" | "cancelled" | "canceled" | "failed"
         | "expired" | "geannuleerd" | "mislukt" | "terugbetaald" | "trash" => Standing::Dead,
+        _ if says_left(word) => Standing::Left,
         _ => Standing::Unknown,
     }
+}
+
+/// Whether what a tool or a person calls those who left is in `name`, as part of a longer word, too.
+pub(super) fn says_left(name: &str) -> bool {
+    const STEMS: [&str; 22] = [
+        "unsub",
+        "optout",
+        "optedout",
+        "blocklist",
+        "blacklist",
+        "blockedlist",
+        "suppress",
+        "donotmail",
+        "donotcontact",
+        "uitgeschreven",
+        "uitschrijving",
+        "afgemeld",
+        "afmelding",
+        "geblokkeerd",
+        "abgemeldet",
+        "abmeldung",
+        "ausgetragen",
+        "gesperrt",
+        "désabonn",
+        "desabonn",
+        "désinscri",
+        "desinscri",
+    ];
+    let squeezed: String =
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    STEMS.iter().any(|stem| squeezed.contains(stem))
 }
 
 /// Whether the words for why somebody left are those of a complaint.
@@ -305,6 +363,12 @@ mod tests {
         assert_eq!(standing("refunded"), Standing::Dead);
         assert_eq!(standing("Cleaned"), Standing::Bounced);
         assert_eq!(standing("quote"), Standing::Unknown);
+        for word in
+            ["Opted-Out", "opt out", "abgemeldet", "Désabonné", "Désinscrit", "Suppressed", "geblokkeerd"]
+        {
+            assert_eq!(standing(word), Standing::Left, "{word}");
+        }
+        assert!(Standing::Left > Standing::Bounced && Standing::Unknown < Standing::Active);
         assert!(is_complaint("ABUSE: marked as spam") && !is_complaint("no longer interested"));
     }
 }

@@ -33,7 +33,7 @@ use crate::ledger::{ImportBegun, ImportEnded};
 use crate::mail::Reference;
 use crate::secret::{SystemEntropy, random};
 use batch::{Batch, Pass, Reader};
-use convert::{MAPPED, Word};
+use convert::{MAPPED, Part, Word};
 use dates::Order;
 use forms::Form;
 use rejects::Rejects;
@@ -382,6 +382,15 @@ struct Total {
 fn run(job: Job, link: &mut Link, out: &mut Out) -> Result<bool> {
     let hows = job.source.members.iter().map(|member| job.how(member)).collect::<Result<Vec<_>>>()?;
     let orders = job.source.members.iter().map(|member| job.order(member)).collect::<Result<Vec<_>>>()?;
+    for (member, how) in job.source.members.iter().zip(&hows) {
+        // A name is little to go by, and an opt-out for good.
+        if member.part == Part::Left && matches!(how, How::Tool(_)) {
+            super::print::note(&format!(
+                "{}: by its name it holds those who left, and each row in it is taken for an opt-out",
+                member.name
+            ));
+        }
+    }
     let id = Reference::new(SystemClock.now(), random(&SystemEntropy)).to_string();
     let word = hows.first().map_or("rows", |how| how.word());
     let name = format!("{} (SHA-256 {})", job.source.name, job.source.sha256);

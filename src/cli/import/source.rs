@@ -11,6 +11,7 @@ use aws_lc_rs::digest;
 use encoding_rs::{Decoder, UTF_16BE, UTF_16LE};
 
 use super::convert::Part;
+use super::forms::says_left;
 use crate::ledger::KeptFile;
 
 /// Files in one zip.
@@ -210,13 +211,14 @@ fn is_table(name: &str) -> bool {
 
 /// Tools name the files of an export by what became of the people in them.
 fn part(name: &str) -> Part {
-    let name = name.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if has(&["unsubscribed", "uitgeschreven", "opted_out", "optout", "blocklist", "blacklist"]) {
+    let squeezed: String =
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let has = |words: &[&str]| words.iter().any(|word| squeezed.contains(word));
+    if says_left(name) || has(&["complain", "complaint", "klachten"]) {
         Part::Left
     } else if has(&["cleaned", "bounced"]) {
         Part::Dead
-    } else if has(&["unconfirmed", "pending", "nonsubscribed", "non_subscribed"]) {
+    } else if has(&["unconfirmed", "pending", "nonsubscribed", "onbevestigd"]) {
         Part::Pending
     } else {
         Part::Whole
@@ -342,6 +344,38 @@ mod tests {
         }
         for plain in [&b""[..], b"a", b"a;b\n", b"\xff"] {
             assert_eq!(all(decoded(Box::new(plain)).unwrap()), plain);
+        }
+    }
+
+    #[test]
+    fn l19_a_file_is_named_for_those_who_left_in_many_ways() {
+        for name in [
+            "unsubscribed_email_audience_export_1.csv",
+            "afgemeld.csv",
+            "Afmeldingen 2026.csv",
+            "uitschrijvingen.csv",
+            "opt-out.csv",
+            "Opt Outs.csv",
+            "opted_out.csv",
+            "suppressed.csv",
+            "suppression-list.csv",
+            "abgemeldet.csv",
+            "désabonnés.csv",
+            "desabonnes.csv",
+            "desinscrits.csv",
+            "complaints.csv",
+        ] {
+            assert_eq!(part(name), Part::Left, "{name}");
+        }
+        for (name, expected) in [
+            ("subscribed_email_audience_export_1.csv", Part::Whole),
+            ("aangemeld.csv", Part::Whole),
+            ("double-opt-in.csv", Part::Whole),
+            ("cleaned.csv", Part::Dead),
+            ("non-subscribed.csv", Part::Pending),
+            ("nonsubscribed.csv", Part::Pending),
+        ] {
+            assert_eq!(part(name), expected, "{name}");
         }
     }
 
