@@ -564,6 +564,10 @@ mod tests {
         ], 0..24)) {
             let html = soup.concat();
             let found = scan(html.as_bytes());
+            if found.unfit.is_some() {
+                // Nothing is put into it: the message is wrapped.
+                return Ok(());
+            }
             let before = format!("{}\r\n{}\r\n", &html[..found.insert], found.closer);
             let seen = scan(format!("{before}<div>here</div>").as_bytes());
             prop_assert_eq!((&*seen.closer, seen.unfit), ("", None), "{}", html);
