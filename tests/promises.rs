@@ -5,6 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
+use sluis::admin;
 use sluis::clock::{Clock as _, ManualClock, SystemClock};
 use sluis::ledger::Event;
 use sluis::mail::Class;
@@ -136,6 +137,37 @@ async fn promise_2_with_queue_when_down_the_message_waits_and_is_delivered_later
     assert!(reply.text().contains("queued"), "{reply:?}");
     use sluis::relay::SpoolView as _;
     assert_eq!(gateway.running.store().count().unwrap(), 2);
+    let mut next_hop = NextHop::at(port, EVERYTHING, |_, _| None).await;
+    let mut who = [next_hop.next().await.rcpt, next_hop.next().await.rcpt];
+    who.sort();
+    assert!(who[0][0].starts_with("<a@example.org>") && who[1][0].starts_with("<b@example.org>"), "{who:?}");
+}
+
+/// The command said "tried now" and the copy was put off for an hour, as the next hop had been down a moment ago.
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_2_who_says_retry_has_it_tried_whatever_was_seen_of_the_next_hop() {
+    let port = support::gateway::free_port();
+    let gateway = TestGateway::with(port, "", "queue_when_down = true\nretry = [\"1h\"]").await;
+    gateway.consent(&["a@example.org", "b@example.org"]).await;
+    let mut client = gateway.client().await;
+    let reply = client.submit(NEWS, &["a@example.org", "b@example.org"], message(NEWS, "Dag")).await;
+    assert!(reply.text().contains("queued"), "{reply:?}");
+    let mut next_hop = NextHop::at(port, EVERYTHING, |_, _| None).await;
+    use sluis::relay::SpoolView as _;
+    let waiting = gateway.running.store().list(None, 10).unwrap();
+    let socket = gateway.folder.path().join("var").join("sluis.sock");
+    tokio::task::spawn_blocking(move || {
+        let mut admin = admin::Client::connect(&socket, 1 << 20).unwrap().unwrap();
+        for copy in waiting.iter().map(|spooled| spooled.copy) {
+            let request = admin::Request::Change { copy, action: admin::QueueAction::Retry };
+            let answer = admin.ask(&request).unwrap();
+            assert!(matches!(answer, admin::Answer::Done { .. }), "{answer:?}");
+        }
+    })
+    .await
+    .unwrap();
+    next_hop.next().await;
+    next_hop.next().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

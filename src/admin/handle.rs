@@ -192,6 +192,9 @@ async fn change(copy: CopyId, action: QueueAction, services: &Services) -> Answe
         return answer;
     }
     drop(claim);
+    if action == QueueAction::Retry {
+        services.control.rouse();
+    }
     services.control.wake();
     Answer::Done { text }
 }

@@ -168,6 +168,8 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn wake(&self);
     /// Add to `record` what is owed to whom because its entry at `place` lifts a block or an unsubscribe (RULES L10).
     fn tell_lifted(&self, record: &mut Record, place: usize) -> Result<(), Unavailable>;
+    /// An administrator wants a copy tried, so a next hop that was down may be there again: nobody leaves it alone now.
+    fn rouse(&self);
 }
 
 /// Something that takes its time; the text says what was done, or why it was not.

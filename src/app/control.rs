@@ -78,6 +78,10 @@ impl Control for Remote {
         letters::owe_good_news(record, place, true, &settings, self.reload.clock.now());
         Ok(())
     }
+
+    fn rouse(&self) {
+        self.facts.relay.rouse();
+    }
 }
 
 /// `newsletters smtp.example:587 (down: connection refused)`.

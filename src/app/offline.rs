@@ -99,4 +99,5 @@ impl Control for Nobody {
         letters::owe_good_news(record, place, true, &settings, self.clock.now());
         Ok(())
     }
+    fn rouse(&self) {}
 }

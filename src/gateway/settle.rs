@@ -1,10 +1,12 @@
 //! What became of the copies: entries, spool, DSNs, and the one reply for all recipients.
 
+use std::collections::HashMap;
+
 use super::admit::{Journey, Rejected, named, refused_by_policy};
 use super::compose::Draft;
 use super::deliver::keep_bytes;
 use super::{Gateway, unproven};
-use crate::ledger::{Event, Outcome, Record, Side, SpoolState};
+use crate::ledger::{Event, Outcome, Record, Side};
 use crate::mail::{Address, Recipient, Reference};
 use crate::metrics;
 use crate::relay::{Answer, Copy, Delivery, Fate, FirstTry, blocked_by, dsn};
@@ -106,8 +108,8 @@ impl Gateway {
             .map(|(at, _)| recipient(journey, draft, *at))
             .collect();
         if !waiting.is_empty() {
-            let next = self.parts.spool.next_try(1, journey.now);
-            let mut spooled = self.spooled(journey, draft, original, SpoolState::Waiting { next });
+            let state = self.parts.spool.after_a_try(!sorted.in_doubt.is_empty(), journey.now);
+            let mut spooled = self.spooled(journey, draft, original, state);
             spooled.recipients = waiting;
             spooled.last_reply = sorted
                 .deferred
@@ -166,11 +168,13 @@ impl Gateway {
 /// Recipients of one fate, put together by what was said of them, in order of appearance.
 fn by_answer<'a>(fates: &[(usize, &'a Answer)]) -> Vec<Vec<(usize, &'a Answer)>> {
     let mut groups: Vec<Vec<(usize, &'a Answer)>> = Vec::new();
+    let mut places = HashMap::new();
     for &(at, answer) in fates {
-        match groups.iter_mut().find(|group| group[0].1 == answer) {
-            Some(group) => group.push((at, answer)),
-            None => groups.push(vec![(at, answer)]),
-        }
+        let place = *places.entry(answer).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[place].push((at, answer));
     }
     groups
 }

@@ -40,5 +40,5 @@ pub use evidence::{EvidenceKept, KeptFile, NamedFile, NotKept, Opened, Shelf};
 pub use import::{Fact, ImportBegun, ImportEnded, ImportUndone, TakenBack, Undeliverable};
 pub use inbox::{Answered, Held, Ignored, InboxView, Letter, Returned, Unblocked};
 pub use outbox::{Channel, OutboxView, Owed, OwedId, OwedState, Telling, Told};
-pub use record::{Archive, Keep, Record, Side, SpoolState, Spooled};
+pub use record::{Archive, Keep, NEVER_PUT_OFF, Record, Side, SpoolState, Spooled};
 pub use scribe::{Batch, Book, Inbox, Ready, RecordError, Scribe, Spelled, WeakScribe};

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::EntryNumber;
+use super::record::is_due;
 use crate::mail::{Address, AddressKey, SenderId};
 use crate::policy::Unavailable;
 
@@ -96,6 +97,13 @@ pub enum OwedState {
     },
     /// Given up: a person has to look (`sluis outbox`).
     Dead,
+}
+
+impl OwedState {
+    /// Whether it is to be told at `now`.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        matches!(self, Self::Waiting { next } if is_due(*next, now))
+    }
 }
 
 impl Owed {

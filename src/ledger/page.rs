@@ -327,7 +327,10 @@ fn consent(it: &Consented, story: &Story<'_>) -> Markup {
     html! {
         (t.row(&w::FOR, html! { (it.sender) ", " (it.purpose) }))
         (t.row(&w::GIVEN_AT, html! { (it.event.at) }))
-        @if let Some(act) = &evidence.act { (t.row(&w::BY_ACT, act.as_str())) }
+        @if let Some(act) = &evidence.act {
+            // Older pages had the program's own word for it.
+            (t.row(&w::BY_ACT, if story.has_facts() { act.as_str().to_owned() } else { format!("{act:?}") }))
+        }
         @if let Some(text) = &evidence.text_sha256 { (t.row(&w::TEXT_SHOWN, sha(text))) }
         @if let Some(version) = &evidence.privacy_version { (t.row(&w::PRIVACY, version)) }
         @if let Some(source) = &evidence.source { (t.row(&w::WHERE, source)) }

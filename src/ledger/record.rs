@@ -1,7 +1,7 @@
 //! What is handed to the pen: entries, and what must become durable in the same commit.
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::{EntryNumber, Event};
@@ -168,6 +168,22 @@ pub enum SpoolState {
     },
     /// Held by an administrator or by `in_doubt = "hold"`.
     Held,
+}
+
+/// No try is put off for so long: what waits longer was put off by a clock that was ahead, and would wait for years once
+/// that is right.
+pub const NEVER_PUT_OFF: SignedDuration = SignedDuration::from_hours(60 * 24);
+
+/// Whether what is put off until `next` is due at `now`.
+pub fn is_due(next: Timestamp, now: Timestamp) -> bool {
+    next <= now || now.checked_add(NEVER_PUT_OFF).is_ok_and(|far| next > far)
+}
+
+impl SpoolState {
+    /// Whether it is to be tried at `now`.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        matches!(self, Self::Waiting { next } if is_due(*next, now))
+    }
 }
 
 impl Record {

@@ -560,6 +560,7 @@ mod tests {
             Just("<div hidden"), Just("</div"), Just("<svg"), Just("</svg"), Just("<p>"), Just("<b hidden>"),
             Just("</b>"), Just("<details>"), Just("<select>"), Just("<!--[if x]><!-->"), Just("<![endif]"),
             Just("<table><td>"), Just("</td>"), Just("</table>"), Just("<foreignObject>"), Just("<font>"),
+            Just("<style>.x{display:none}</style>"), Just("<b class=x>"), Just("<div class=x>"),
         ], 0..24)) {
             let html = soup.concat();
             let found = scan(html.as_bytes());

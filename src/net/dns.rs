@@ -1,5 +1,5 @@
-//! Questions to DNS that the system's own resolver does not answer: MX, TXT and TLSA, and whether an answer was
-//! proven by DNSSEC.
+//! Questions to DNS that the system's own resolver does not answer: MX, TXT, TLSA and aliases, and whether an answer
+//! was proven by DNSSEC.
 //!
 //! hickory asks the name servers of the system, or those it is given, and keeps answers as long as they are good. With
 //! `dnssec` it proves each answer itself, from the root's keys down, so no name server on the way has to be believed.
@@ -123,6 +123,15 @@ impl Resolver {
     /// The IPv6 addresses of `host`.
     pub async fn ipv6(&self, host: &str) -> Result<Found<IpAddr>, DnsError> {
         self.ask(host, RecordType::AAAA, RData::ip_addr).await
+    }
+
+    /// What `host` is an alias of (RFC 1035 3.3.1); nothing, when it is a name of its own.
+    pub async fn alias(&self, host: &str) -> Result<Found<String>, DnsError> {
+        let pick = |data: &RData| match data {
+            RData::CNAME(alias) => Some(written(&alias.0)),
+            _ => None,
+        };
+        self.ask(host, RecordType::CNAME, pick).await
     }
 
     /// The certificates that `name` (`_25._tcp.host`) is associated with.

@@ -312,7 +312,7 @@ impl Outbox {
     ) -> Result<(), RecordError> {
         let parts = &self.inner.parts;
         let unread = |error: Unavailable| RecordError::Store(error.0);
-        let due = |owed: &Owed| matches!(owed.state, OwedState::Waiting { next } if next <= now);
+        let due = |owed: &Owed| owed.state.is_due(now);
         let lane: Vec<_> = parts.view.lane(&owed.lane(), PAGE).map_err(unread)?;
         let lane: Vec<_> = lane.into_iter().filter(|(_, owed)| due(owed)).collect();
         let mut entries = Vec::with_capacity(lane.len());

@@ -157,7 +157,8 @@ pub(super) fn compose(returned: &Returned, reports: &[Report], style: &Style<'_>
     let parts = vec![
         MimePart::new("text/plain", human(returned, reports, &words)),
         raw_part("message/delivery-status", "7bit", machine(returned, reports, style).into_bytes()),
-        original(returned, style),
+        // RFC 3461 4.3: a message that still waits, or went on, is nothing to send again.
+        original(returned, style, has(Action::Failed) || has(Action::InDoubt)),
     ];
     let mut bytes = Vec::new();
     MessageBuilder::new()
@@ -285,12 +286,12 @@ fn date(at: Timestamp) -> String {
     jiff::fmt::rfc2822::to_string(&utc).unwrap_or_else(|_| at.to_string())
 }
 
-/// What the sender gets back: the whole message if it asked for it and it fits, else its header.
-fn original(returned: &Returned, style: &Style<'_>) -> MimePart<'static> {
+/// What the sender gets back: the whole message if it asked for it, may need it and it fits, else its header.
+fn original(returned: &Returned, style: &Style<'_>, is_over: bool) -> MimePart<'static> {
     let message = &returned.message;
     let eight_bit = !message.is_ascii();
     let fits = message.len() <= style.full_up_to && (style.eight_bit || !eight_bit);
-    if returned.ret == Some(Ret::Full) && fits {
+    if returned.ret == Some(Ret::Full) && is_over && fits {
         let encoding = if eight_bit { "8bit" } else { "7bit" };
         return raw_part("message/rfc822", encoding, message.to_vec());
     }
@@ -406,6 +407,12 @@ mod tests {
     }
 
     fn made(returned: &Returned, recipient: Recipient, language: Language, eight_bit: bool) -> String {
+        let answer = Answer::new(550, "5.1.1", "no such user\r\nX-Injected: yes \u{e9}");
+        let failure = Failure::by_next_hop(recipient, &answer, "mx.example.org:25");
+        made_of(returned, &[failure.into_report()], language, eight_bit)
+    }
+
+    fn made_of(returned: &Returned, reports: &[Report], language: Language, eight_bit: bool) -> String {
         let postmaster = Address::parse("postmaster@mail.example").unwrap();
         let style = Style {
             hostname: "mail.example",
@@ -417,9 +424,7 @@ mod tests {
             full_up_to: 1000,
             eight_bit,
         };
-        let answer = Answer::new(550, "5.1.1", "no such user\r\nX-Injected: yes \u{e9}");
-        let failure = Failure::by_next_hop(recipient, &answer, "mx.example.org:25");
-        let bytes = compose(returned, &[failure.into_report()], &style);
+        let bytes = compose(returned, reports, &style);
         crate::smtp::data::check([&bytes[..]]).expect("fit to be sent");
         assert!(eight_bit || bytes.is_ascii(), "it fits a 7-bit next hop");
         String::from_utf8(bytes).unwrap()
@@ -478,6 +483,30 @@ mod tests {
             let kind = last.content_type().unwrap();
             let kind = (kind.ctype(), kind.subtype().unwrap());
             assert_eq!(kind, if full { ("message", "rfc822") } else { ("text", "rfc822-headers") });
+        }
+    }
+
+    #[test]
+    fn rfc_3461_4_3_what_waits_or_went_on_is_not_sent_back_whole() {
+        let recipient = Recipient::new(Address::parse("b@example.org").unwrap());
+        let returned = returned(ORIGINAL, Some(Ret::Full));
+        let report = |action| Report {
+            recipient: recipient.clone(),
+            answer: Answer::new(451, "4.7.1", "greylisted"),
+            next_hop: None,
+            action,
+            until: None,
+        };
+        for (actions, full) in [
+            (&[Action::Failed][..], true),
+            (&[Action::Relayed, Action::Failed], true),
+            (&[Action::InDoubt], true),
+            (&[Action::Delayed], false),
+            (&[Action::Relayed], false),
+        ] {
+            let reports: Vec<_> = actions.iter().map(|action| report(*action)).collect();
+            let text = made_of(&returned, &reports, Language::En, false);
+            assert_eq!(text.contains("De inhoud"), full, "{actions:?}");
         }
     }
 

@@ -265,6 +265,11 @@ impl Relay {
         }
     }
 
+    /// Whoever was down may be there again: the next copy finds out, without waiting for the end of a rest.
+    pub fn rouse(&self) {
+        self.network().hops.iter().for_each(|hop| hop.rouse());
+    }
+
     /// How many copies they take at once.
     pub(super) fn connections(&self) -> usize {
         self.network().hops.iter().map(|hop| hop.connections()).sum::<usize>().max(1)
@@ -456,6 +461,14 @@ impl Hop {
             Way::Directory(_) => None,
             Way::Smtp(pool) => pool.rest(),
             Way::Mx(direct) => direct.rest(recipients.iter().map(|recipient| &recipient.address)),
+        }
+    }
+
+    fn rouse(&self) {
+        match &self.way {
+            Way::Directory(_) => {}
+            Way::Smtp(pool) => pool.rouse(),
+            Way::Mx(direct) => direct.rouse(),
         }
     }
 

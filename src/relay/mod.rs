@@ -133,7 +133,7 @@ pub trait Tidings: Send + Sync + fmt::Debug {
 pub type MayGo<'a> = &'a (dyn Fn() -> Result<(), Held> + Send + Sync);
 
 /// A reply of the next hop, or our own words where there was none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// Three-digit code.
     pub code: u16,
@@ -146,6 +146,15 @@ pub struct Answer {
 impl Answer {
     pub(crate) fn new(code: u16, enhanced: &str, text: impl Into<String>) -> Self {
         Self { code, enhanced: Some(enhanced.to_owned()), text: text.into() }
+    }
+
+    /// Whether it says that a transaction has too many recipients (RFC 5321 4.5.3.1.10, RFC 3463 3.6). Servers of old
+    /// say 552 for it.
+    fn is_too_many_recipients(&self) -> bool {
+        match self.enhanced.as_deref() {
+            Some(status) => matches!(self.code, 452 | 552) && status.ends_with(".5.3"),
+            None => self.code == 452,
+        }
     }
 
     /// The enhanced status code, or the plain one of its class (`5.0.0`) when none was given.
@@ -222,6 +231,20 @@ pub struct Delivery {
     /// Whether the next hop promised to send the DSNs that were asked for (RFC 3461); if not, a `relayed`
     /// DSN is ours to send.
     pub dsn_passed_on: bool,
+}
+
+impl Delivery {
+    /// Positions of those who were put off for no other reason than that somebody else was taken.
+    fn too_many(&self) -> Vec<usize> {
+        if !self.fates.iter().any(|fate| matches!(fate, Fate::Relayed(_))) {
+            return Vec::new();
+        }
+        let is_one_too_many = |fate: &Fate| match fate {
+            Fate::Deferred(answer) | Fate::Refused(answer) => answer.is_too_many_recipients(),
+            Fate::Relayed(_) | Fate::InDoubt(_) | Fate::Cancelled(_) => false,
+        };
+        (0..self.fates.len()).filter(|&at| is_one_too_many(&self.fates[at])).collect()
+    }
 }
 
 /// What the next hop can do, as far as it is known: shapes our EHLO and the edits.

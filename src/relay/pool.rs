@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Connection, Dialer, all_deferred, obstacle};
-use super::failure::{Failure, Phase};
+use super::failure::Failure;
 use super::mx::dial::Domain;
 use super::rate::Rate;
-use super::{Abilities, Copy, Delivery, Fate, MayGo, PoolSettings, SmtpHop, Timeouts};
+use super::{Abilities, Answer, Copy, Delivery, Fate, MayGo, PoolSettings, SmtpHop, Timeouts};
 use crate::net::tls::TlsError;
 use crate::smtp::data;
 use crate::smtp::sasl::{Credentials, Mechanism};
@@ -54,9 +54,10 @@ enum Dial {
 }
 
 impl Dial {
-    async fn dial(&self) -> Result<Connection, Failure> {
+    /// Connect; where `by` is given, every wait ends then.
+    async fn dial(&self, by: Option<Instant>) -> Result<Connection, Failure> {
         match self {
-            Self::Server(dialer) => dialer.dial().await,
+            Self::Server(dialer) => dialer.dial(by).await,
             Self::Domain(domain) => domain.dial().await,
         }
     }
@@ -89,7 +90,7 @@ struct Kept {
 struct Trouble {
     /// The last one.
     at: Instant,
-    /// How many.
+    /// How many, since somebody said that it may be there again.
     times: u32,
     /// Why.
     failure: Failure,
@@ -187,9 +188,17 @@ impl Pool {
     pub(super) fn rest(&self) -> Option<Duration> {
         let kept = self.shared.kept();
         let trouble = kept.failed.as_ref()?;
-        let pauses = 1_u32.checked_shl(trouble.times - 1).unwrap_or(LONGEST_REST).min(LONGEST_REST);
+        let doublings = trouble.times.checked_sub(1)?;
+        let pauses = 1_u32.checked_shl(doublings).unwrap_or(LONGEST_REST).min(LONGEST_REST);
         let left = (self.shared.settings.pause * pauses).checked_sub(trouble.at.elapsed())?;
         (!left.is_zero()).then_some(left)
+    }
+
+    /// It may be there again: who comes next finds out.
+    pub(super) fn rouse(&self) {
+        if let Some(trouble) = &mut self.shared.kept().failed {
+            trouble.times = 0;
+        }
     }
 
     /// Connect in the background, when nobody does and its rest is over.
@@ -205,21 +214,47 @@ impl Pool {
         });
     }
 
-    /// Within the time of one connect: start-up waits for this.
+    /// Within the time of one connect: start-up waits for this. A server that takes longer is down, as one that
+    /// takes no connections is.
     pub(super) async fn probe(&self) -> Result<(), Failure> {
-        let probe = async {
-            let _slot = self.slot().await?;
-            let connection = self.connection(true).await?;
-            self.keep(connection);
-            Ok(())
+        let by = Instant::now() + self.shared.dial.connect_limit();
+        // Those who have all its connections see how it fares.
+        let Ok(Ok(_slot)) = timeout_at(by, self.shared.slots.acquire()).await else {
+            return Err(Failure::Busy);
         };
-        match timeout(self.shared.dial.connect_limit(), probe).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::Timeout(Phase::Greeting)),
-        }
+        let connection = self.connection(true, Some(by)).await?;
+        self.keep(connection);
+        Ok(())
     }
 
+    /// Send one copy. Recipients whom the next hop puts off because they are too many for one transaction go in another
+    /// one (RFC 5321 4.5.3.1.10), as long as that takes some of them on, and for no longer than a copy waits for a
+    /// connection.
     pub(super) async fn deliver(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
+        let deadline = Instant::now() + self.shared.settings.wait;
+        let mut delivery = self.deliver_at_once(copy, may_go).await;
+        let mut left = delivery.too_many();
+        while !left.is_empty() && Instant::now() < deadline {
+            let recipients = left.iter().map(|&at| copy.recipients[at].clone()).collect();
+            let part = Copy { recipients, ..copy.clone() };
+            let next = self.deliver_at_once(&part, may_go).await;
+            let goes_on = next.fates.iter().any(|fate| matches!(fate, Fate::Relayed(_)));
+            delivery.dsn_passed_on &= next.dsn_passed_on || !goes_on;
+            for (at, fate) in left.into_iter().zip(next.fates) {
+                delivery.fates[at] = fate;
+            }
+            left = if goes_on { delivery.too_many() } else { Vec::new() };
+        }
+        for at in delivery.too_many() {
+            // Whatever its class: it says nothing about them.
+            let text = delivery.fates[at].answer().text.clone();
+            delivery.fates[at] = Fate::Deferred(Answer::new(452, "4.5.3", text));
+        }
+        delivery
+    }
+
+    /// Send one copy in one transaction.
+    async fn deliver_at_once(&self, copy: &Copy, may_go: MayGo<'_>) -> Delivery {
         if let Err(error) = data::check(copy.rope.chunks()) {
             return self.failed(copy, &Failure::Unfit(error.to_string()), false);
         }
@@ -246,7 +281,7 @@ impl Pool {
 
     /// One transaction on a kept or a fresh connection; `Err` when there is none.
     async fn attempt(&self, copy: &Copy, may_go: MayGo<'_>, fresh: bool) -> Result<Attempt, Failure> {
-        let mut connection = self.connection(fresh).await?;
+        let mut connection = self.connection(fresh, None).await?;
         if let Some(failure) = obstacle(copy, &connection) {
             let delivery = self.delivery(all_deferred(copy, &failure), &connection);
             self.keep(connection);
@@ -297,8 +332,9 @@ impl Pool {
     }
 
     /// A connection that is alive: the one used last, or a new one. The caller holds a slot, and a new one
-    /// is made only when none is idle, so there are never more connections than slots.
-    async fn connection(&self, fresh: bool) -> Result<Connection, Failure> {
+    /// is made only when none is idle, so there are never more connections than slots. A connect that is not done
+    /// `by` then has failed.
+    async fn connection(&self, fresh: bool, by: Option<Instant>) -> Result<Connection, Failure> {
         let settings = &self.shared.settings;
         loop {
             let idle = self.shared.kept().idle.pop();
@@ -312,11 +348,12 @@ impl Pool {
             }
         }
         if let Some(trouble) = &self.shared.kept().failed
+            && trouble.times > 0
             && trouble.at.elapsed() < settings.pause
         {
             return Err(trouble.failure.clone());
         }
-        let dialled = self.shared.dial.dial().await;
+        let dialled = self.shared.dial.dial(by).await;
         let mut kept = self.shared.kept();
         match dialled {
             Ok(connection) => {

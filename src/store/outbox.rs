@@ -1,6 +1,8 @@
 //! The outbox: tellings that are owed, by the entry they tell of. Only the first of each lane is in the list
 //! of what is due, so that order holds, and an endpoint that is down hides nobody else's turn.
 
+use std::ops::Bound;
+
 use jiff::Timestamp;
 use redb::{ReadTransaction, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
@@ -8,7 +10,7 @@ use super::Store;
 use super::error::Fault;
 use super::guard::guarded;
 use super::tables::{ENTRIES, StoredEntry, read_entry, read_row, write_row};
-use crate::ledger::{EntryNumber, OutboxView, Owed, OwedId, OwedState};
+use crate::ledger::{EntryNumber, NEVER_PUT_OFF, OutboxView, Owed, OwedId, OwedState};
 use crate::policy::Unavailable;
 
 /// Tellings by entry number and place.
@@ -172,7 +174,9 @@ impl OutboxView for Store {
         let owed = || -> Result<Vec<(OwedId, Owed)>, Fault> {
             let (due, rows) = (reading.open_table(OWED_DUE)?, reading.open_table(OUTBOX)?);
             let mut all = Vec::new();
-            for row in due.range(..=(now.as_nanosecond(), u64::MAX, u32::MAX))?.take(limit) {
+            let far = Bound::Excluded((now.as_nanosecond() + NEVER_PUT_OFF.as_nanos(), u64::MAX, u32::MAX));
+            let rows_due = due.range(..=(now.as_nanosecond(), u64::MAX, u32::MAX))?;
+            for row in rows_due.chain(due.range((far, Bound::Unbounded))?).take(limit) {
                 let (_, fact, index) = row?.0.value();
                 if let Some(row) = rows.get((fact, index))? {
                     all.push((OwedId { fact, index }, read_row(row.value())?));
@@ -229,10 +233,9 @@ impl OutboxView for Store {
         let reading = self.transaction()?;
         let list = || -> Result<Vec<(OwedId, Owed)>, Fault> {
             let table = reading.open_table(OUTBOX)?;
-            let from =
-                after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded((id.fact, id.index)));
+            let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.fact, id.index)));
             let mut all = Vec::new();
-            for row in table.range((from, std::ops::Bound::Unbounded))?.take(limit) {
+            for row in table.range((from, Bound::Unbounded))?.take(limit) {
                 let (key, value) = row?;
                 let (fact, index) = key.value();
                 all.push((OwedId { fact, index }, read_row(value.value())?));

@@ -22,7 +22,7 @@ use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::consistency::{self, Consistency};
 use crate::ledger::pieces;
 use crate::ledger::tree::{self, Salt};
-use crate::ledger::{Entry, EntryNumber, Spooled};
+use crate::ledger::{Entry, EntryNumber, NEVER_PUT_OFF, Spooled};
 use crate::mail::{AddressKey, CopyId, SenderId};
 use crate::message::Rope;
 use crate::policy::{Profile, Register, Unavailable};
@@ -108,7 +108,9 @@ impl SpoolView for Store {
         let due = || -> Result<Vec<CopyId>, Fault> {
             let table = self.transaction().map_err(closed)?.open_table(DUE)?;
             let until = (now.as_nanosecond(), &[u8::MAX; 20]);
-            table.range(..=until)?.take(limit).map(|row| Ok(CopyId::from_bytes(*row?.0.value().1))).collect()
+            let far = (now.as_nanosecond() + NEVER_PUT_OFF.as_nanos(), &[u8::MAX; 20]);
+            let due = table.range(..=until)?.chain(table.range((Bound::Excluded(far), Bound::Unbounded))?);
+            due.take(limit).map(|row| Ok(CopyId::from_bytes(*row?.0.value().1))).collect()
         };
         Ok(guarded(due)?)
     }

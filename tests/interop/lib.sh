@@ -29,13 +29,13 @@ fail() {
 # The file in the outbox that has this text in it; there must be exactly one.
 sent_with() {
     local found
-    found=$(grep -lrF -- "$1" "$OUTBOX" || true)
+    found=$(grep -slrF -- "$1" "$OUTBOX" || true)
     [ "$(printf '%s' "$found" | grep -c .)" -eq 1 ] || fail "expected one message with $1, found: ${found:-none}"
     printf '%s' "$found"
 }
 
 none_with() {
-    if grep -qrF -- "$1" "$OUTBOX"; then fail "a message with $1 was sent"; fi
+    if grep -sqrF -- "$1" "$OUTBOX"; then fail "a message with $1 was sent"; fi
 }
 
 # A message on standard output: From, To, a text of its own to find it by.
@@ -117,7 +117,7 @@ arrives() {
 comes_in() {
     local try
     for try in $(seq 100); do
-        if grep -qrF -- "$1" "$OUTBOX"; then return; fi
+        if grep -sqrF -- "$1" "$OUTBOX"; then return; fi
         sleep 0.1
     done
     fail "$1 never came"

@@ -14,6 +14,7 @@ use sluis::smtp::sasl::Mechanism;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::secure::offering;
 use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
 use super::support::patience::{Patience, until};
 use super::{MESSAGE, brief, copy_of, free, plain, settings};
@@ -89,6 +90,38 @@ async fn the_next_one_takes_over_while_the_first_is_down_and_the_first_when_it_i
     }
     assert_eq!(relay.deliver(&message(), &free).await.next_hop, gone.to_string());
     first.next().await;
+}
+
+#[tokio::test]
+async fn p15_a_probe_that_is_met_by_silence_finds_the_next_hop_down_and_leaves_it_alone() {
+    let tls = offering("STARTTLS");
+    for (says, offered, at, because) in [
+        (Moment::Greeting, EVERYTHING, "", "no answer in time while waiting for the greeting"),
+        (Moment::Command, EVERYTHING, "EHLO", "no answer in time while EHLO"),
+        (Moment::Command, &tls[..], "STARTTLS", "no answer in time while starting TLS"),
+    ] {
+        let silent =
+            move |moment, line: &str| (moment == says && line.starts_with(at)).then_some(Answer::Silence);
+        let first = NextHop::scripted(offered, silent).await;
+        let mut second = NextHop::start().await;
+        let mut hop = SmtpHop { tls: TlsMode::StartTls, trust: Trust::Anybody, ..plain(first.address) };
+        if at != "STARTTLS" {
+            hop.tls = TlsMode::None;
+        }
+        let mut own = settings(hop);
+        own.timeouts.connect = Duration::from_millis(50);
+        own.pool.pause = Duration::from_secs(3600);
+        let relay = Relay::with_routes(vec![own, to(second.address)], &in_order(2)).unwrap();
+        relay.probe().await.unwrap();
+        assert_eq!(relay.status()[0].down.as_deref(), Some(because));
+        // Nobody waits for it, and nobody asks it again before its rest is over.
+        for _ in 0..3 {
+            let delivery = relay.deliver(&message(), &free).await;
+            assert_eq!((brief(&delivery.fates[0]).as_str(), delivery.down), ("relayed 250 2.0.0", false));
+            second.next().await;
+        }
+        assert_eq!(first.connections(), 1, "{because}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 
 use sluis::ledger::Event;
 
-use super::support::gateway::{NEWS, PERSON, TestGateway, message};
+use sluis::net::tls::Trust;
+
+use super::secure::{Certificate, certificate_of, expired};
+use super::support::gateway::{INVOICES, NEWS, PERSON, TestGateway, message};
 use super::support::next_hop::{Answer, Moment, NextHop};
 
 /// One misdeed.
@@ -92,6 +95,43 @@ const CASES: &[Case] = &[
 /// With DATA, so that all phases are met.
 const EXTENSIONS: &[&str] = &["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"];
 
+/// What the next hop's TLS is, in front of a gateway that asks for STARTTLS.
+#[derive(Clone, Copy)]
+enum Tls {
+    NotOffered,
+    Right,
+    OtherName,
+    Expired,
+    /// It is offered, and there is none.
+    Lie,
+}
+
+const TLS_CASES: &[(Tls, Case)] = &[
+    (Tls::Right, case!("STARTTLS", "is friendly", |_, _| None)),
+    (Tls::NotOffered, case!("STARTTLS", "does not offer it", |_, _| None)),
+    (
+        Tls::Right,
+        case!("STARTTLS", "refuses it for now", |_, l| to(
+            l,
+            "STARTTLS",
+            line("454 4.7.0 TLS not available")
+        )),
+    ),
+    (Tls::Right, case!("STARTTLS", "hangs up", |_, l| to(l, "STARTTLS", Answer::HangUp))),
+    (Tls::Right, case!("STARTTLS", "falls silent", |_, l| to(l, "STARTTLS", Answer::Silence))),
+    (
+        Tls::Right,
+        case!("STARTTLS", "goes on in the clear", |_, l| {
+            to(l, "STARTTLS", line("220 2.0.0 go\r\n250 2.0.0 believe me"))
+        }),
+    ),
+    (Tls::Lie, case!("handshake", "hangs up", |_, _| None)),
+    (Tls::OtherName, case!("handshake", "has a certificate for another name", |_, _| None)),
+    (Tls::Expired, case!("handshake", "has a certificate that is over", |_, _| None)),
+    (Tls::Right, case!("MAIL", "hangs up", |_, l| to(l, "MAIL", Answer::HangUp))),
+    (Tls::Right, case!("final dot", "hangs up", |m, _| at(m, Moment::End, Answer::HangUp))),
+];
+
 /// What came of one message: the reply, the entries after `admitted`, and who had it taken, how often.
 struct Came {
     told: String,
@@ -100,9 +140,29 @@ struct Came {
 }
 
 async fn submit(case: &Case, from: &str, to: &[&str]) -> Came {
-    let mut hop = NextHop::scripted(EXTENSIONS, case.script).await;
-    let relay = "command_timeout = \"1s\"\nfinal_timeout = \"1s\"\n";
-    let gateway = TestGateway::with(hop.address, "", relay).await;
+    let hop = NextHop::scripted(EXTENSIONS, case.script).await;
+    submit_to(hop, "", from, to).await
+}
+
+/// The same under TLS.
+async fn submit_by_tls(tls: Tls, case: &Case) -> Came {
+    let certificate = match tls {
+        Tls::OtherName => certificate_of("smtp.example.org"),
+        Tls::Expired => expired("127.0.0.1"),
+        Tls::NotOffered | Tls::Right | Tls::Lie => certificate_of("127.0.0.1"),
+    };
+    let Certificate { server, trust: Trust::CaFile(authority), .. } = &certificate else { panic!("a file") };
+    let mut extensions = EXTENSIONS.to_vec();
+    extensions.extend((!matches!(tls, Tls::NotOffered)).then_some("STARTTLS"));
+    let server = (!matches!(tls, Tls::Lie)).then(|| server.clone());
+    let hop = NextHop::with_tls(&extensions, server, false, case.script).await;
+    let asked = format!("tls = \"starttls\"\nca_file = \"{}\"\n", authority.display());
+    submit_to(hop, &asked, PERSON, &["a@example.org"]).await
+}
+
+async fn submit_to(mut hop: NextHop, tls: &str, from: &str, to: &[&str]) -> Came {
+    let relay = format!("command_timeout = \"1s\"\nfinal_timeout = \"1s\"\n{tls}");
+    let gateway = TestGateway::with(hop.address, "", &relay).await;
     gateway.consent(to).await;
     let mut client = gateway.client().await;
     let reply = client.submit(from, to, message(from, "Dag")).await;
@@ -132,6 +192,7 @@ async fn submit(case: &Case, from: &str, to: &[&str]) -> Came {
 #[tokio::test(flavor = "multi_thread")]
 async fn p15_what_each_misdeed_means_to_the_client_in_the_ledger_and_at_the_next_hop() {
     let mut one = rows("One recipient, straight through: the client hears what the next hop says.");
+    let mut both = rows("An invoice to `a` and `b`: one copy, straight through, to both.");
     let mut two = rows("Marketing to `a` and `b`, each a copy of its own, by way of the spool.");
     for case in CASES {
         let came = submit(case, PERSON, &["a@example.org"]).await;
@@ -143,14 +204,27 @@ async fn p15_what_each_misdeed_means_to_the_client_in_the_ledger_and_at_the_next
         assert_eq!(came.entries.contains("relayed"), sent, "{}: {}", case.name, came.entries);
         assert!(!in_doubt || came.told.starts_with("451"), "{}: {}", case.name, came.told);
         add(&mut one, case, &came);
+        let came = submit(case, INVOICES, &["a@example.org", "b@example.org"]).await;
+        // Somebody has it: then it is ours to see that the other one gets it, or is bounced. Else the client keeps it.
+        let sent = came.told.starts_with('2');
+        assert_eq!(came.entries.contains("relayed"), sent, "{}: {}", case.name, came.entries);
+        assert!(came.taken <= 1 && (!sent || came.taken == 1), "{}: {}", case.name, came.taken);
+        add(&mut both, case, &came);
         let came = submit(case, NEWS, &["a@example.org", "b@example.org"]).await;
         assert!(came.taken <= 2, "{}: {}", case.name, came.taken);
         add(&mut two, case, &came);
     }
+    let mut secured = rows("With `tls = \"starttls\"`: one recipient, straight through.");
+    for (tls, case) in TLS_CASES {
+        let came = submit_by_tls(*tls, case).await;
+        let known = came.told.starts_with('2') || came.entries == "in_doubt a";
+        assert_eq!(came.taken, usize::from(known), "{}: {}", case.name, came.told);
+        add(&mut secured, case, &came);
+    }
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/next-hop-misdeeds.md");
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     let start = expected.find("## ").unwrap_or(expected.len());
-    let found = format!("{one}\n{two}");
+    let found = format!("{one}\n{both}\n{two}\n{secured}");
     if expected[start..] != found {
         let new = std::env::temp_dir().join("next-hop-misdeeds.md");
         std::fs::write(&new, format!("{}{found}", &expected[..start])).unwrap();
@@ -177,6 +251,8 @@ fn stable(told: &str) -> String {
         word if word.len() > 20 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
             "…".to_owned()
         }
+        // Seconds, in what TLS says of a certificate.
+        word if word.bytes().filter(u8::is_ascii_digit).count() > 6 => "…".to_owned(),
         word => word.to_owned(),
     };
     told.split(' ').map(word).collect::<Vec<_>>().join(" ")

@@ -27,6 +27,7 @@ use super::support::gateway::{INVOICES, config_text, free_port, message, start};
 use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
 use super::support::patience::until;
 use super::support::smtp::Client;
+use super::trail::Log;
 use super::{MESSAGE, brief, copy_of, free};
 
 /// What the internet says; what is not written down does not exist.
@@ -45,6 +46,7 @@ struct Said {
     silent: std::collections::HashSet<String>,
     mx: HashMap<String, Result<Found<Mx>, DnsError>>,
     ips: HashMap<String, Result<Found<IpAddr>, DnsError>>,
+    aliases: HashMap<String, Result<Found<String>, DnsError>>,
     tlsa: HashMap<String, Result<Found<Tlsa>, DnsError>>,
     txt: HashMap<String, Vec<String>>,
     policies: HashMap<String, String>,
@@ -103,6 +105,11 @@ impl Internet for Zone {
 
     fn ipv6<'a>(&'a self, host: &'a str) -> Asked<'a, Result<Found<IpAddr>, DnsError>> {
         self.unless_silent(host, false)
+    }
+
+    fn alias<'a>(&'a self, host: &'a str) -> Asked<'a, Result<Found<String>, DnsError>> {
+        let found = self.said().aliases.get(host).cloned().unwrap_or(Err(DnsError::NoName));
+        Box::pin(std::future::ready(found))
     }
 
     fn tlsa<'a>(&'a self, name: &'a str) -> Asked<'a, Result<Found<Tlsa>, DnsError>> {
@@ -333,6 +340,9 @@ async fn rfc_8461_5_enforce_wants_a_named_server_with_a_public_certificate() {
         ("enforce", "mx.example.org", Some(&wrong), "deferred 451 4.7.5"),
         ("enforce", "mx.example.org", None, "deferred 451 4.7.5"),
         ("testing", "mx.example.net", Some(&wrong), "relayed 250 2.0.0"),
+        ("testing", "mx.example.org", Some(&wrong), "relayed 250 2.0.0"),
+        ("testing", "mx.example.org", None, "relayed 250 2.0.0"),
+        ("testing", "mx.example.org", Some(&right), "relayed 250 2.0.0 mta-sts"),
         ("none", "mx.example.net", None, "relayed 250 2.0.0"),
     ]
     .into_iter()
@@ -349,6 +359,44 @@ async fn rfc_8461_5_enforce_wants_a_named_server_with_a_public_certificate() {
         let got = format!("{} {believed}", brief(&delivery.fates[0]));
         assert_eq!(got.trim_end(), expected, "{mode} {mx}");
         assert_eq!(hop.try_next().is_some(), expected.starts_with("relayed"), "{mode} {mx}");
+    }
+}
+
+#[tokio::test]
+async fn rfc_8461_5_what_a_policy_under_test_would_have_stopped_is_in_the_log() {
+    let rig = Rig::new().await;
+    let (right, wrong) = (certificate_of("mx.example.org"), certificate_of("mx.example.net"));
+    let offered = offering("STARTTLS");
+    for (case, (mx, certificate, expected)) in [
+        ("mx.example.org", Some(&right), None),
+        ("mx.example.net", Some(&right), Some("it is no server that the policy names")),
+        ("mx.example.org", Some(&wrong), Some("TLS failed: ")),
+        ("mx.example.org", None, Some("the next hop does not offer STARTTLS")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let log = Log::default();
+        let _guard = log.keep();
+        rig.zone.policy("example.org", "1", "testing", mx);
+        let server = certificate.map(|certificate| certificate.server.clone());
+        let extensions = if certificate.is_some() { &offered[..] } else { EVERYTHING };
+        let hop = NextHop::at_with_tls(rig.next(case), extensions, server, |_, _| None).await;
+        let relay = rig.relay_with(|hop, _| hop.trust = right.trust.clone());
+        assert_eq!(fate(&relay, "a@example.org").await, "relayed 250 2.0.0", "{mx}");
+        let warned: Vec<_> = log.all().into_iter().filter(|line| line["level"] == "WARN").collect();
+        assert_eq!(warned.len(), usize::from(expected.is_some()), "{warned:?}");
+        for (line, expected) in warned.iter().zip(expected) {
+            let fields = &line["fields"];
+            assert!(fields["why"].as_str().unwrap().starts_with(expected), "{line}");
+            assert_eq!(
+                (&fields["domain"], &fields["host"]),
+                (&"example.org".into(), &"mx.example.org".into())
+            );
+            let message = fields["message"].as_str().unwrap();
+            assert_eq!(message, "the MTA-STS policy is being tested: the mail goes all the same");
+        }
+        drop(hop);
     }
 }
 
@@ -417,6 +465,75 @@ async fn rfc_7672_2_2_tlsa_records_that_dnssec_proves_decide() {
         rig.zone.said().tlsa.insert(name.clone(), found);
         let server = Some(right.server.clone());
         let mut hop = NextHop::at_with_tls(address, extensions, server, |_, _| None).await;
+        let delivery = to(&rig.relay_with(|hop, _| hop.dns.dnssec = true), "a@example.org").await;
+        let believed = delivery.tls.as_deref().and_then(|tls| tls.split(' ').nth(2)).unwrap_or_default();
+        assert_eq!(format!("{} {believed}", brief(&delivery.fates[0])).trim_end(), expected, "{case}");
+        assert_eq!(hop.try_next().is_some(), expected.starts_with("relayed"), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn rfc_7672_2_2_2_an_alias_has_its_records_at_its_end_or_at_its_own_name() {
+    fn none<T>() -> Result<Found<T>, DnsError> {
+        Err(DnsError::NoName)
+    }
+    fn failed<T>() -> Result<Found<T>, DnsError> {
+        Err(DnsError::Failed("no answer".to_owned()))
+    }
+    let rig = Rig::new().await;
+    let (right, wrong) = (certificate_of("elsewhere.example"), certificate_of("mx.example.org"));
+    let of = |certificate: &super::secure::Certificate, secure| {
+        let record = Tlsa { usage: 3, selector: 0, matching: 1, data: sha256(&certificate.der).to_vec() };
+        Ok(Found { records: vec![record], secure })
+    };
+    let leads = |to: &str, secure| Ok(Found { records: vec![to.to_owned()], secure });
+    let (yes, no) = (|| leads("between.example", true), || leads("between.example", false));
+    let offered = offering("STARTTLS");
+    for (at, (case, alias, addresses_proven, at_end, at_own, expected)) in [
+        ("at the end", yes(), true, of(&right, true), none(), "relayed 250 2.0.0 dane"),
+        (
+            "at the end, before its own",
+            yes(),
+            true,
+            of(&right, true),
+            of(&wrong, true),
+            "relayed 250 2.0.0 dane",
+        ),
+        ("wrong at the end", yes(), true, of(&wrong, true), of(&right, true), "deferred 451 4.7.5"),
+        ("at its own name", yes(), true, none(), of(&right, true), "relayed 250 2.0.0 dane"),
+        ("unproven at the end", yes(), true, of(&wrong, false), of(&right, true), "relayed 250 2.0.0 dane"),
+        ("kept back at the end", yes(), true, failed(), of(&right, true), "deferred 451 4.4.3"),
+        (
+            "only the alias is proven",
+            yes(),
+            false,
+            of(&wrong, true),
+            of(&right, true),
+            "relayed 250 2.0.0 dane",
+        ),
+        ("the same, wrong", yes(), false, of(&right, true), of(&wrong, true), "deferred 451 4.7.5"),
+        ("nothing is proven", no(), false, of(&wrong, true), of(&wrong, true), "relayed 250 2.0.0"),
+        ("no alias, unproven", none(), false, none(), of(&wrong, true), "relayed 250 2.0.0"),
+        ("nobody can say", failed(), true, of(&right, true), of(&right, true), "deferred 451 4.4.3"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let address = rig.next(at);
+        {
+            let mut said = rig.zone.said();
+            let ips = vec![address.ip()];
+            for name in ["mx.example.org", "end.example"] {
+                let found = Found { records: ips.clone(), secure: addresses_proven };
+                said.ips.insert(name.to_owned(), Ok(found));
+            }
+            said.aliases.insert("mx.example.org".to_owned(), alias);
+            said.aliases.insert("between.example".to_owned(), leads("end.example", true));
+            said.tlsa.insert(format!("_{}._tcp.end.example", rig.port), at_end);
+            said.tlsa.insert(format!("_{}._tcp.mx.example.org", rig.port), at_own);
+        }
+        let server = Some(right.server.clone());
+        let mut hop = NextHop::at_with_tls(address, &offered, server, |_, _| None).await;
         let delivery = to(&rig.relay_with(|hop, _| hop.dns.dnssec = true), "a@example.org").await;
         let believed = delivery.tls.as_deref().and_then(|tls| tls.split(' ').nth(2)).unwrap_or_default();
         assert_eq!(format!("{} {believed}", brief(&delivery.fates[0])).trim_end(), expected, "{case}");

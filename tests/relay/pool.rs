@@ -92,6 +92,75 @@ async fn a_connection_that_went_stale_costs_no_message() {
 }
 
 #[tokio::test]
+async fn rfc_5321_4_5_3_1_10_who_is_one_too_many_goes_in_another_transaction() {
+    for (refusal, extensions) in [
+        ("452 4.5.3 too many recipients\r\n", EVERYTHING),
+        ("452 too many recipients\r\n", &["PIPELINING", "DSN"][..]),
+        ("552 5.5.3 too many recipients\r\n", &[]),
+    ] {
+        let taken = AtomicUsize::new(0);
+        let two_at_once = move |_, line: &str| {
+            if line.starts_with("MAIL") {
+                taken.store(0, Ordering::SeqCst);
+            }
+            let is_over = line.starts_with("RCPT") && taken.fetch_add(1, Ordering::SeqCst) >= 2;
+            is_over.then(|| Answer::Say(refusal.to_owned()))
+        };
+        let mut hop = NextHop::scripted(extensions, two_at_once).await;
+        let relay = relay_to(hop.address);
+        let recipients = ["1@a.example", "2@a.example", "3@a.example", "4@a.example", "5@a.example"];
+        let delivery = relay.deliver(&copy_of(MESSAGE, &recipients), &free).await;
+        let fates: Vec<_> = delivery.fates.iter().map(brief).collect();
+        assert_eq!(fates, ["relayed 250 2.0.0"; 5], "{refusal}");
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            seen.push(hop.next().await.rcpt.len());
+        }
+        assert_eq!((seen, hop.connections()), (vec![2, 2, 1], 1), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn rfc_5321_4_5_3_1_10_more_transactions_only_as_long_as_they_get_somewhere() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let only_the_first = move |_, line: &str| {
+        counted.fetch_add(usize::from(line.starts_with("MAIL")), Ordering::SeqCst);
+        let other = line.starts_with("RCPT") && !line.contains("1@");
+        other.then(|| Answer::Say("552 5.5.3 too many recipients\r\n".to_owned()))
+    };
+    let mut hop = NextHop::scripted(EVERYTHING, only_the_first).await;
+    let copy = copy_of(MESSAGE, &["1@a.example", "2@a.example", "3@a.example"]);
+    let delivery = relay_to(hop.address).deliver(&copy, &free).await;
+    let fates: Vec<_> = delivery.fates.iter().map(brief).collect();
+    // Whoever is one too many is never refused for it.
+    assert_eq!(fates, ["relayed 250 2.0.0", "deferred 452 4.5.3", "deferred 452 4.5.3"]);
+    assert_eq!(hop.next().await.rcpt.len(), 1);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn rfc_2920_3_1_replies_are_read_before_they_are_too_many_to_be_sent() {
+    // More commands, and more replies, than the system keeps for two ends that do not read.
+    let many: Vec<String> = (0..60_000).map(|n| format!("{}{n}@example.org", "r".repeat(58))).collect();
+    let long = |_, line: &str| {
+        let text = format!("250 2.1.5 {}\r\n", "x".repeat(100));
+        line.starts_with("RCPT").then_some(Answer::Say(text))
+    };
+    let mut hop = NextHop::cramped(&["PIPELINING"], long).await;
+    let mut own = settings(plain(hop.address));
+    own.timeouts.data_block = Duration::from_secs(10);
+    let recipients: Vec<&str> = many.iter().map(String::as_str).collect();
+    let delivery = Relay::new(own).unwrap().deliver(&copy_of(MESSAGE, &recipients), &free).await;
+    assert!(
+        delivery.fates.iter().all(|fate| brief(fate) == "relayed 250 2.0.0"),
+        "{}",
+        brief(&delivery.fates[0])
+    );
+    assert_eq!(hop.next().await.rcpt.len(), many.len());
+}
+
+#[tokio::test]
 async fn promise_10_idle_connections_are_not_used_for_ever() {
     let mut hop = NextHop::start().await;
     let mut settings = settings(plain(hop.address));

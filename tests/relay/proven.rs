@@ -14,7 +14,7 @@ use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, NSEC, RRSIG};
 use hickory_resolver::proto::dnssec::{Algorithm, SigningKey as _, TBS};
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
-use hickory_resolver::proto::rr::rdata::{A, MX, NS, SOA, TLSA, TXT};
+use hickory_resolver::proto::rr::rdata::{A, CNAME, MX, NS, SOA, TLSA, TXT};
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType, SerialNumber};
 use sluis::mail::sha256;
 use sluis::net::dns::{self, DnsError, Resolver};
@@ -120,6 +120,12 @@ impl Root {
         let plain = name("plain.");
         let exists = self.records.keys().any(|known| at.zone_of(known));
         let set = self.of(at, kind);
+        let alias = if kind == RecordType::CNAME { Vec::new() } else { self.of(at, RecordType::CNAME) };
+        if let [Record { data: RData::CNAME(end), .. }] = &alias[..] {
+            let end = end.0.clone();
+            reply.add_answers(if plain.zone_of(at) { alias } else { self.signed(alias) });
+            return self.answer(reply, &end, kind);
+        }
         if plain.zone_of(at) && !(*at == plain && kind == RecordType::DS) {
             if set.is_empty() {
                 reply.add_authority(Record::from_rdata(plain, TTL, RData::SOA(soa())));
@@ -302,6 +308,16 @@ async fn rfc_7672_2_2_by_a_zone_that_is_signed() {
         let data = sha256(&right.der).to_vec();
         let tlsa = TLSA::new(CertUsage::DaneEe, Selector::Full, Matching::Sha256, data);
         root.add(&format!("_{port}._tcp.alone."), RData::TLSA(tlsa));
+        // An alias of a server, with the records there; one in a zone that proves nothing; and both.
+        root.add("alias.", RData::MX(MX::new(10, name("mx.alias."))));
+        root.add("mx.alias.", RData::CNAME(CNAME(name("mx.right."))));
+        root.add("astray.", RData::MX(MX::new(10, name("mx.astray.plain."))));
+        root.add("mx.astray.plain.", RData::CNAME(CNAME(name("mx.wrong."))));
+        root.add("half.", RData::MX(MX::new(10, name("mx.half."))));
+        root.add("mx.half.", RData::CNAME(CNAME(name("mx.plain."))));
+        let data = sha256(&right.der).to_vec();
+        let tlsa = TLSA::new(CertUsage::DaneEe, Selector::Full, Matching::Sha256, data);
+        root.add(&format!("_{port}._tcp.mx.half."), RData::TLSA(tlsa));
         // Signed, and it says nothing of certificates.
         root.add("open.", RData::MX(MX::new(10, name("mx.open."))));
         root.add("mx.open.", RData::A(A::new(127, 0, 2, 1)));
@@ -314,6 +330,9 @@ async fn rfc_7672_2_2_by_a_zone_that_is_signed() {
         ("a wrong certificate", honest, "a@wrong", "deferred 451 4.7.5"),
         ("no MX, as is proven", honest, "a@alone", "relayed 250 2.0.0 dane"),
         ("no TLSA, as is proven", honest, "a@open", "relayed 250 2.0.0"),
+        ("an alias, as is proven", honest, "a@alias", "relayed 250 2.0.0 dane"),
+        ("an alias that nobody proves", honest, "a@astray", "relayed 250 2.0.0"),
+        ("an alias, as is proven, of a server that is not", honest, "a@half", "relayed 250 2.0.0 dane"),
         ("an unsigned zone", honest, "a@plain", "relayed 250 2.0.0"),
         ("no such domain, as is proven", honest, "a@typo", "refused 550 5.1.2"),
         ("a record that was changed", changed, "a@right", "deferred 451 4.4.3"),

@@ -26,6 +26,14 @@ pub fn certificate_of(name: &str) -> Certificate {
     self_signed(CertificateParams::new(vec![name.to_owned()]).unwrap())
 }
 
+/// For `name`, and long over.
+pub fn expired(name: &str) -> Certificate {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (params.not_before, params.not_after) =
+        (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+    self_signed(params)
+}
+
 fn self_signed(params: CertificateParams) -> Certificate {
     let folder = tempfile::tempdir().unwrap();
     let signing_key = KeyPair::generate().unwrap();

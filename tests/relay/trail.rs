@@ -12,7 +12,7 @@ use super::support::next_hop::{Answer, EVERYTHING, Moment, NextHop};
 
 /// Keeps what is logged on this thread.
 #[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -36,21 +36,30 @@ impl<'a> MakeWriter<'a> for Log {
 impl Log {
     /// Lines about facts of this kind.
     fn lines(&self, kind: &str) -> Vec<Value> {
+        self.all().into_iter().filter(|line| line["fields"]["kind"] == kind).collect()
+    }
+
+    /// All of them so far.
+    pub fn all(&self) -> Vec<Value> {
         let text = self.0.lock().unwrap().clone();
         let lines = text.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
-        let lines = lines.map(|line| serde_json::from_slice::<Value>(line).unwrap());
-        lines.filter(|line| line["fields"]["kind"] == kind).collect()
+        lines.map(|line| serde_json::from_slice::<Value>(line).unwrap()).collect()
+    }
+
+    /// Keep what is logged on this thread from now on, until what is returned is dropped.
+    pub fn keep(&self) -> impl Sized {
+        // As long as there is one alone, tracing asks only the thread that comes to a log line first whether anybody
+        // wants it, and that may be the thread of another test.
+        let second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
+        let subscriber = tracing_subscriber::fmt().json().with_writer(self.clone()).finish();
+        (tracing::subscriber::set_default(subscriber), second)
     }
 }
 
 #[tokio::test]
 async fn a_line_and_an_entry_tie_session_copy_and_queue_id() {
     let log = Log::default();
-    // As long as there is one alone, tracing asks only the thread that comes to a log line first whether anybody wants
-    // it, and that may be the thread of another test.
-    let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
-    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = log.keep();
     let queued = |moment, _: &str| {
         (moment == Moment::End).then(|| Answer::Say("250 2.0.0 Ok: queued as 4F2A\r\n".to_owned()))
     };

@@ -50,6 +50,7 @@ pub fn config_text(
     let key = folder.join("dkim.pem");
     sluis::app::keys::make_dkim(&key, config::Algorithm::Ed25519Sha256).unwrap();
     let key = key.display();
+    let tls = if relay.contains("tls = ") { "" } else { "tls = \"none\"" };
     format!(
         r#"name = "sluis.test"
 data = "{data}"
@@ -64,7 +65,7 @@ networks = ["127.0.0.0/8"]
 
 [relay]
 next_hop = "{next_hop}"
-tls = "none"
+{tls}
 {relay}
 
 [unsubscribe]

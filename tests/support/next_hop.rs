@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sluis::net::{Stream, tls};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -116,6 +116,19 @@ impl NextHop {
     ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         Self::over(listener, extensions, tls, false, script)
+    }
+
+    /// As [`NextHop::scripted`], with as little room as a server far away has for what nobody reads.
+    pub async fn cramped(
+        extensions: &[&str],
+        script: impl Fn(Moment, &str) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        socket.set_send_buffer_size(64 * 1024).unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self::over(socket.listen(16).unwrap(), extensions, None, false, script)
     }
 
     fn over(

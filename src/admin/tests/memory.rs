@@ -397,6 +397,7 @@ impl Control for Memory {
         self.state.lock().unwrap().lifted.push(record.events[place].clone());
         Ok(())
     }
+    fn rouse(&self) {}
 }
 
 /// A gateway in memory, and its pen's writer.

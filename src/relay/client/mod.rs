@@ -6,6 +6,7 @@
 mod commands;
 mod transaction;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(super) struct Connection {
     link: Buffered,
     parser: ResponseParser,
     timeouts: Timeouts,
+    /// Until it is ready, every wait ends then, too.
+    by: Option<Instant>,
     pub capabilities: Capabilities,
     /// Messages that were begun on it.
     pub messages: usize,
@@ -113,24 +116,25 @@ impl Dialer {
         self.timeouts.connect
     }
 
-    /// Connect, start TLS, say hello, sign in. Whatever goes wrong is about us, not about a message.
-    pub(super) async fn dial(&self) -> Result<Connection, Failure> {
-        let limit = self.timeouts.connect;
+    /// Connect, start TLS, say hello, sign in. Whatever goes wrong is about us, not about a message. Where `by` is
+    /// given, every wait ends then.
+    pub(super) async fn dial(&self, by: Option<Instant>) -> Result<Connection, Failure> {
+        let limit = until(by, self.timeouts.connect);
         let (host, port) = (&self.hop.host, self.hop.port);
         let tcp = match &self.hop.proxy {
             None => net::connect(host, port, limit).await,
             Some(proxy) => net::socks::connect_through(proxy, host, port, limit).await,
         };
-        self.over(tcp.map_err(|error| Failure::Connect(error.to_string()))?).await
+        self.over(tcp.map_err(|error| Failure::Connect(error.to_string()))?, by).await
     }
 
     /// The same, over a connection that is there.
-    pub(super) async fn over(&self, tcp: TcpStream) -> Result<Connection, Failure> {
+    pub(super) async fn over(&self, tcp: TcpStream, by: Option<Instant>) -> Result<Connection, Failure> {
         let stream = match self.hop.tls {
-            TlsMode::Implicit => self.start_tls(tcp).await?,
+            TlsMode::Implicit => self.start_tls(tcp, by).await?,
             TlsMode::None | TlsMode::StartTls | TlsMode::Opportunistic => Stream::Plain(tcp),
         };
-        let mut connection = Connection::new(stream, self.timeouts);
+        let mut connection = Connection::new(stream, self.timeouts, by);
         let greeting = connection.positive(Phase::Greeting, "").await?;
         if self.may_be_us && greeting.text().split(' ').next().is_some_and(|name| self.is_our_name(name)) {
             return Err(Failure::Loop(self.hop.host.clone()));
@@ -143,6 +147,7 @@ impl Dialer {
         if let Some(credentials) = &self.credentials {
             connection.sign_in(credentials).await?;
         }
+        connection.by = None;
         Ok(connection)
     }
 
@@ -161,15 +166,16 @@ impl Dialer {
             return Err(Failure::Injected);
         }
         let Stream::Plain(tcp) = stream else { return Err(Failure::Tls("TLS within TLS".to_owned())) };
-        let mut connection = Connection::new(self.start_tls(tcp).await?, self.timeouts);
+        let by = connection.by;
+        let mut connection = Connection::new(self.start_tls(tcp, by).await?, self.timeouts, by);
         connection.hello(&self.helo).await?;
         Ok(connection)
     }
 
-    async fn start_tls(&self, tcp: TcpStream) -> Result<Stream, Failure> {
+    async fn start_tls(&self, tcp: TcpStream, by: Option<Instant>) -> Result<Stream, Failure> {
         let Some(config) = &self.tls else { return Err(Failure::Tls("TLS is not set up".to_owned())) };
         let name = self.hop.tls_name.as_deref().unwrap_or(&self.hop.host);
-        match timeout(self.timeouts.connect, tls::handshake(config, name, tcp)).await {
+        match timeout(until(by, self.timeouts.connect), tls::handshake(config, name, tcp)).await {
             Ok(result) => result.map_err(|error| Failure::Tls(error.to_string())),
             Err(_) => Err(Failure::Timeout(Phase::Tls)),
         }
@@ -177,12 +183,13 @@ impl Dialer {
 }
 
 impl Connection {
-    fn new(stream: Stream, timeouts: Timeouts) -> Self {
+    fn new(stream: Stream, timeouts: Timeouts, by: Option<Instant>) -> Self {
         Self {
             tls_peer: stream.tls_peer(),
             link: Buffered::new(stream, REPLY_BUFFER),
             parser: ResponseParser::default(),
             timeouts,
+            by,
             capabilities: Capabilities::default(),
             messages: 0,
             last_used: Instant::now(),
@@ -333,7 +340,8 @@ impl Connection {
     }
 
     async fn write(&mut self, phase: Phase, bytes: &[u8]) -> Result<(), Failure> {
-        let result = match timeout(self.timeouts.data_block, self.link.write(bytes)).await {
+        let limit = until(self.by, self.timeouts.data_block);
+        let result = match timeout(limit, self.link.write(bytes)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => Failure::Lost(phase, error.to_string()),
             Err(_) => Failure::Timeout(phase),
@@ -344,7 +352,7 @@ impl Connection {
 
     /// The next reply, whole within `limit`.
     async fn response(&mut self, phase: Phase, limit: Duration) -> Result<Response, Failure> {
-        let result = match timeout(limit, self.read_response(phase)).await {
+        let result = match timeout(until(self.by, limit), self.read_response(phase)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Timeout(phase)),
         };
@@ -363,10 +371,22 @@ impl Connection {
             match self.link.fill().await {
                 Ok(0) => return Err(Failure::Lost(phase, "closed by the next hop".to_owned())),
                 Ok(_) => {}
+                // What the TLS library says of it is meant for its users.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Err(Failure::Lost(
+                        phase,
+                        "closed by the next hop, without an end of TLS".to_owned(),
+                    ));
+                }
                 Err(error) => return Err(Failure::Lost(phase, error.to_string())),
             }
         }
     }
+}
+
+/// The time until `by`, and no more than `limit`.
+fn until(by: Option<Instant>, limit: Duration) -> Duration {
+    by.map_or(limit, |by| limit.min(by.saturating_duration_since(Instant::now())))
 }
 
 /// A reply before MAIL that is not the one we need (RULES P15).

@@ -18,6 +18,9 @@ use crate::smtp::data::{self, DotEncoder};
 /// Messages up to this size go out with their envelope, in one write; larger ones wait until somebody
 /// wants them.
 const ONE_WRITE: usize = 256 * 1024;
+/// Recipients whose replies may be outstanding (RFC 2920 3.1): with more, a next hop that cannot get rid of its replies
+/// stops reading, and each side waits for the other.
+const GROUP: usize = 100;
 /// Octets written under one `data_block` timeout.
 const BLOCK: usize = 64 * 1024;
 /// How long we listen to a next hop that no longer reads.
@@ -95,7 +98,8 @@ impl Connection {
         self.messages += 1;
         let standing = vec![Standing::Asked; copy.recipients.len()];
         let able = &self.capabilities;
-        let whole = able.pipelining && able.chunking && warm && copy.rope.len() <= ONE_WRITE;
+        let few = copy.recipients.len() <= GROUP;
+        let whole = able.pipelining && able.chunking && warm && few && copy.rope.len() <= ONE_WRITE;
         let mut transaction =
             Transaction { connection: self, copy, standing, handed_over: false, touched: false };
         let end = if whole { transaction.whole().await } else { transaction.by_parts().await };
@@ -106,14 +110,13 @@ impl Connection {
 impl Transaction<'_> {
     /// MAIL, RCPT, BDAT and the message in one write; then all replies. `Ok` is the answer to the message.
     async fn whole(&mut self) -> Result<Answer, Failure> {
-        let len = self.copy.rope.len();
-        let mut wire = self.envelope().into_bytes();
-        wire.reserve(len + 32);
-        wire.extend_from_slice(format!("BDAT {len} LAST\r\n").as_bytes());
-        self.copy.rope.chunks().for_each(|chunk| wire.extend_from_slice(chunk));
-        let written = self.write(&wire).await;
-        self.handed_over = written.is_ok();
-        drop(wire);
+        let copy = self.copy;
+        let able = &self.connection.capabilities;
+        let mut head = commands::mail(copy, able);
+        copy.recipients.iter().for_each(|recipient| head.push_str(&commands::rcpt(recipient, able)));
+        head.push_str(&format!("BDAT {} LAST\r\n", copy.rope.len()));
+        let pieces: Vec<&[u8]> = std::iter::once(head.as_bytes()).chain(copy.rope.chunks()).collect();
+        self.handed_over = write_block(self.connection, &pieces).await.is_ok();
         // A next hop that refuses and closes while we write may have said why: read on.
         let odd = match self.expect(Phase::Mail, 2).await {
             Ok(_) => None,
@@ -149,21 +152,7 @@ impl Transaction<'_> {
         let chunking = self.connection.capabilities.chunking;
         let mut asked_data = false;
         if self.connection.capabilities.pipelining {
-            let mut envelope = self.envelope();
-            if !chunking {
-                // RFC 2920 3.1: DATA may end a group.
-                envelope.push_str("DATA\r\n");
-                asked_data = true;
-            }
-            self.write(envelope.as_bytes()).await?;
-            if let Err(failure) = self.expect(Phase::Mail, 2).await {
-                if !is_fatal(&failure) {
-                    self.skip_replies(self.copy.recipients.len()).await;
-                    self.forget_data(asked_data).await;
-                }
-                return Err(failure);
-            }
-            self.read_recipients().await?;
+            asked_data = self.in_groups(!chunking).await?;
         } else {
             self.step_by_step().await?;
         }
@@ -195,6 +184,37 @@ impl Transaction<'_> {
         }
     }
 
+    /// MAIL and the RCPTs, a group in one write. Says whether DATA went with the last one (RFC 2920 3.1: it may end a
+    /// group), if it should.
+    async fn in_groups(&mut self, with_data: bool) -> Result<bool, Failure> {
+        let copy = self.copy;
+        let mut lines = commands::mail(copy, &self.connection.capabilities);
+        let mut asked_data = false;
+        for (at, group) in (0..).step_by(GROUP).zip(copy.recipients.chunks(GROUP)) {
+            let able = &self.connection.capabilities;
+            group.iter().for_each(|recipient| lines.push_str(&commands::rcpt(recipient, able)));
+            if with_data && at + group.len() == copy.recipients.len() {
+                lines.push_str("DATA\r\n");
+                asked_data = true;
+            }
+            self.write(lines.as_bytes()).await?;
+            lines.clear();
+            if at == 0
+                && let Err(failure) = self.expect(Phase::Mail, 2).await
+            {
+                if !is_fatal(&failure) {
+                    self.skip_replies(group.len()).await;
+                    self.forget_data(asked_data).await;
+                }
+                return Err(failure);
+            }
+            for place in at..at + group.len() {
+                self.read_recipient(place).await?;
+            }
+        }
+        Ok(asked_data)
+    }
+
     async fn step_by_step(&mut self) -> Result<(), Failure> {
         let mail = commands::mail(self.copy, &self.connection.capabilities);
         self.write(mail.as_bytes()).await?;
@@ -205,13 +225,6 @@ impl Transaction<'_> {
             self.read_recipient(at).await?;
         }
         Ok(())
-    }
-
-    fn envelope(&self) -> String {
-        let able = &self.connection.capabilities;
-        let mut lines = commands::mail(self.copy, able);
-        self.copy.recipients.iter().for_each(|recipient| lines.push_str(&commands::rcpt(recipient, able)));
-        lines
     }
 
     /// The replies to all RCPTs; `Err` when there is no use in reading on.

@@ -54,10 +54,12 @@ enum Security {
     Any(TlsMode),
     /// RFC 7672 2.2: records that cannot be used ask for TLS with whoever it is.
     Encrypted,
-    /// RFC 7672.
-    Dane(Arc<ClientConfig>),
+    /// RFC 7672: under the name that the records stand at.
+    Dane(Arc<ClientConfig>, String),
     /// RFC 8461, enforced.
     Sts,
+    /// RFC 8461, being tested: what enforcing would have stopped goes, and the log says so.
+    Tested,
 }
 
 impl Domain {
@@ -182,9 +184,14 @@ impl Domain {
     ) -> Result<Connection, Failure> {
         let hop = &self.common.hop;
         let found = async {
-            let addresses =
-                find::addresses(&*hop.world.internet, &host.name, hop.ip_versions, hop.private).await?;
-            let security = self.security(host, &addresses, policy).await?;
+            let internet = &*hop.world.internet;
+            let names = if hop.dns.dnssec {
+                find::follow(internet, &host.name).await?
+            } else {
+                find::Names::own(&host.name)
+            };
+            let addresses = find::addresses(internet, names.end(), hop.ip_versions, hop.private).await?;
+            let security = self.security(host, &names, &addresses, policy).await?;
             Ok((addresses, security))
         };
         let (addresses, security) = self.look_up(budget, found).await?;
@@ -220,10 +227,11 @@ impl Domain {
     async fn security(
         &self,
         host: &Host,
+        names: &find::Names,
         addresses: &Addresses,
         policy: Option<&Policy>,
     ) -> Result<Security, Failure> {
-        if let Some(dane) = self.dane(host, addresses).await? {
+        if let Some(dane) = self.dane(host, names, addresses).await? {
             return Ok(dane);
         }
         let Some(policy) = policy else { return Ok(Security::Any(self.common.hop.tls)) };
@@ -235,13 +243,10 @@ impl Domain {
                     format!("{} is no server that the MTA-STS policy of {} names", host.name, self.domain);
                 Err(Failure::Tls(why))
             }
+            Mode::Testing if named && self.common.hop.tls != TlsMode::None => Ok(Security::Tested),
             Mode::Testing | Mode::None => {
-                if !named {
-                    tracing::warn!(
-                        domain = self.domain,
-                        host = host.name,
-                        "no server that the MTA-STS policy names; it is being tested, so the mail goes"
-                    );
+                if policy.mode == Mode::Testing && !named {
+                    self.warn_of_test(&host.name, "it is no server that the policy names");
                 }
                 Ok(Security::Any(self.common.hop.tls))
             }
@@ -249,42 +254,72 @@ impl Domain {
     }
 
     /// DANE, where DNSSEC proves server, addresses and records.
-    async fn dane(&self, host: &Host, addresses: &Addresses) -> Result<Option<Security>, Failure> {
-        let hop = &self.common.hop;
-        if !(hop.dns.dnssec && host.secure && addresses.secure) {
+    async fn dane(
+        &self,
+        host: &Host,
+        names: &find::Names,
+        addresses: &Addresses,
+    ) -> Result<Option<Security>, Failure> {
+        if !(self.common.hop.dns.dnssec && host.secure) {
             return Ok(None);
         }
-        let name = format!("_{}._tcp.{}", hop.port, host.name);
-        let found = match hop.world.internet.tlsa(&name).await {
-            Ok(found) if found.secure => found.records,
-            Ok(_) | Err(DnsError::NoName) => return Ok(None),
+        for base in names.bases(addresses.secure) {
+            let found = self.proven_tlsa(base).await?;
+            if found.is_empty() {
+                continue;
+            }
+            if !found.iter().any(dane::Tlsa::is_usable) {
+                return Ok(Some(Security::Encrypted));
+            }
+            let config = dane::client_config(&found, &[base, &self.domain]);
+            let config = config.map_err(|error| Failure::Tls(error.to_string()))?;
+            return Ok(Some(Security::Dane(config, base.to_owned())));
+        }
+        Ok(None)
+    }
+
+    /// The TLSA records of `base` that DNSSEC proves.
+    async fn proven_tlsa(&self, base: &str) -> Result<Vec<dane::Tlsa>, Failure> {
+        let name = format!("_{}._tcp.{base}", self.common.hop.port);
+        match self.common.hop.world.internet.tlsa(&name).await {
+            Ok(found) if found.secure => Ok(found.records),
+            Ok(_) | Err(DnsError::NoName) => Ok(Vec::new()),
             // RFC 7672 2.1.2: a host whose records cannot be looked up is left alone, or an attacker would
             // only have to keep the answer back.
-            Err(DnsError::Failed(why)) => return Err(Failure::Dns(format!("TLSA of {name}: {why}"))),
-        };
-        if found.is_empty() {
-            return Ok(None);
+            Err(DnsError::Failed(why)) => Err(Failure::Dns(format!("TLSA of {name}: {why}"))),
         }
-        if !found.iter().any(dane::Tlsa::is_usable) {
-            return Ok(Some(Security::Encrypted));
-        }
-        let config = dane::client_config(&found, &[&host.name, &self.domain]);
-        config.map(Security::Dane).map(Some).map_err(|error| Failure::Tls(error.to_string()))
+    }
+
+    fn warn_of_test(&self, host: &str, why: &str) {
+        let domain = &self.domain;
+        tracing::warn!(domain, host, why, "the MTA-STS policy is being tested: the mail goes all the same");
     }
 
     async fn dial_address(&self, host: &str, ip: IpAddr, security: &Security) -> Result<Connection, Failure> {
         let common = &self.common;
+        if let Security::Tested = security {
+            // Boxed: it is this very function.
+            match Box::pin(self.dial_address(host, ip, &Security::Sts)).await {
+                Err(failure) if is_of_tls(&failure) || matches!(failure, Failure::NoStartTls) => {
+                    self.warn_of_test(host, &failure.to_string());
+                }
+                tried => return tried,
+            }
+        }
         let (mode, config, word) = match security {
             Security::Any(mode) => (*mode, &common.any, ""),
+            Security::Tested => (common.hop.tls, &common.any, ""),
             Security::Encrypted => (TlsMode::StartTls, &common.any, ""),
-            Security::Dane(config) => (TlsMode::StartTls, config, " dane"),
+            Security::Dane(config, _) => (TlsMode::StartTls, config, " dane"),
             Security::Sts => (TlsMode::StartTls, &common.public, " mta-sts"),
         };
-        let tried = self.over(host, ip, mode, config).await;
+        let hop = SmtpHop { tls: mode, ..SmtpHop::new(host, common.hop.port) };
+        let tls_name = if let Security::Dane(_, base) = security { Some(base.clone()) } else { None };
+        let tried = self.over(SmtpHop { tls_name, ..hop.clone() }, ip, config).await;
         let mut connection = match tried {
             Err(failure) if mode == TlsMode::Opportunistic && is_of_tls(&failure) => {
                 tracing::info!(domain = self.domain, host, %failure, "no TLS with this host; in the clear");
-                self.over(host, ip, TlsMode::None, config).await?
+                self.over(SmtpHop { tls: TlsMode::None, ..hop }, ip, config).await?
             }
             tried => tried?,
         };
@@ -295,17 +330,15 @@ impl Domain {
 
     async fn over(
         &self,
-        host: &str,
+        hop: SmtpHop,
         ip: IpAddr,
-        tls: TlsMode,
         config: &Arc<ClientConfig>,
     ) -> Result<Connection, Failure> {
         let common = &self.common;
-        let hop = SmtpHop { tls, ..SmtpHop::new(host, common.hop.port) };
+        let tcp = net::connect(&ip.to_string(), hop.port, common.timeouts.connect).await;
+        let tcp = tcp.map_err(|error| Failure::Connect(format!("{}: {error}", hop.host)))?;
         let dialer = Dialer::to_mail_server(hop, common.helo.clone(), common.timeouts, config.clone());
-        let tcp = net::connect(&ip.to_string(), common.hop.port, common.timeouts.connect).await;
-        let tcp = tcp.map_err(|error| Failure::Connect(format!("{host}: {error}")))?;
-        dialer.over(tcp).await
+        dialer.over(tcp, None).await
     }
 
     fn tired(&self) -> MutexGuard<'_, HashMap<String, Instant>> {

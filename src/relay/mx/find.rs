@@ -8,6 +8,9 @@ use crate::net::public::is_public;
 use crate::relay::failure::Failure;
 use crate::secret::{Entropy, random};
 
+/// Aliases of aliases that are followed, as many as for an address.
+const ALIASES: usize = 8;
+
 /// Servers of a domain that are looked at, the best first, however many it names.
 const HOSTS: usize = 10;
 
@@ -17,6 +20,19 @@ pub(super) struct Host {
     pub name: String,
     /// Whether DNSSEC proves that it is the one (RFC 7672 2.2.1).
     pub secure: bool,
+}
+
+/// A server's names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Names {
+    /// What MX calls it.
+    host: String,
+    /// The name that it is an alias of, and that is none.
+    end: Option<String>,
+    /// Whether DNSSEC proves that it is an alias.
+    first_proven: bool,
+    /// Whether it proves all aliases on the way.
+    all_proven: bool,
 }
 
 /// Its addresses.
@@ -109,6 +125,56 @@ pub(super) async fn addresses(
         Some(why) => Err(Failure::Dns(format!("addresses of {host}: {why}"))),
         None if any => Err(Failure::NoHost(format!("{host} has only private addresses"))),
         None => Err(Failure::NoHost(format!("{host} has no address"))),
+    }
+}
+
+/// What `host` is an alias of, and that of it, to the name that has addresses. Asked for name by name: the resolver proves
+/// no answer that there is nothing at the end of an alias. `Err` when DNS cannot say.
+pub(super) async fn follow(internet: &dyn Internet, host: &str) -> Result<Names, Failure> {
+    let mut names = Names::own(host);
+    for _ in 0..ALIASES {
+        let (next, proven) = match internet.alias(names.end()).await {
+            Ok(found) => match found.records.into_iter().next() {
+                Some(next) => (next, found.secure),
+                None => return Ok(names),
+            },
+            Err(DnsError::NoName) => return Ok(names),
+            Err(DnsError::Failed(why)) => {
+                return Err(Failure::Dns(format!("alias of {}: {why}", names.end())));
+            }
+        };
+        names.first_proven = proven && (names.is_own() || names.first_proven);
+        names.all_proven &= proven;
+        names.end = Some(next);
+    }
+    Err(Failure::Dns(format!("{host}: its alias leads round in a circle, or too far")))
+}
+
+impl Names {
+    /// Of a host that is no alias.
+    pub(super) fn own(host: &str) -> Self {
+        Self { host: host.to_owned(), end: None, first_proven: true, all_proven: true }
+    }
+
+    fn is_own(&self) -> bool {
+        self.end.is_none()
+    }
+
+    /// The name that has its addresses.
+    pub(super) fn end(&self) -> &str {
+        self.end.as_deref().unwrap_or(&self.host)
+    }
+
+    /// Where its TLSA records may stand; the first name that has some counts (RFC 7672 2.2.3). That is the name at the
+    /// end of its aliases, then its own; and its own alone when its addresses are not `proven` but that it is an alias is
+    /// (RFC 7672 2.2.2).
+    pub(super) fn bases(&self, proven: bool) -> Vec<&str> {
+        match &self.end {
+            Some(end) if proven && self.all_proven => vec![end, &self.host],
+            Some(_) if self.first_proven => vec![&self.host],
+            None if proven => vec![&self.host],
+            _ => Vec::new(),
+        }
     }
 }
 

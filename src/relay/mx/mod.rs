@@ -44,6 +44,8 @@ pub trait Internet: Send + Sync + fmt::Debug {
     fn ipv4<'a>(&'a self, host: &'a str) -> Asked<'a, Result<Found<IpAddr>, DnsError>>;
     /// The IPv6 addresses of `host`.
     fn ipv6<'a>(&'a self, host: &'a str) -> Asked<'a, Result<Found<IpAddr>, DnsError>>;
+    /// What `host` is an alias of; nothing, when it is a name of its own.
+    fn alias<'a>(&'a self, host: &'a str) -> Asked<'a, Result<Found<String>, DnsError>>;
     /// The TLSA records of `name`, `_25._tcp.mx.example.org`.
     fn tlsa<'a>(&'a self, name: &'a str) -> Asked<'a, Result<Found<Tlsa>, DnsError>>;
     /// The texts of `name`.
@@ -201,6 +203,11 @@ impl Direct {
         let pools = self.pools();
         let rests = recipients.map(|one| pools.get(one.domain().ascii()).and_then(Pool::rest));
         rests.collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+
+    /// Whichever domain was down may be there again.
+    pub(super) fn rouse(&self) {
+        self.pools().values().for_each(Pool::rouse);
     }
 
     /// Room for one more waiting copy to these recipients, beside those that the spool is trying; `None` when their

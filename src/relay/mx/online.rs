@@ -127,6 +127,10 @@ impl Internet for Online {
         Box::pin(self.resolver.ipv6(host))
     }
 
+    fn alias<'a>(&'a self, host: &'a str) -> Asked<'a, Result<Found<String>, DnsError>> {
+        Box::pin(self.resolver.alias(host))
+    }
+
     fn tlsa<'a>(&'a self, name: &'a str) -> Asked<'a, Result<Found<Tlsa>, DnsError>> {
         Box::pin(self.resolver.tlsa(name))
     }

@@ -183,7 +183,95 @@ impl Policies {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::net::dane::Tlsa;
+    use crate::net::dns::{DnsError, Found, Mx};
+    use crate::relay::mx::Asked;
+
+    /// A policy, as long as its owner can say so.
+    #[derive(Debug, Default)]
+    struct Owner {
+        record: Mutex<Option<&'static str>>,
+        policy: Mutex<Option<&'static str>>,
+        fetches: AtomicUsize,
+    }
+
+    fn no_name<'a, T: Send + 'a>() -> Asked<'a, Result<Found<T>, DnsError>> {
+        Box::pin(std::future::ready(Err(DnsError::NoName)))
+    }
+
+    impl Internet for Owner {
+        fn mx<'a>(&'a self, _: &'a str) -> Asked<'a, Result<Found<Mx>, DnsError>> {
+            no_name()
+        }
+
+        fn ipv4<'a>(&'a self, _: &'a str) -> Asked<'a, Result<Found<IpAddr>, DnsError>> {
+            no_name()
+        }
+
+        fn ipv6<'a>(&'a self, _: &'a str) -> Asked<'a, Result<Found<IpAddr>, DnsError>> {
+            no_name()
+        }
+
+        fn alias<'a>(&'a self, _: &'a str) -> Asked<'a, Result<Found<String>, DnsError>> {
+            no_name()
+        }
+
+        fn tlsa<'a>(&'a self, _: &'a str) -> Asked<'a, Result<Found<Tlsa>, DnsError>> {
+            no_name()
+        }
+
+        fn txt<'a>(&'a self, _: &'a str) -> Asked<'a, Result<Found<String>, DnsError>> {
+            let records = self.record.lock().unwrap().map(|text| vec![text.to_owned()]);
+            let found = records.map(|records| Found { records, secure: false }).ok_or(DnsError::NoName);
+            Box::pin(std::future::ready(found))
+        }
+
+        fn policy<'a>(&'a self, _: &'a str) -> Asked<'a, Result<String, String>> {
+            self.fetches.fetch_add(1, Ordering::SeqCst);
+            let text = self.policy.lock().unwrap().map(str::to_owned).ok_or("no such file".to_owned());
+            Box::pin(std::future::ready(text))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rfc_8461_3_2_a_policy_counts_until_its_max_age_and_no_longer() {
+        const DAY: u64 = 24 * 60 * 60;
+        let owner = Arc::new(Owner::default());
+        let policies = Policies::new(owner.clone(), 10);
+        let enforced = async || policies.policy("example.org").await.is_some();
+        let at = async |seconds: u64| tokio::time::advance(Duration::from_secs(seconds)).await;
+        let fetches = || owner.fetches.load(Ordering::SeqCst);
+        *owner.record.lock().unwrap() = Some("v=STSv1; id=1;");
+        *owner.policy.lock().unwrap() = Some(POLICY);
+        assert!(enforced().await);
+        at(DAY - 1).await;
+        assert!(enforced().await);
+        assert_eq!(fetches(), 1, "it is less than a day old");
+        at(1).await;
+        assert!(enforced().await);
+        assert_eq!(fetches(), 2, "each day it is fetched again, and begins anew");
+        // Its web server is gone, and then its record, too: it counts for the seven days that it said.
+        *owner.policy.lock().unwrap() = None;
+        at(6 * DAY).await;
+        assert!(enforced().await);
+        *owner.record.lock().unwrap() = None;
+        at(DAY - 1).await;
+        assert!(enforced().await);
+        at(1).await;
+        assert!(!enforced().await, "it is over");
+        // The record alone is no policy; it is asked for, but not all the time.
+        *owner.record.lock().unwrap() = Some("v=STSv1; id=1;");
+        let before = fetches();
+        assert!(!enforced().await && !enforced().await);
+        assert_eq!(fetches(), before + 1);
+        at(AFTER_FAILURE.as_secs()).await;
+        *owner.policy.lock().unwrap() = Some(POLICY);
+        assert!(enforced().await);
+    }
 
     const POLICY: &str = "version: STSv1\r\nmode: enforce\r\nmx: mx.example.org\r\nmx: *.Example.net.\r\n\
                           unknown: field\r\nmax_age: 604800\r\n";

@@ -19,9 +19,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::dsn::{self, Returned};
-use super::{Answer, Delivery, Handed, Relay, Route, SpoolSettings, SpoolView, Tidings, notice};
+use super::{Answer, Delivery, Handed, InDoubt, Relay, Route, SpoolSettings, SpoolView, Tidings, notice};
 use crate::clock::SharedClock;
-use crate::ledger::{Event, News, Record, Scribe, Spooled};
+use crate::ledger::{Event, News, Record, Scribe, SpoolState, Spooled};
 use crate::mail::{AddressKey, CopyId, Language, Recipient, Reference, SenderId};
 use crate::policy::{Register, Rules};
 use crate::secret::{SharedEntropy, random};
@@ -143,6 +143,15 @@ impl Spool {
         let share = f64::from(u32::from_be_bytes(random(&*self.inner.parts.entropy))) / f64::from(u32::MAX);
         let wait = wait.mul_f64(1.0 + settings.jitter.clamp(0.0, 1.0) * share);
         later(now, wait)
+    }
+
+    /// How a copy is kept whose first try was now, and left some of its recipients: one in doubt that is to be held
+    /// holds the others, too.
+    pub fn after_a_try(&self, in_doubt: bool, now: Timestamp) -> SpoolState {
+        if in_doubt && self.inner.parts.settings.in_doubt == InDoubt::Hold {
+            return SpoolState::Held;
+        }
+        SpoolState::Waiting { next: self.next_try(1, now) }
     }
 
     /// When a copy that was not tried, as all of its next hops are down, gets its turn: by its age, as if it

@@ -1,5 +1,7 @@
 //! What a try means: entries, what still waits, and who is to be told. Pure.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::super::dsn::{self, Report};
@@ -38,9 +40,12 @@ pub(super) struct Terms {
 
 /// Entries of one kind whose recipients were told the same.
 #[derive(Default)]
-struct Groups(Vec<(Word, Answer, Vec<Address>)>);
+struct Groups {
+    all: Vec<(Word, Answer, Vec<Address>)>,
+    places: HashMap<(Word, Answer), usize>,
+}
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Word {
     Relayed,
     Bounced,
@@ -51,11 +56,11 @@ enum Word {
 
 impl Groups {
     fn add(&mut self, word: Word, answer: &Answer, recipient: &Recipient) {
-        let address = recipient.address.clone();
-        match self.0.iter_mut().find(|(w, a, _)| *w == word && a == answer) {
-            Some((_, _, addresses)) => addresses.push(address),
-            None => self.0.push((word, answer.clone(), vec![address])),
-        }
+        let place = *self.places.entry((word, answer.clone())).or_insert_with(|| {
+            self.all.push((word, answer.clone(), Vec::new()));
+            self.all.len() - 1
+        });
+        self.all[place].2.push(recipient.address.clone());
     }
 
     fn into_events(self, spooled: &Spooled, delivery: &Delivery) -> Vec<Event> {
@@ -76,7 +81,7 @@ impl Groups {
                 Word::Cancelled => Event::Cancelled(outcome),
             }
         };
-        self.0.into_iter().map(event).collect()
+        self.all.into_iter().map(event).collect()
     }
 }
 

@@ -113,7 +113,7 @@ impl Spool {
             let Some(flight) = self.board(copy) else { continue };
             // Who changed it meanwhile knows better.
             if let Ok(Some(spooled)) = self.inner.parts.view.find(copy)
-                && matches!(spooled.state, SpoolState::Waiting { next } if next <= now)
+                && spooled.state.is_due(now)
             {
                 let state = SpoolState::Waiting { next: later(now, CROWDED).min(spooled.expires_at) };
                 record.sides.push(Side::Spool(Box::new(Spooled { state, ..spooled })));
@@ -160,7 +160,7 @@ impl Spool {
 
     /// Whether it is due, its time is not over, and none of its next hops can be used.
     fn has_to_rest(&self, spooled: &Spooled, now: Timestamp) -> bool {
-        matches!(spooled.state, SpoolState::Waiting { next } if next <= now)
+        spooled.state.is_due(now)
             && now < spooled.expires_at
             // A DSN about a delay needs a try to tell of.
             && !(self.is_late(spooled, now) && spooled.recipients.iter().any(Recipient::wants_delay_dsn))
@@ -217,7 +217,7 @@ impl Spool {
         };
         let now = self.now();
         // Somebody may have changed its state since it was picked.
-        if !matches!(spooled.state, SpoolState::Waiting { next } if next <= now) {
+        if !spooled.state.is_due(now) {
             return;
         }
         match self.ask(&spooled, now) {

@@ -20,7 +20,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock::ManualClock;
 use crate::ledger::{
-    Admitted, AdmittedRecipient, Event, Keep, Outcome, SpoolState, Spooled, Unsubscribed, Way,
+    Admitted, AdmittedRecipient, Event, Keep, OutboxView as _, Outcome, SpoolState, Spooled, Unsubscribed,
+    Way,
 };
 use crate::mail::{Address, AddressKey, Class, CopyId, Recipient, Reference, ReversePath, SenderId};
 use crate::message::{Piece, Rope};
@@ -277,6 +278,44 @@ fn the_spool_lists_what_is_due_in_order() {
     assert_eq!(store.due(at(100), 10).unwrap(), [copy(1, 3), copy(1, 0)]);
     assert_eq!(store.list(Some(copy(1, 0)), 1).unwrap(), [trying]);
     assert_eq!(store.list(None, 10).unwrap().len(), 4);
+    sound(&store);
+}
+
+#[test]
+fn promise_2_what_a_clock_that_was_ahead_put_off_is_due_once_it_is_right() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let (hour, ten_years) = (3_600, 3_650 * 86_400);
+    let owe = |who: &str, next: i64| {
+        let owed = crate::ledger::Owed {
+            sender: sender(),
+            address: key(who),
+            channel: crate::ledger::Channel::Webhook("crm".to_owned()),
+            state: crate::ledger::OwedState::Waiting { next: at(next) },
+            since: at(next),
+            attempts: 1,
+            last_answer: String::new(),
+        };
+        Record { events: vec![unsubscribed(who)], sides: vec![Side::Owe(0, Box::new(owed))] }
+    };
+    let put_off = |index, next| {
+        spooling(copy(1, index), &["a@x.nl"], SpoolState::Waiting { next: at(next) }, Keep::Hash)
+    };
+    let far = ten_years + hour;
+    store
+        .write(vec![
+            put_off(0, hour),
+            put_off(1, far),
+            put_off(2, 30 * 86_400),
+            owe("een@x.nl", far),
+            owe("twee@x.nl", hour),
+        ])
+        .unwrap();
+    assert_eq!(store.due(at(0), 10).unwrap(), [copy(1, 1)]);
+    assert_eq!(store.due(at(2 * hour), 10).unwrap(), [copy(1, 0), copy(1, 1)]);
+    assert_eq!(store.due(at(ten_years), 10).unwrap(), [copy(1, 0), copy(1, 2)], "an hour is no long time");
+    let owed = |now| store.owed(at(now), 10).unwrap().into_iter().map(|(id, _)| id.fact).collect::<Vec<_>>();
+    assert_eq!((owed(0), owed(2 * hour), owed(ten_years)), (vec![3], vec![4, 3], vec![4]));
     sound(&store);
 }
 
