@@ -249,6 +249,25 @@ fn what_is_on_record_comes_out_as_a_page_a_register_and_opt_outs_for_tools() {
     let own = house.file("af.csv", &tool("csv"));
     let back = house.run(&["suppress", "import", &own]);
     assert!(back.out.contains("0 added, 3 already there"), "our own form comes in again: {back:?}");
+
+    let odd = ["+31612345678@sms.invalid", "-jan@example.nl", "=cmd@example.nl"];
+    for who in odd {
+        house.ok(&["suppress", "add", "--sender", "12345678", "--", who]);
+    }
+    for format in ["csv", "mailchimp", "brevo", "listmonk"] {
+        let lines = tool(format);
+        for who in odd {
+            assert!(
+                lines.lines().any(|line| line.starts_with(who)),
+                "l17, {format}: {who} as it is in {lines}"
+            );
+        }
+    }
+    let own = house.file("vreemd.csv", &tool("csv"));
+    let back = house.run(&["suppress", "import", &own]);
+    assert!(back.out.contains("0 added, 6 already there"), "nobody else is suppressed: {back:?}");
+    let register = house.ok(&["export", "register"]);
+    assert!(register.contains(",'=cmd@example.nl,"), "what people open has no formula: {register}");
 }
 
 #[test]

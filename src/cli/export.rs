@@ -292,7 +292,8 @@ fn facts(profile: &ProfileView) -> Vec<[String; 6]> {
     facts
 }
 
-/// Who may not be mailed, in the form in which a tool takes them in.
+/// Who may not be mailed, in the form in which a tool takes them in. For tools, and so as it is: a `'` before an
+/// address that begins with `=` or `-` would make it somebody else's, and lose the opt-out there (RULES L16, L17).
 fn suppressions(
     sender: Option<String>,
     format: ToolFormat,
@@ -326,10 +327,10 @@ fn suppressions(
                 ToolFormat::Csv => {
                     let since = it.since.to_string();
                     let cells = [address, row.sender.0.as_str(), it.reason.as_str(), &since, &it.source];
-                    csv.write_record(cells.map(plain))?;
+                    csv.write_record(cells)?;
                 }
-                ToolFormat::Mailchimp | ToolFormat::Brevo => csv.write_record([plain(address)])?,
-                ToolFormat::Listmonk => csv.write_record([&plain(address), "", "{}"])?,
+                ToolFormat::Mailchimp | ToolFormat::Brevo => csv.write_record([address])?,
+                ToolFormat::Listmonk => csv.write_record([address, "", "{}"])?,
             }
         }
         match rows.last() {
