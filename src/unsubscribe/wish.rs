@@ -4,6 +4,8 @@
 //! wish. A negation, a question and any other sense has a word more, and waits for a person. Deliberately absent:
 //! guessing.
 
+// Long because the words of four languages stand in it, and a third of it is the tests with wishes of each kind.
+
 /// Words of one wish at most.
 const LONGEST: usize = 14;
 /// Lines that are looked at for the first one with something in it.
