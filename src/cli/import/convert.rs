@@ -236,17 +236,24 @@ impl Reading<'_> {
     /// export says: the importer does.
     fn purchase(&self, line: u64, address: Address, row: &Fields) -> Result<Facts, Fault> {
         let Some(order) = &self.form.order else { return Ok(Facts::Nothing("rows that are no orders")) };
-        if let Some((column, word)) = first(row, self.form.state) {
-            match standing(word) {
-                Standing::Active => {}
-                Standing::Pending => return Ok(Facts::Nothing("orders that were never paid")),
-                Standing::Dead | Standing::Bounced => {
-                    return Ok(Facts::Nothing("orders that came to nothing"));
-                }
-                Standing::Left | Standing::Complained | Standing::Unknown => {
-                    return Err(fault(column, format!("L4: \"{word}\" is no state of a sale")));
-                }
+        // Shops write one line for each article, and most say only in the first what became of the order.
+        let Some((column, word)) = first(row, self.form.state) else {
+            return Ok(Facts::Nothing("lines that do not say what became of their order"));
+        };
+        match standing(word) {
+            Standing::Active => {}
+            Standing::Pending => return Ok(Facts::Nothing("orders that were never paid")),
+            Standing::Dead | Standing::Bounced => return Ok(Facts::Nothing("orders that came to nothing")),
+            Standing::Left | Standing::Complained | Standing::Unknown => {
+                return Err(fault(column, format!("L4: \"{word}\" is no state of a sale")));
             }
+        }
+        if first(row, order.cancelled).is_some() {
+            return Ok(Facts::Nothing("orders that came to nothing"));
+        }
+        if first(row, order.declined).is_some_and(|(_, word)| matches!(&*word.to_lowercase(), "no" | "false"))
+        {
+            return Ok(Facts::Nothing("orders of buyers who did not want to hear more"));
         }
         let (column, text) = first(row, order.at).ok_or_else(|| {
             fault(order.at.first().copied().unwrap_or("date"), "L4: the date of the order is missing")
@@ -474,6 +481,10 @@ mod tests {
         };
         assert!(matches!(with("financial_status", "refunded"), Ok(Facts::Nothing(_))));
         assert!(matches!(with("financial_status", "pending"), Ok(Facts::Nothing(_))));
+        assert!(matches!(with("financial_status", ""), Ok(Facts::Nothing(_))), "a further line of an order");
+        assert!(matches!(with("cancelled_at", "2026-03-02 09:00:00 +0100"), Ok(Facts::Nothing(_))));
+        assert!(matches!(with("accepts_marketing", "no"), Ok(Facts::Nothing(_))));
+        assert!(matches!(with("accepts_marketing", "yes"), Ok(Facts::Bought(_))));
         assert!(with("financial_status", "offerte").is_err(), "a quote is no sale");
         assert!(with("paid_at", "").unwrap_err().why.starts_with("L4:"));
     }

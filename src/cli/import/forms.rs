@@ -46,6 +46,10 @@ pub(super) struct Order {
     pub at: &'static [&'static str],
     /// What was bought.
     pub product: &'static [&'static str],
+    /// Filled when nothing came of it.
+    pub cancelled: &'static [&'static str],
+    /// "no" when the buyer did not want to hear more.
+    pub declined: &'static [&'static str],
 }
 
 /// What tools call the time at which somebody left.
@@ -176,6 +180,8 @@ pub(super) const FORMS: &[Form] = &[
             number: &["name"],
             at: &["paid_at", "created_at"],
             product: &["product_type", "lineitem_name"],
+            cancelled: &["cancelled_at"],
+            declined: &["accepts_marketing"],
         }),
         ..NONE
     },
@@ -189,6 +195,8 @@ pub(super) const FORMS: &[Form] = &[
             number: &["order_number", "order_id", "order_no"],
             at: &["date_paid", "paid_date", "order_date", "date"],
             product: &["product_category", "category", "item_name", "product_name", "product_name_(main)"],
+            cancelled: &[],
+            declined: &[],
         }),
         ..NONE
     },
@@ -197,7 +205,10 @@ pub(super) const FORMS: &[Form] = &[
 impl Form {
     /// Whether what stands in `column` says anything here.
     pub(super) fn reads(&self, column: &str) -> bool {
-        let order = self.order.iter().flat_map(|order| [order.number, order.at, order.product]);
+        let order = self
+            .order
+            .iter()
+            .flat_map(|order| [order.number, order.at, order.product, order.cancelled, order.declined]);
         let mut all = [
             self.address,
             self.granted,
