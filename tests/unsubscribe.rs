@@ -19,6 +19,7 @@ use sluis::net::tls::{self, Trust};
 use sluis::policy::{ConsentHistory, Profile};
 use sluis::secret::{Entropy, SystemEntropy};
 use sluis::shutdown::Shutdown;
+use sluis::suppression::{Reason, Suppression};
 use sluis::token::{self, Claim, Keys};
 use sluis::unsubscribe::{Desk, Health, Limits, Notices, Outside, Settings, run};
 use support::http::{Answer, ask, read};
@@ -335,6 +336,22 @@ async fn l3_a_new_grant_can_be_withdrawn_again() {
     for count in 1..=2 {
         assert_eq!(house.ask(one_click(&token)).await.status, 200);
         assert_eq!(house.unsubscribed().len(), count);
+    }
+}
+
+#[tokio::test]
+async fn l19_a_click_counts_beside_an_opt_out_that_an_undone_import_could_take_with_it() {
+    let house = House::open().await;
+    let file = format!("list.csv (SHA-256 {}), import 01h7", "0f".repeat(32));
+    for (reader, source, recorded) in
+        [("before@example.nl", "one_click", 0), ("reader@example.nl", file.as_str(), 1)]
+    {
+        let (reason, since) = (Reason::Unsubscribed, Timestamp::UNIX_EPOCH);
+        let suppressions = vec![Suppression { reason, since, source: source.to_owned() }];
+        let claim = house.claim(reader);
+        house.ledger.put(&claim.sender, &claim.address, Profile { suppressions, ..Profile::default() });
+        assert_eq!(house.ask(one_click(&house.token(reader))).await.status, 200);
+        assert_eq!(house.unsubscribed().len(), recorded, "{source}");
     }
 }
 
