@@ -9,8 +9,8 @@ use jiff::SignedDuration;
 use mail_parser::MessageParser;
 use sluis::admin::{Client, LedgerAnswer, LedgerRequest, Request};
 use sluis::clock::{Clock, ManualClock, SystemClock};
-use sluis::consent::{Act, ConsentEvent, ConsentEventKind, ConsentState, Grade, fold};
-use sluis::ledger::{Event, OutboxView as _, Suppressed, Undeliverable, Unsubscribed, Way};
+use sluis::consent::{Act, ConsentEvent, ConsentEventKind, ConsentState, Evidence, Grade, fold};
+use sluis::ledger::{Consented, Event, OutboxView as _, Suppressed, Undeliverable, Unsubscribed, Way};
 use sluis::mail::{Purpose, SenderId, hex, sha256};
 use sluis::policy::Register as _;
 use sluis::relay::SpoolView as _;
@@ -160,6 +160,22 @@ async fn l12_who_signs_up_and_confirms_by_mail_has_consented_with_grade_a() {
     assert_eq!(house.consents(), 3, "once is enough");
     let reply = client.submit(NEWS, &[READER], message(NEWS, "Dag")).await;
     assert_eq!(reply.code, 250, "{reply:?}");
+
+    // What was put right since is never said to stand.
+    let now = house.clock.now();
+    let event = ConsentEvent {
+        kind: ConsentEventKind::Correct,
+        at: now,
+        recorded_at: now,
+        evidence: Evidence::default(),
+    };
+    let (sender, purpose) = (SenderId(SENDER.to_owned()), Purpose(PURPOSE.to_owned()));
+    let corrected = Consented { sender, purpose, address: key(READER), event, source: "cli".to_owned() };
+    house.gateway.record(vec![Event::Consent(corrected)]).await;
+    house.wait(1);
+    assert_eq!(house.ask("POST", &link, "", "").await.status, 410);
+    let refused = client.submit(NEWS, &[READER], message(NEWS, "Dag")).await;
+    assert_eq!(refused.code, 550, "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
